@@ -1,0 +1,78 @@
+"""Gradients of the discrepancy in, smooth non-negative anomaly maps out (Eq. 6 of the paper).
+
+    map = opening(Gaussian_sigma(sum over colours |d L / d x|))
+
+sigma is 4 pixels and the ellipse 3x3 at 128 pixels; both grow with the image size. All of it runs on the device, for a
+whole batch at once.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+
+import cv2
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+REFERENCE_SIZE = 128  # the image size at which the paper's sigma and ellipse are given
+SIGMA = 4.0
+ELLIPSE = 3
+
+
+def saliency(gradients: Tensor) -> Tensor:
+    """(B, 3, S, S) gradients of L by the input -> (B, S, S): absolute values summed over the colours."""
+    return gradients.abs().sum(dim=1)
+
+
+def smooth(maps: Tensor, *, gaussian: bool = True) -> Tensor:
+    """(B, S, S) -> (B, S, S): Gaussian blur, then a morphological opening with an ellipse, both scaled with S."""
+    size = maps.shape[-1]
+    blurred = gaussian_blur(maps, SIGMA * size / REFERENCE_SIZE) if gaussian else maps
+    return opening(blurred, _odd(ELLIPSE * size / REFERENCE_SIZE))
+
+
+def gaussian_blur(maps: Tensor, sigma: float) -> Tensor:
+    """(B, H, W) -> (B, H, W), separable, cut off at 4 sigma, edges mirrored (scipy.ndimage's mode 'mirror')."""
+    height, width = maps.shape[-2:]
+    # 'reflect' padding needs a radius smaller than the image.
+    radius = min(math.ceil(4 * sigma), height - 1, width - 1)
+    offsets = torch.arange(-radius, radius + 1, dtype=maps.dtype, device=maps.device)
+    kernel = torch.exp(-0.5 * (offsets / sigma) ** 2)
+    kernel = (kernel / kernel.sum()).view(1, 1, 1, -1)
+    rows = functional.conv2d(functional.pad(maps[:, None], (radius, radius, 0, 0), mode="reflect"), kernel)
+    columns = functional.conv2d(functional.pad(rows, (0, 0, radius, radius), mode="reflect"), kernel.transpose(2, 3))
+    return columns[:, 0]
+
+
+def opening(maps: Tensor, diameter: int) -> Tensor:
+    """(B, H, W) -> (B, H, W): erosion, then dilation, with OpenCV's ellipse of that odd diameter."""
+    offsets = _ellipse_offsets(diameter)
+    eroded = _extreme_over(maps, offsets, diameter // 2, lowest=True)
+    return _extreme_over(eroded, offsets, diameter // 2, lowest=False)
+
+
+def _extreme_over(maps: Tensor, offsets: tuple[tuple[int, int], ...], radius: int, *, lowest: bool) -> Tensor:
+    height, width = maps.shape[-2:]
+    outside = math.inf if lowest else -math.inf  # what lies outside the image never wins, as in OpenCV
+    padded = functional.pad(maps, (radius,) * 4, value=outside)
+    result: Tensor | None = None
+    for y, x in offsets:
+        shifted = padded[:, y : y + height, x : x + width]
+        if result is None:
+            result = shifted
+        else:
+            result = torch.minimum(result, shifted) if lowest else torch.maximum(result, shifted)
+    assert result is not None  # an ellipse is never empty
+    return result
+
+
+@lru_cache(maxsize=16)
+def _ellipse_offsets(diameter: int) -> tuple[tuple[int, int], ...]:
+    element = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (diameter, diameter))
+    return tuple((int(y), int(x)) for y, x in zip(*element.nonzero(), strict=True))
+
+
+def _odd(value: float) -> int:
+    return max(1, 2 * round((value - 1) / 2) + 1)

@@ -1,0 +1,62 @@
+"""The activations of source and cloner in, their discrepancy out: per image, per tap, per term.
+
+This is the one formula of the method. Training loss, image score and anomaly map all call it.
+
+    val_i = 1/N_i * sum_j (a_s^i(j) - a_c^i(j))^2            Eq. 1 of the paper, N_i neurons of tap i
+          = mean over locations of e_i(location)             e_i: squared error averaged over the channels
+    dir_i = 1 - cos(vec(a_s^i), vec(a_c^i))                  Eq. 3, one cosine over the whole flattened map
+    L     = sum_i weight[i, val] * val_i + weight[i, dir] * dir_i
+                                                             Eq. 4 is weight[:, val] = 1, weight[:, dir] = lambda
+For maps, e_i may be raised to a power first: val_i = mean of e_i^power. At power 1 it is the paper's; at 2 its gradient
+is weighted by the error of each location, so the map follows the places that the cloner gets wrong and not the many
+places where it could.
+
+The source's activations come divided by one number per tap (their RMS over the training images), so that a tap's
+loudness is not its importance; the cloner learns the scaled ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+TERMS: tuple[str, ...] = ("val", "dir")
+
+
+def location_errors(source: Tensor, cloner: Tensor) -> Tensor:
+    """Squared error averaged over the channels: two (B, C, h, w) -> (B, h, w). Its mean over h, w is `val`."""
+    return (source - cloner).square().mean(dim=1)
+
+
+def discrepancy_terms(source: Sequence[Tensor], cloner: Sequence[Tensor], power: float = 1.0) -> Tensor:
+    """Both networks' activations, one (B, C_i, h_i, w_i) per tap -> (B, taps, 2), terms in the order of TERMS.
+
+    `power` is of the errors by location (see above). Every row depends on its own image only: a batch equals singles.
+    """
+    rows = []
+    for a_s, a_c in zip(source, cloner, strict=True):
+        errors = location_errors(a_s, a_c)
+        val = (errors if power == 1 else errors.pow(power)).mean(dim=(1, 2))
+        direction = 1 - functional.cosine_similarity(a_s.flatten(1), a_c.flatten(1), dim=1)
+        rows.append(torch.stack((val, direction), dim=1))
+    return torch.stack(rows, dim=1)
+
+
+def weighted_sum(terms: Tensor, weights: Tensor) -> Tensor:
+    """(B, taps, 2) and (taps, 2) -> the discrepancy L of each image, (B,)."""
+    return (terms * weights).sum(dim=(1, 2))
+
+
+def location_map(source: Sequence[Tensor], cloner: Sequence[Tensor], weights: Tensor, size: int) -> Tensor:
+    """Forward-only map: the `val` errors of every location, upsampled and summed over taps. -> (B, size, size)."""
+    total: Tensor | None = None
+    for index, (a_s, a_c) in enumerate(zip(source, cloner, strict=True)):
+        errors = location_errors(a_s, a_c)[:, None] * weights[index, 0]
+        full = functional.interpolate(errors, size=(size, size), mode="bilinear", align_corners=False)[:, 0]
+        total = full if total is None else total + full
+    if total is None:
+        raise ValueError("a location map needs at least one tap")
+    return total

@@ -1,0 +1,1 @@
+"""Ways to run the source network: images in, tap activations out."""

@@ -1,0 +1,101 @@
+"""The source that an artifact names in, the one engine of this device that runs it out, built at first need."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import os
+import threading
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Literal, get_args
+
+import torch
+
+from models.engines.base import SourceEngine, SourceKey
+from models.engines.ncnn_engine import NcnnEngine
+from models.engines.torch_engine import TorchEngine
+from models.source import SOURCES, SourceNetwork
+from models.source_weights import SourceWeightsError, canonical_sha256, load_source_weights
+
+EngineName = Literal["auto", "torch", "ncnn"]
+ENGINE_NAMES: tuple[str, ...] = get_args(EngineName)
+log = logging.getLogger("mkd.engines")
+
+
+class SourcePool(Mapping[SourceKey, SourceEngine]):
+    """One engine for each distinct source on one device. `require` builds; reading never does.
+
+    `threads` are CPU threads for the source pass; `weights_file` is looked at before the cache.
+    """
+
+    def __init__(
+        self,
+        device: torch.device,
+        *,
+        engine: EngineName = "auto",
+        threads: int | None = None,
+        half: bool = False,
+        weights_file: Path | None = None,
+    ) -> None:
+        self.device = device
+        self.engine, self.reason = choose_engine(engine, device)
+        self._threads = threads or os.cpu_count() or 1
+        self._half = half
+        self._weights_file = weights_file
+        self._engines: dict[SourceKey, SourceEngine] = {}
+        self._building = threading.Lock()
+
+    def require(self, key: SourceKey) -> SourceEngine:
+        """The engine of that source. Raises SourceWeightsError where its weights are not at hand or are others."""
+        with self._building:
+            if key not in self._engines:
+                self._engines[key] = self._build(key)
+            return self._engines[key]
+
+    def _build(self, key: SourceKey) -> SourceEngine:
+        tensors = load_source_weights(key.weights, self._weights_file)
+        found = canonical_sha256(tensors)
+        if found != key.sha256:
+            raise SourceWeightsError(
+                f"the artifact was trained on source weights {key.sha256[:12]} ({key.weights}); "
+                f"here are {found[:12]}: bring the same file to this machine"
+            )
+        network = SourceNetwork(SOURCES[key.weights], key.normalisation)
+        network.load_canonical(tensors)
+        log.info("source %s on %s by engine %s (%s)", key.weights, self.device, self.engine, self.reason)
+        if self.engine == "ncnn":
+            return NcnnEngine(network, self._threads)
+        return TorchEngine(network, self.device, half=self._half)
+
+    def __getitem__(self, key: SourceKey) -> SourceEngine:
+        return self._engines[key]
+
+    def __iter__(self) -> Iterator[SourceKey]:
+        return iter(self._engines)
+
+    def __len__(self) -> int:
+        return len(self._engines)
+
+
+def choose_engine(asked: EngineName, device: torch.device) -> tuple[Literal["torch", "ncnn"], str]:
+    """The engine to build on this device and, in words, why. Raises ValueError where the asked one cannot be."""
+    installed = importlib.util.find_spec("ncnn") is not None
+    if asked == "ncnn":
+        if device.type != "cpu":
+            raise ValueError(f"the engine ncnn runs on a CPU, not on {device}; use --engine torch or auto")
+        if not installed:
+            raise ValueError("the engine ncnn is not installed: pip install 'mkdserve[ncnn]'")
+        return "ncnn", "asked for"
+    if asked == "torch":
+        return "torch", "asked for"
+    if device.type != "cpu":
+        return "torch", f"the device is {device}"
+    if installed:
+        return "ncnn", "the fastest one installed for a CPU"
+    return "torch", "ncnn is not installed"
+
+
+def source_key(weights: str, normalisation: Literal["source", "unit"], file: Path | None = None) -> SourceKey:
+    """The key of the weights that this machine has under that name; what a new artifact records."""
+    return SourceKey(weights, canonical_sha256(load_source_weights(weights, file)), normalisation)

@@ -1,0 +1,8 @@
+"""The methods that can finish a batch after the source: the name in the manifest -> its class."""
+
+from collections.abc import Mapping
+
+from models.heads.base import Head
+from models.heads.mkd import MkdHead
+
+HEADS: Mapping[str, type[Head]] = {MkdHead.method: MkdHead}

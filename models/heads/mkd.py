@@ -1,0 +1,185 @@
+"""Multiresolution knowledge distillation, the first head: judges an image by what its cloner gets wrong.
+
+    score(x) = L(x; score_weights)                                   Eq. 4, per image
+    map(x)   = opening(Gaussian(|d L(x; map_weights) / d x|))        Eqs. 5 and 6, location errors to `map_power`
+
+One backward pass, through the cloner only: the source's activations are constants. In the paper both weights are
+(1, lambda) for every tap; here each tap-and-term has its own, as the loudest tap would otherwise decide alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import ClassVar, Literal, Self
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from torch import Tensor, nn
+from torch.nn import functional
+
+from models.anomaly_map import saliency, smooth
+from models.cloner import Cloner, ClonerInput, ClonerSize, folded_cloner
+from models.discrepancy import TERMS, discrepancy_terms, location_map, weighted_sum
+from models.heads.base import Head, HeadOutput
+from models.source import Activations
+
+Attribution = Literal["gradients", "smoothgrad", "guided", "discrepancy"]
+TapName = Literal["pool2", "pool3", "pool4", "pool5"]
+
+
+class MkdConfig(BaseModel):
+    """Everything that a trained MKD head needs beside its tensors; stands in the manifest as it is.
+
+    `tap_scales` divide the source's activations. `score_weights` and `map_weights` are (val, dir) for each tap.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    cloner: ClonerSize = "small"
+    cloner_input: ClonerInput = "centred"
+    taps: tuple[TapName, ...] = Field(default=("pool2", "pool3", "pool4", "pool5"), min_length=1)
+    tap_scales: tuple[float, ...]
+    score_weights: tuple[tuple[float, float], ...]
+    map_weights: tuple[tuple[float, float], ...]
+    map_power: float = Field(default=1.0, ge=1, le=4)
+    attribution: Attribution = "gradients"
+    gaussian: bool = True
+    smoothgrad_samples: int = Field(default=8, ge=1, le=64)
+    smoothgrad_noise: float = Field(default=0.05, gt=0, le=1)
+
+    @model_validator(mode="after")
+    def _one_number_per_tap(self) -> Self:
+        for name in ("tap_scales", "score_weights", "map_weights"):
+            if len(getattr(self, name)) != len(self.taps):
+                raise ValueError(f"{name} needs one entry for each of the {len(self.taps)} taps")
+        if min(self.tap_scales) <= 0:
+            raise ValueError("tap_scales must be positive")
+        return self
+
+
+class MkdHead(Head):
+    """A trained cloner with its weights. See the module for the equations."""
+
+    method: ClassVar[str] = "mkd"
+    config: MkdConfig
+    score_weights: Tensor
+    map_weights: Tensor
+
+    def __init__(self, config: MkdConfig, cloner: Cloner) -> None:
+        super().__init__()
+        self.config = config
+        self.cloner = cloner
+        self.register_buffer("score_weights", torch.tensor(config.score_weights), persistent=False)
+        self.register_buffer("map_weights", torch.tensor(config.map_weights), persistent=False)
+
+    def judge(self, images: Tensor, activations: Activations, wants_map: Sequence[bool]) -> HeadOutput:
+        """See Head.judge. Rows without a map cost no backward pass."""
+        source = self.scaled(activations)
+        asked = [row for row, wants in enumerate(wants_map) if wants]
+        others = [row for row, wants in enumerate(wants_map) if not wants]
+        scores = images.new_zeros(len(images))
+        maps = images.new_zeros((len(asked), *images.shape[-2:]))
+        if others:
+            rows = _take(images, source, others)
+            with torch.no_grad():
+                scores[others] = weighted_sum(discrepancy_terms(rows[1], self.cloner(rows[0])), self.score_weights)
+        if asked:
+            rows = _take(images, source, asked)
+            scores[asked], maps = self._score_and_map(*rows)
+        return HeadOutput(scores, maps)
+
+    def scaled(self, activations: Activations) -> list[Tensor]:
+        """The source's activations at this head's taps, each divided by its scale."""
+        return [activations[tap] / scale for tap, scale in zip(self.config.taps, self.config.tap_scales, strict=True)]
+
+    @torch.no_grad()
+    def terms(self, images: Tensor, activations: Activations) -> Tensor:
+        """Every tap and term apart, (B, taps, 2): what the scores and reports are made of."""
+        return discrepancy_terms(self.scaled(activations), self.cloner(images))
+
+    def _score_and_map(self, images: Tensor, source: list[Tensor]) -> tuple[Tensor, Tensor]:
+        if self.config.attribution == "discrepancy":
+            with torch.no_grad():
+                cloned = self.cloner(images)
+                scores = weighted_sum(discrepancy_terms(source, cloned), self.score_weights)
+                raw = location_map(source, cloned, self.map_weights, images.shape[-1])
+        elif self.config.attribution == "smoothgrad":
+            with torch.no_grad():
+                scores = weighted_sum(discrepancy_terms(source, self.cloner(images)), self.score_weights)
+            raw = self._smoothgrad(images, source)
+        elif self.config.attribution == "guided":
+            with _guided_relu(self.cloner):
+                scores, raw = self._gradients(images, source)
+        else:
+            scores, raw = self._gradients(images, source)
+        return scores, smooth(raw, gaussian=self.config.gaussian)
+
+    def _gradients(self, images: Tensor, source: list[Tensor]) -> tuple[Tensor, Tensor]:
+        """One backward pass for the batch: the sum's gradient by an image is that image's own."""
+        with torch.enable_grad():
+            inputs = images.detach().requires_grad_(True)
+            cloned = self.cloner(inputs)
+            blamed = weighted_sum(discrepancy_terms(source, cloned, self.config.map_power), self.map_weights)
+            (gradients,) = torch.autograd.grad(blamed.sum(), inputs)
+        with torch.no_grad():
+            scores = weighted_sum(discrepancy_terms(source, cloned), self.score_weights)
+        return scores, saliency(gradients)
+
+    def _smoothgrad(self, images: Tensor, source: list[Tensor]) -> Tensor:
+        """Mean gradient over noisy copies (Smilkov et al., 2017); the noise is seeded, so an answer repeats."""
+        generator = torch.Generator(device="cpu").manual_seed(0)
+        shape = images.shape[1:]
+        total = torch.zeros_like(images)
+        for _ in range(self.config.smoothgrad_samples):
+            noise = torch.randn(shape, generator=generator).to(images.device) * self.config.smoothgrad_noise
+            with torch.enable_grad():
+                inputs = (images + noise).detach().requires_grad_(True)
+                terms = discrepancy_terms(source, self.cloner(inputs), self.config.map_power)
+                (gradients,) = torch.autograd.grad(weighted_sum(terms, self.map_weights).sum(), inputs)
+            total += gradients
+        return saliency(total / self.config.smoothgrad_samples)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The folded cloner's weights and biases."""
+        return {key: value.detach().cpu().contiguous() for key, value in self.cloner.state_dict().items()}
+
+    @classmethod
+    def load(cls, config: Mapping[str, object], tensors: Mapping[str, Tensor]) -> Self:
+        """See Head.load."""
+        checked = MkdConfig.model_validate(config)
+        cloner = folded_cloner(checked.cloner, checked.taps, input_range=checked.cloner_input)
+        try:
+            cloner.load_state_dict(dict(tensors))
+        except RuntimeError as error:
+            raise ValueError(f"the tensors do not fit the cloner that the manifest describes: {error}") from error
+        return cls(checked, cloner)
+
+
+def uniform_weights(taps: int, weight: tuple[float, float]) -> tuple[tuple[float, float], ...]:
+    """The same (val, dir) weight for every tap, as in Eq. 4."""
+    assert len(weight) == len(TERMS)
+    return (weight,) * taps
+
+
+def _take(images: Tensor, source: list[Tensor], rows: list[int]) -> tuple[Tensor, list[Tensor]]:
+    if len(rows) == len(images):
+        return images, source
+    return images[rows], [tensor[rows] for tensor in source]
+
+
+@contextmanager
+def _guided_relu(cloner: nn.Module) -> Iterator[None]:
+    """Guided backpropagation (Springenberg et al., 2015): negative gradients stop at each ReLU, too."""
+
+    def clamp(_module: nn.Module, _inputs: object, output: Tensor) -> Tensor:
+        if output.requires_grad:
+            output.register_hook(functional.relu)  # type: ignore[no-untyped-call]
+        return output
+
+    handles = [layer.register_forward_hook(clamp) for layer in cloner.modules() if isinstance(layer, nn.ReLU)]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()

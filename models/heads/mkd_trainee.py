@@ -1,0 +1,139 @@
+"""A training batch in, the MKD loss out; at the end, the finished head with its weights set as the recipe says.
+
+loss = mean over the batch of  sum over taps of  val + lambda * dir          Eq. 4
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Literal, Self
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from torch import Tensor, nn
+
+from models.cloner import Cloner, ClonerInput, ClonerSize, fold_batchnorm
+from models.discrepancy import discrepancy_terms, weighted_sum
+from models.heads.base import Trainee
+from models.heads.mkd import Attribution, MkdConfig, MkdHead, TapName
+from models.source import Activations
+
+Loss = Literal["total", "val", "dir"]
+Balance = Literal["sum", "terms"]
+
+
+class MkdRecipe(BaseModel):
+    """What a person may choose of the method; every field stands in the artifact.
+
+    `lambda_dir` weighs dir against val in the loss and in a plain sum: "auto" is the paper's ratio of their values on
+    the untrained cloner. `scale_taps` divides each tap of the source by its RMS over the training images. `balance` is
+    how score and map add up: "sum" is Eq. 4 as printed, "terms" divides every tap-and-term by its mean over the
+    training images first, so that each speaks equally loud on good parts. `map_power` raises the location errors in the
+    map (`models.discrepancy`).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    cloner: ClonerSize = "small"
+    batchnorm: bool = True
+    cloner_input: ClonerInput = "centred"
+    taps: tuple[TapName, ...] = Field(default=("pool2", "pool3", "pool4", "pool5"), min_length=1)
+    score_taps: tuple[TapName, ...] = ()
+    map_taps: tuple[TapName, ...] = ()
+    loss: Loss = "total"
+    score_loss: Loss = "total"
+    map_loss: Loss = "total"
+    lambda_dir: Literal["auto"] | float = "auto"
+    scale_taps: bool = True
+    balance: Balance = "terms"
+    map_power: float = Field(default=1.0, ge=1, le=4)
+    attribution: Attribution = "gradients"
+    gaussian: bool = True
+
+    @model_validator(mode="after")
+    def _taps_are_trained(self) -> Self:
+        for name, loss in (("score", self.score_loss), ("map", self.map_loss)):
+            strange = set(getattr(self, f"{name}_taps")) - set(self.taps)
+            if strange:
+                raise ValueError(f"{name}_taps {', '.join(sorted(strange))} are not among the trained taps")
+            if self.loss not in {"total", loss}:
+                raise ValueError(f"{name}_loss {loss} needs a term that loss {self.loss} does not train")
+        return self
+
+    def mask(self, taps: Sequence[str], loss: Loss) -> Tensor:
+        """(taps, 2) of ones and zeros: which tap-and-term is spoken of. No taps given means all that are trained."""
+        chosen = torch.tensor([[tap in (taps or self.taps)] for tap in self.taps], dtype=torch.float32)
+        terms = torch.tensor([[loss in {"total", "val"}, loss in {"total", "dir"}]], dtype=torch.float32)
+        return chosen * terms
+
+
+class MkdTrainee(Trainee):
+    """A cloner in training. `tap_rms` are the source's activations' RMS over the training images, by tap."""
+
+    def __init__(self, recipe: MkdRecipe, tap_rms: dict[str, float]) -> None:
+        super().__init__()
+        self.recipe = recipe
+        self.tap_scales = [tap_rms[tap] if recipe.scale_taps else 1.0 for tap in recipe.taps]
+        self.cloner = Cloner(
+            recipe.cloner, recipe.taps, batchnorm=recipe.batchnorm, input_range=recipe.cloner_input
+        ).to(memory_format=torch.channels_last)
+        self.lambda_dir = nn.Buffer(torch.tensor(0.0 if recipe.lambda_dir == "auto" else float(recipe.lambda_dir)))
+
+    @torch.no_grad()
+    def measure_lambda(self, images: Tensor, activations: Activations) -> None:
+        """Sets lambda as in the paper, on one batch and the untrained cloner, unless the recipe gives a number."""
+        if self.recipe.lambda_dir == "auto":
+            mean = self._terms(images, activations).mean(dim=0).sum(dim=0)
+            self.lambda_dir.copy_(mean[0] / mean[1])
+
+    def training_loss(self, images: Tensor, activations: Activations) -> Tensor:
+        """See Trainee; Eq. 4 with all trained taps."""
+        weights = self.recipe.mask((), self.recipe.loss).to(images.device) * self._plain_weights()
+        return weighted_sum(self._terms(images, activations), weights).mean()
+
+    def finish(self, batches: Iterable[tuple[Tensor, Activations]]) -> MkdHead:
+        """See Trainee. `batches` are looked at only where the recipe balances the terms by their means."""
+        cloner = fold_batchnorm(self.cloner).to(memory_format=torch.contiguous_format)
+        weights = self._plain_weights()
+        recipe = self.recipe
+        if recipe.balance == "terms":
+            weights = 1 / self._term_means(cloner, batches).clamp_min(1e-12)
+        config = MkdConfig(
+            cloner=recipe.cloner,
+            cloner_input=recipe.cloner_input,
+            taps=recipe.taps,
+            tap_scales=tuple(self.tap_scales),
+            score_weights=_pairs(weights * recipe.mask(recipe.score_taps, recipe.score_loss).to(weights.device)),
+            map_weights=_pairs(
+                weights**recipe.map_power * recipe.mask(recipe.map_taps, recipe.map_loss).to(weights.device)
+            ),
+            map_power=recipe.map_power,
+            attribution=recipe.attribution,
+            gaussian=recipe.gaussian,
+        )
+        return MkdHead(config, cloner)
+
+    def _plain_weights(self) -> Tensor:
+        """(taps, 2): 1 for val, lambda for dir."""
+        return torch.stack((torch.ones_like(self.lambda_dir), self.lambda_dir)).repeat(len(self.recipe.taps), 1)
+
+    def _terms(self, images: Tensor, activations: Activations) -> Tensor:
+        return discrepancy_terms(self._scaled(activations), self.cloner(images))
+
+    def _scaled(self, activations: Activations) -> list[Tensor]:
+        return [activations[tap] / scale for tap, scale in zip(self.recipe.taps, self.tap_scales, strict=True)]
+
+    @torch.no_grad()
+    def _term_means(self, cloner: Cloner, batches: Iterable[tuple[Tensor, Activations]]) -> Tensor:
+        total, count = None, 0
+        for images, activations in batches:
+            terms = discrepancy_terms(self._scaled(activations), cloner(images)).sum(dim=0)
+            total = terms if total is None else total + terms
+            count += len(images)
+        if total is None:
+            raise ValueError("a head cannot be finished without training images")
+        return total / count
+
+
+def _pairs(weights: Tensor) -> tuple[tuple[float, float], ...]:
+    return tuple((float(val), float(direction)) for val, direction in weights.tolist())

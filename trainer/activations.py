@@ -1,0 +1,133 @@
+"""Prepared images in, batches of images and source activations out; the source runs once over the whole set.
+
+The activations lie in memory-mapped half-precision files, divided by each tap's RMS over its own tensors' scale so that
+half precision holds them; beyond the limit on disk they are computed anew for each batch instead.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from models.engines.base import SourceEngine
+from models.source import TAP_CHANNELS, TAP_STRIDES, TAPS
+
+SOURCE_BATCH = 16
+DEFAULT_LIMIT_BYTES = 8 * 2**30
+Progress = Callable[[int], None]
+Number = TypeVar("Number", np.float16, np.float32)
+
+
+class ActivationError(Exception):
+    """The activations cannot be cached, a full disk say."""
+
+
+def bytes_per_image(size: int) -> int:
+    """Disk that one image of that side takes: its pixels in float32 and its activations in float16."""
+    neurons = sum(TAP_CHANNELS[tap] * (size // TAP_STRIDES[tap]) ** 2 for tap in TAPS)
+    return 3 * size * size * 4 + 2 * neurons
+
+
+class ActivationStore:
+    """A context manager; leaving it removes the files. `rms` is each tap's over all images that were added."""
+
+    def __init__(
+        self, count: int, size: int, engine: SourceEngine, *, folder: Path, limit_bytes: int = DEFAULT_LIMIT_BYTES
+    ) -> None:
+        self.count = count
+        self._size = size
+        self._engine = engine
+        self.cached = count * bytes_per_image(size) <= limit_bytes
+        self.rms: dict[str, float] = {}
+        self._folder = folder
+        self._path: Path | None = None
+        self._images: npt.NDArray[np.float32]
+        self._taps: dict[str, npt.NDArray[np.float16]] = {}
+        self._stored_scale: dict[str, float] = {}
+
+    def __enter__(self) -> Self:
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            needed = self.count * (bytes_per_image(self._size) if self.cached else 12 * self._size**2)
+            free = shutil.disk_usage(self._folder).free
+            if needed > free:
+                raise ActivationError(
+                    f"the activation cache needs {needed / 2**30:.1f} GiB in {self._folder} and {free / 2**30:.1f} GiB "
+                    "are free; name another folder with --cache, or use a smaller --image-size"
+                )
+            self._path = Path(tempfile.mkdtemp(prefix="activations-", dir=self._folder))
+            self._images = self._open("images", np.float32, (self.count, 3, self._size, self._size))
+            if self.cached:
+                for tap in TAPS:
+                    side = self._size // TAP_STRIDES[tap]
+                    self._taps[tap] = self._open(tap, np.float16, (self.count, TAP_CHANNELS[tap], side, side))
+        except OSError as error:
+            self.close()
+            raise ActivationError(f"{self._folder}: {error.strerror or error}") from error
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Removes the files."""
+        self._taps = {}
+        if self._path is not None:
+            shutil.rmtree(self._path, ignore_errors=True)
+
+    def _open(self, name: str, dtype: type[Number], shape: tuple[int, ...]) -> npt.NDArray[Number]:
+        assert self._path is not None
+        opened: npt.NDArray[Number] = np.lib.format.open_memmap(
+            self._path / f"{name}.npy", mode="w+", dtype=dtype, shape=shape
+        )
+        return opened
+
+    def fill(self, images: Iterator[npt.NDArray[np.float32]], progress: Progress = lambda done: None) -> None:
+        """Runs the source over all `count` images and measures the taps' RMS. Reports how many are done."""
+        squares = dict.fromkeys(TAPS, 0.0)
+        start = 0
+        while start < self.count:
+            batch = list(islice(images, min(SOURCE_BATCH, self.count - start)))
+            if not batch:
+                raise ValueError(f"{self.count} images were promised and {start} came")
+            stop = start + len(batch)
+            self._images[start:stop] = np.stack(batch)
+            for tap, tensor in self._engine.activations(torch.from_numpy(np.stack(batch))).items():
+                squares[tap] += float(tensor.double().square().mean(dim=(1, 2, 3)).sum())
+                if self.cached:
+                    # Loud taps reach several thousands; a fixed scale from the first batch keeps them in range.
+                    scale = self._stored_scale.setdefault(tap, max(float(tensor.square().mean().sqrt()), 1e-6))
+                    self._taps[tap][start:stop] = (tensor / scale).cpu().numpy().astype(np.float16)
+            start = stop
+            progress(start)
+        self.rms = {tap: max((total / self.count) ** 0.5, 1e-6) for tap, total in squares.items()}
+
+    def batch(self, indices: Sequence[int], device: torch.device) -> tuple[Tensor, dict[str, Tensor]]:
+        """Images (B, 3, S, S) and activations of those indices, float32 on the device."""
+        images = torch.from_numpy(self._images[list(indices)]).to(device)
+        if not self.cached:
+            return images, self._engine.activations(images)
+        taps = {
+            tap: torch.from_numpy(stored[list(indices)]).to(device).float() * self._stored_scale[tap]
+            for tap, stored in self._taps.items()
+        }
+        return images, taps
+
+    def batches(
+        self, indices: Sequence[int], device: torch.device, size: int = SOURCE_BATCH
+    ) -> Iterator[tuple[Tensor, dict[str, Tensor]]]:
+        """All of the indices once, in order."""
+        for start in range(0, len(indices), size):
+            yield self.batch(indices[start : start + size], device)

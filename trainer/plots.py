@@ -1,0 +1,62 @@
+"""Scores and labels in, PNG bytes of the report's plots out (matplotlib, no screen)."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from sklearn.metrics import roc_curve
+
+from models.calibration import Thresholds
+
+GOOD_COLOUR, BAD_COLOUR, NG_COLOUR, REVIEW_COLOUR = "#2a7f62", "#c0392b", "#7b1e12", "#d68910"
+Floats = npt.NDArray[np.float32]
+
+
+def _figure() -> Figure:
+    figure = Figure(figsize=(6.4, 3.6), dpi=110, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _png(figure: Figure) -> bytes:
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png")
+    return stream.getvalue()
+
+
+def score_histogram(held_out: Sequence[float], good: Floats, bad: Floats, thresholds: Thresholds) -> bytes:
+    """Scores of held-out, good and defective parts, with the two thresholds."""
+    figure = _figure()
+    axes = figure.subplots()
+    everything = np.concatenate([np.asarray(held_out), good, bad])
+    edges = np.histogram_bin_edges(everything, bins=40).tolist()
+    axes.hist(bad, bins=edges, color=BAD_COLOUR, alpha=0.6, label=f"defective ({len(bad)})")
+    axes.hist(good, bins=edges, color=GOOD_COLOUR, alpha=0.6, label=f"good, test ({len(good)})")
+    axes.hist(held_out, bins=edges, histtype="step", color="black", label=f"good, held out ({len(held_out)})")
+    if thresholds.review is not None:
+        axes.axvline(thresholds.review.value, color=REVIEW_COLOUR, linestyle="--", label="REVIEW above")
+    axes.axvline(thresholds.ng.value, color=NG_COLOUR, label="NG above")
+    axes.set_xlabel("score")
+    axes.set_ylabel("images")
+    axes.legend(frameon=False, fontsize=8)
+    axes.spines[["top", "right"]].set_visible(False)
+    return _png(figure)
+
+
+def roc(anomalous: npt.NDArray[np.bool_], scores: Floats, auroc: float) -> bytes:
+    """The ROC curve of the image scores."""
+    figure = _figure()
+    axes = figure.subplots()
+    false_rejects, found, _ = roc_curve(anomalous, scores)
+    axes.plot(false_rejects, found, color=BAD_COLOUR, label=f"score, AUROC {100 * auroc:.1f} %")
+    axes.plot([0, 1], [0, 1], color="grey", linestyle=":", linewidth=1)
+    axes.set_xlabel("good parts rejected")
+    axes.set_ylabel("defective parts found")
+    axes.legend(frameon=False, fontsize=8, loc="lower right")
+    axes.spines[["top", "right"]].set_visible(False)
+    return _png(figure)

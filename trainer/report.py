@@ -1,0 +1,121 @@
+"""Evaluated images and their figures in, one self-contained HTML page out."""
+
+from __future__ import annotations
+
+import base64
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import cv2
+import jinja2
+import numpy as np
+import numpy.typing as npt
+
+from models.artifact import Artifact
+from models.map_picture import eight_bit, grey_picture, overlay
+from trainer import plots
+from trainer.data import read_pixels
+
+if TYPE_CHECKING:
+    from trainer.evaluate import Evaluated
+
+TEMPLATES = Path(__file__).parent / "templates"
+THUMBNAIL = 220  # pixels of the longer side in the gallery
+ROW = 6
+
+
+class Card(NamedTuple):
+    """One image of the gallery: data URIs of input, map and overlay, and its verdict."""
+
+    name: str
+    defect: str
+    decision: str
+    score: float
+    p_value: float
+    picture: str
+    map: str
+    overlay: str
+
+
+class Gallery(NamedTuple):
+    """A titled row of cards."""
+
+    title: str
+    hint: str
+    cards: list[Card]
+
+
+def write_report(path: Path, artifact: Artifact, found: Sequence[Evaluated], numbers: dict[str, object]) -> Path:
+    """Writes the page beside and renames it; returns its path."""
+    anomalous = np.array([one.image.anomalous for one in found])
+    scores = np.array([one.score for one in found], dtype=np.float32)
+    thresholds = artifact.calibration.thresholds()
+    environment = jinja2.Environment(loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True)
+    environment.filters["percent"] = lambda share: "not known" if share is None else f"{100 * share:.1f} %"
+    page = environment.get_template("report.html").render(
+        artifact=artifact,
+        manifest=artifact.manifest,
+        thresholds=thresholds,
+        numbers=numbers,
+        histogram=_data_uri(
+            plots.score_histogram(artifact.calibration.scores, scores[~anomalous], scores[anomalous], thresholds)
+        ),
+        roc=_data_uri(plots.roc(anomalous, scores, float(str(numbers["image_auroc"])))),
+        galleries=_galleries(found, artifact),
+    )
+    part = path.with_suffix(".part")
+    part.write_text(page)
+    os.replace(part, path)
+    return path
+
+
+def _galleries(found: Sequence[Evaluated], artifact: Artifact) -> list[Gallery]:
+    ascending = sorted(found, key=lambda one: one.score)
+    bad = [one for one in ascending if one.image.anomalous]
+    good = [one for one in ascending if not one.image.anomalous]
+    edge = artifact.calibration.thresholds().ng.value
+    nearest = sorted(found, key=lambda one: abs(one.score - edge))
+    rows = (
+        ("Best found", "defective parts with the highest scores", bad[::-1]),
+        ("Missed, or nearly", "defective parts with the lowest scores: look here first", bad),
+        ("Good parts that look worst", "good parts with the highest scores", good[::-1]),
+        ("Good parts that look best", "their maps should be quiet", good),
+        ("Borderline", "nearest to the NG threshold on either side", nearest),
+    )
+    return [Gallery(title, hint, [_card(one, artifact) for one in images[:ROW]]) for title, hint, images in rows]
+
+
+def _card(one: Evaluated, artifact: Artifact) -> Card:
+    picture = eight_bit(read_pixels(one.image.file), artifact.preprocessing.sixteen_bit_white)
+    height, width = picture.shape[:2]
+    share = THUMBNAIL / max(height, width)
+    size = (max(1, round(width * share)), max(1, round(height * share)))
+    small: npt.NDArray[np.uint8] = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
+    grey = grey_picture(one.map, artifact.calibration.map_scale, *size)
+    if one.mask is not None and one.mask.any():
+        outline = cv2.resize(one.mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
+        edges, _ = cv2.findContours(outline, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+        small = np.ascontiguousarray(small)
+        cv2.drawContours(small, edges, -1, (64, 200, 255), 1)
+    return Card(
+        name=one.image.file.name,
+        defect=one.image.defect,
+        decision=one.decision,
+        score=one.score,
+        p_value=one.p_value,
+        picture=_picture_uri(small),
+        map=_picture_uri(np.repeat(grey[:, :, None], 3, axis=2)),
+        overlay=_picture_uri(overlay(small, grey)),
+    )
+
+
+def _picture_uri(rgb: npt.NDArray[np.uint8]) -> str:
+    # JPEG, as thirty PNG trios would make a page of 6 MB.
+    _, encoded = cv2.imencode(".jpg", np.ascontiguousarray(rgb[:, :, ::-1]), [cv2.IMWRITE_JPEG_QUALITY, 88])
+    return _data_uri(encoded.tobytes(), "jpeg")
+
+
+def _data_uri(data: bytes, kind: str = "png") -> str:
+    return f"data:image/{kind};base64," + base64.b64encode(data).decode()
