@@ -84,7 +84,12 @@ class Calibration(BaseModel):
         return self
 
     def p_value(self, score: float) -> float:
-        """Conformal p-value: (1 + number of held-out scores >= score) / (n + 1). Uniform on good images."""
+        """Conformal p-value: (1 + number of held-out scores >= score) / (n + 1). Uniform on good images.
+
+        Raises ValueError for NaN, which would compare as the most usual score of all.
+        """
+        if math.isnan(score):
+            raise ValueError(f"the score is {score}, not a number to compare")
         at_least = len(self.scores) - bisect.bisect_left(self.scores, score)
         return (1 + at_least) / (len(self.scores) + 1)
 

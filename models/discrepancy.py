@@ -7,9 +7,15 @@ This is the one formula of the method. Training loss, image score and anomaly ma
     dir_i = 1 - cos(vec(a_s^i), vec(a_c^i))                  Eq. 3, one cosine over the whole flattened map
     L     = sum_i weight[i, val] * val_i + weight[i, dir] * dir_i
                                                              Eq. 4 is weight[:, val] = 1, weight[:, dir] = lambda
-For maps, e_i may be raised to a power first: val_i = mean of e_i^power. At power 1 it is the paper's; at 2 its gradient
-is weighted by the error of each location, so the map follows the places that the cloner gets wrong and not the many
-places where it could.
+Three departures from the paper, each off unless asked for:
+
+- `power`: val_i = mean of e_i^power. In a map, power 2 weighs the gradient by the error of each location, so the map
+  follows the places that the cloner gets wrong and not the many places where it could. In a score, the power mean
+  (mean of e_i^p)^(1/p) lies between the mean and the maximum, so a small defect is not averaged away.
+- `relative`: e_i is divided by the image's own energy, the mean square of its source activations at that tap, so that
+  contrast and brightness of the picture weigh less than its structure.
+- `levels`: e_i is divided by what is usual at that location on the training images: edges and busy places of the
+  part speak no louder than plain ones.
 
 The source's activations come divided by one number per tap (their RMS over the training images), so that a tap's
 loudness is not its importance; the cloner learns the scaled ones.
@@ -24,6 +30,7 @@ from torch import Tensor
 from torch.nn import functional
 
 TERMS: tuple[str, ...] = ("val", "dir")
+SMALLEST_ENERGY = 1e-6  # a tap without any activation has no error worth dividing
 
 
 def location_errors(source: Tensor, cloner: Tensor) -> Tensor:
@@ -31,14 +38,30 @@ def location_errors(source: Tensor, cloner: Tensor) -> Tensor:
     return (source - cloner).square().mean(dim=1)
 
 
-def discrepancy_terms(source: Sequence[Tensor], cloner: Sequence[Tensor], power: float = 1.0) -> Tensor:
+def relative_errors(source: Tensor, cloner: Tensor) -> Tensor:
+    """`location_errors` divided by the mean square of the image's source activations: two (B, C, h, w) -> (B, h, w)."""
+    energy = source.square().mean(dim=(1, 2, 3)).clamp_min(SMALLEST_ENERGY)
+    return location_errors(source, cloner) / energy[:, None, None]
+
+
+def discrepancy_terms(
+    source: Sequence[Tensor],
+    cloner: Sequence[Tensor],
+    power: float = 1.0,
+    *,
+    relative: bool = False,
+    levels: Sequence[Tensor] | None = None,
+) -> Tensor:
     """Both networks' activations, one (B, C_i, h_i, w_i) per tap -> (B, taps, 2), terms in the order of TERMS.
 
-    `power` is of the errors by location (see above). Every row depends on its own image only: a batch equals singles.
+    `power`, `relative` and `levels` (h_i, w_i) per tap are of the errors by location (see above). Every row depends on
+    its own image only: a batch equals singles.
     """
     rows = []
-    for a_s, a_c in zip(source, cloner, strict=True):
-        errors = location_errors(a_s, a_c)
+    for index, (a_s, a_c) in enumerate(zip(source, cloner, strict=True)):
+        errors = relative_errors(a_s, a_c) if relative else location_errors(a_s, a_c)
+        if levels is not None:
+            errors = errors / levels[index]
         val = (errors if power == 1 else errors.pow(power)).mean(dim=(1, 2))
         direction = 1 - functional.cosine_similarity(a_s.flatten(1), a_c.flatten(1), dim=1)
         rows.append(torch.stack((val, direction), dim=1))
@@ -48,6 +71,13 @@ def discrepancy_terms(source: Sequence[Tensor], cloner: Sequence[Tensor], power:
 def weighted_sum(terms: Tensor, weights: Tensor) -> Tensor:
     """(B, taps, 2) and (taps, 2) -> the discrepancy L of each image, (B,)."""
     return (terms * weights).sum(dim=(1, 2))
+
+
+def power_mean(terms: Tensor, power: float) -> Tensor:
+    """`discrepancy_terms` of that power, (B, taps, 2) -> the same with val taken to 1/power."""
+    if power == 1:
+        return terms
+    return torch.stack((terms[..., 0].pow(1 / power), terms[..., 1]), dim=-1)
 
 
 def location_map(source: Sequence[Tensor], cloner: Sequence[Tensor], weights: Tensor, size: int) -> Tensor:

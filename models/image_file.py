@@ -13,7 +13,9 @@ Trainer and service read images through `decode_image` alone, so both follow the
 from __future__ import annotations
 
 import io
+import struct
 import warnings
+import zlib
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -23,6 +25,9 @@ import numpy.typing as npt
 from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
 
 Pixels = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
+
+# Pillow would refuse large images by a limit of its own; ours is checked on every header, before any decoding.
+Image.MAX_IMAGE_PIXELS = None
 
 FORMATS: frozenset[str] = frozenset({"PNG", "JPEG", "BMP", "TIFF", "WEBP"})
 ERROR_CODES: dict[str, str] = {
@@ -82,7 +87,7 @@ def decode_image(data: bytes, limits: ImageLimits | None = None) -> Pixels:
             raise ImageError("image_too_many_pixels", f"more than {limits.max_pixels:,} pixels") from error
         except (OSError, SyntaxError, ValueError, EOFError, TypeError, KeyError, IndexError, ArithmeticError) as error:
             raise _damaged(error) from error
-        except (AttributeError, RuntimeError, Image.DecompressionBombWarning, cv2.error) as error:
+        except (AttributeError, RuntimeError, struct.error, zlib.error, cv2.error) as error:
             raise _damaged(error) from error
 
 
@@ -140,7 +145,8 @@ def _is_sixteen_bit(header: Image.Image, data: bytes) -> bool:
 
 
 def _sixteen_bit_pixels(header: Image.Image, data: bytes) -> Pixels:
-    orientation = header.getexif().get(0x0112, 1)
+    # OpenCV itself turns a TIFF as its tag says, whatever the flags; a PNG it leaves as it lies.
+    orientation = 1 if header.format == "TIFF" else header.getexif().get(0x0112, 1)
     if header.format == "PNG":
         with Image.open(io.BytesIO(data)) as again:
             again.verify()  # checks every chunk's CRC, which OpenCV forgives
@@ -149,6 +155,9 @@ def _sixteen_bit_pixels(header: Image.Image, data: bytes) -> Pixels:
         raise ImageError("image_unreadable", "the 16-bit image is damaged or of an unknown kind")
     if decoded.dtype not in (np.uint8, np.uint16):
         raise ImageError("image_unreadable", f"pixels of type {decoded.dtype} are not taken; send 8 or 16 bits")
+    named_transparent = header.info.get("transparency")
+    if decoded.ndim == 2 and isinstance(named_transparent, int):  # OpenCV heeds a PNG's tRNS in colour only
+        decoded[decoded == named_transparent] = 0
     return _oriented(_rgb(cast(Pixels, decoded)), orientation)
 
 

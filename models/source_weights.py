@@ -18,6 +18,7 @@ import numpy as np
 import platformdirs
 import safetensors.torch
 import torch
+from safetensors import SafetensorError
 from torch import Tensor
 
 from models.source import SOURCES, VGG16, SourceSpec
@@ -68,7 +69,9 @@ def load_source_weights(name: str = "IMAGENET1K_FEATURES", file: Path | None = N
     if spec is None:
         raise SourceWeightsError(f"unknown source {name!r}; there are {', '.join(SOURCES)}")
     if file is not None:
-        return _checked(_from_file(file), spec, str(file))
+        named = _checked(_from_file(file), spec, str(file))
+        _to_cache(named, spec)
+        return named
     ways: tuple[tuple[str, Callable[[SourceSpec], dict[str, Tensor] | None]], ...] = (
         ("cache", _from_cache),
         ("package", _from_package),
@@ -78,7 +81,7 @@ def load_source_weights(name: str = "IMAGENET1K_FEATURES", file: Path | None = N
     for way, read in ways:
         try:
             tensors = read(spec)
-        except (OSError, ValueError, KeyError, ImportError) as error:
+        except (OSError, ValueError, KeyError, ImportError, SafetensorError) as error:
             failures.append(f"{way}: {error}")
             continue
         if tensors is not None:
@@ -122,12 +125,15 @@ def _checked(tensors: dict[str, Tensor], spec: SourceSpec, origin: str) -> dict[
 def _from_file(file: Path) -> dict[str, Tensor]:
     if not file.is_file():
         raise SourceWeightsError(f"{file}: there is no such file")
-    if file.suffix == ".safetensors":
-        return safetensors.torch.load_file(file)
-    if file.suffix in {".pth", ".pt"}:
+    if file.suffix not in {".safetensors", ".pth", ".pt"}:
+        raise SourceWeightsError(f"{file}: a source weights file is a .safetensors or a torchvision .pth")
+    try:
+        if file.suffix == ".safetensors":
+            return safetensors.torch.load_file(file)
         loaded: dict[str, Tensor] = torch.load(file, map_location="cpu", weights_only=True)
-        return loaded
-    raise SourceWeightsError(f"{file}: a source weights file is a .safetensors or a torchvision .pth")
+    except Exception as error:  # damaged files end in a dozen kinds of errors, pickle's own among them
+        raise SourceWeightsError(f"{file}: cannot be read: {error}") from error
+    return loaded
 
 
 def _cache_file(spec: SourceSpec) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,10 +12,10 @@ from typing import get_args
 import torch
 from pydantic import ValidationError
 
-from models.artifact import NAME_PATTERN, ArtifactError
+from models.artifact import NAME_PATTERN, SUMS, ArtifactError
 from models.engines.pool import ENGINE_NAMES
 from models.heads.mkd import Attribution
-from models.heads.mkd_trainee import Loss
+from models.heads.mkd_trainee import Balance, Loss
 from models.source import SOURCES, TAPS
 from models.source_weights import SourceWeightsError
 from trainer.activations import DEFAULT_LIMIT_BYTES, ActivationError
@@ -73,7 +74,14 @@ def _add_fit(fit: argparse.ArgumentParser) -> None:
     for name in ("loss", "score-loss", "map-loss"):
         method.add_argument(f"--{name}", choices=get_args(Loss))
     method.add_argument("--lambda", dest="lambda_dir", type=_lambda, help='"auto" or a number')
-    method.add_argument("--balance", choices=("sum", "terms"))
+    for name in ("score-balance", "map-balance"):
+        method.add_argument(f"--{name}", choices=get_args(Balance))
+    method.add_argument("--score-power", type=float, help="power mean of the location errors in the score; 1 is a mean")
+    for name, words in (
+        ("relative", "divide errors by the picture's contrast"),
+        ("levels", "and by what is usual there"),
+    ):
+        method.add_argument(f"--score-{name}", action=argparse.BooleanOptionalAction, default=None, help=words)
     method.add_argument("--map-power", type=float, help="power of the location errors in the map; 1 is the paper's")
     method.add_argument("--attribution", choices=get_args(Attribution))
     method.add_argument("--gaussian", action=argparse.BooleanOptionalAction, default=None)
@@ -89,13 +97,25 @@ def _add_evaluate(command: argparse.ArgumentParser) -> None:
 def _add_device(command: argparse.ArgumentParser) -> None:
     machine = command.add_argument_group("machine")
     machine.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 ... [auto]")
-    machine.add_argument("--threads", type=int, help="CPU threads [all]")
+    machine.add_argument("--threads", type=_positive, help="CPU threads [all]")
     machine.add_argument("--engine", choices=ENGINE_NAMES, default="auto", help="what runs the source [auto]")
     machine.add_argument("--source-weights", type=Path, help="file of source weights (.safetensors or .pth)")
 
 
 def _lambda(text: str) -> float | str:
-    return text if text == "auto" else float(text)
+    if text == "auto":
+        return text
+    value = float(text)
+    if not (math.isfinite(value) and value >= 0):
+        raise argparse.ArgumentTypeError(f"lambda is auto or a number from 0 up, not {text}")
+    return value
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"at least 1 is needed, not {text}")
+    return value
 
 
 def settings_of(arguments: argparse.Namespace) -> TrainingSettings:
@@ -118,9 +138,14 @@ def settings_of(arguments: argparse.Namespace) -> TrainingSettings:
 def _device(name: str) -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
-    device = torch.device(name)
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ValueError(f"{name!r} is no device; use auto, cpu, cuda, cuda:1 ...") from error
     if device.type == "cuda" and not torch.cuda.is_available():
         raise ValueError(f"{name}: there is no CUDA device here; use --device cpu")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ValueError(f"{name}: there are {torch.cuda.device_count()} CUDA devices here, numbered from 0")
     return device
 
 
@@ -140,9 +165,22 @@ def _fit(arguments: argparse.Namespace, display: RichDisplay) -> None:
         weights_file=arguments.source_weights,
         cache_limit_bytes=int(arguments.cache_limit_gib * 2**30),
     )
-    if job.path.exists() and not arguments.replace:
-        raise ValueError(f"{job.path} is there already: give --replace, or --version to keep both")
+    _check_place(job, replace=arguments.replace)
     train(job, display)
+
+
+def _check_place(job: Job, *, replace: bool) -> None:
+    """A product is one plain artifact or a folder of versions; a run never turns one into the other."""
+    product = job.out / job.product
+    if job.version and (product / SUMS).exists():
+        raise ValueError(
+            f"{product} is a plain artifact: move it to {product}/VERSION before adding versions beside it"
+        )
+    if not job.version and product.is_dir() and not (product / SUMS).exists():
+        raise ValueError(f"{product} holds versions: give --version to add one")
+    if job.path.exists() and not replace:
+        other = "--version" if job.version else "--product"
+        raise ValueError(f"{job.path} is there already: give --replace, or another {other}")
 
 
 def _evaluate(arguments: argparse.Namespace, display: RichDisplay) -> None:
@@ -175,7 +213,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return INTERRUPTED
     except ValidationError as error:
         for problem in error.errors():
-            display.say(f"error: {'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}")
+            where = ".".join(str(part) for part in problem["loc"])
+            display.say(f"error: {where}: {problem['msg']}" if where else f"error: {problem['msg']}")
         return 1
     except (DataError, SourceWeightsError, ActivationError, ArtifactError, FitDiverged, ValueError, OSError) as error:
         display.say(f"error: {error}")

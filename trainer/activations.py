@@ -6,6 +6,7 @@ half precision holds them; beyond the limit on disk they are computed anew for e
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -63,7 +64,7 @@ class ActivationStore:
             if needed > free:
                 raise ActivationError(
                     f"the activation cache needs {needed / 2**30:.1f} GiB in {self._folder} and {free / 2**30:.1f} GiB "
-                    "are free; name another folder with --cache, or use a smaller --image-size"
+                    "are free; give an --out on another disk, a smaller --image-size or --cache-limit-gib (slower)"
                 )
             self._path = Path(tempfile.mkdtemp(prefix="activations-", dir=self._folder))
             self._images = self._open("images", np.float32, (self.count, 3, self._size, self._size))
@@ -89,9 +90,11 @@ class ActivationStore:
 
     def _open(self, name: str, dtype: type[Number], shape: tuple[int, ...]) -> npt.NDArray[Number]:
         assert self._path is not None
-        opened: npt.NDArray[Number] = np.lib.format.open_memmap(
-            self._path / f"{name}.npy", mode="w+", dtype=dtype, shape=shape
-        )
+        file = self._path / f"{name}.npy"
+        opened: npt.NDArray[Number] = np.lib.format.open_memmap(file, mode="w+", dtype=dtype, shape=shape)
+        with file.open("r+b") as stream:
+            # A sparse file on a disk that fills up later would end the process by SIGBUS instead of an error here.
+            os.posix_fallocate(stream.fileno(), 0, file.stat().st_size)
         return opened
 
     def fill(self, images: Iterator[npt.NDArray[np.float32]], progress: Progress = lambda done: None) -> None:

@@ -5,6 +5,7 @@ The set is only looked at: nothing of an artifact is ever chosen by what stands 
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from models.detector import Detector
 from models.engines.pool import EngineName, SourcePool
 from models.heads.base import to_device
 from models.image_file import ImageError
-from models.preprocess import prepare
+from models.preprocess import Preprocessing, prepare
 from trainer import metrics
 from trainer.calibrate import judge_all
 from trainer.data import good_folder, image_files, read_pixels
@@ -88,7 +89,7 @@ def evaluate(
             bar.update(min(start + BATCH, len(labelled)))
     for line in unreadable:
         display.say(f"left out, unreadable: {line}")
-    numbers = measure(found, artifact, _training_brightness(data), unreadable)
+    numbers = measure(found, artifact, _training_brightness(data, artifact.preprocessing), unreadable)
     folder = out or Path("reports") / artifact.manifest.product
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "metrics.json").write_text(json.dumps(numbers, indent=2) + "\n")
@@ -132,17 +133,16 @@ def _judge(
     ]
 
 
-def _training_brightness(data: Path) -> float | None:
-    """Mean of the training images' mean brightness, where the set has them: the control's reference."""
+def _training_brightness(data: Path, preprocessing: Preprocessing) -> float | None:
+    """Mean of the training images' mean brightness, where the set has readable ones: the control's reference."""
     folder = good_folder(data)
     if folder == data:
         return None
-    return float(np.mean([_brightness(file) for file in image_files(folder)]))
-
-
-def _brightness(file: Path) -> float:
-    pixels = read_pixels(file)
-    return float(pixels.mean() / np.iinfo(pixels.dtype).max)
+    found = []
+    for file in image_files(folder):
+        with contextlib.suppress(ImageError):  # the trainer left these out, and said so
+            found.append(float(prepare(read_pixels(file), preprocessing).mean()))
+    return float(np.mean(found)) if found else None
 
 
 def measure(

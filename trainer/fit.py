@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 import safetensors.torch
 import torch
+from safetensors import SafetensorError
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
@@ -152,11 +153,14 @@ class Fit:
         """Takes up the checkpoint if there is one of the same settings and data. Says whether it did."""
         if not self._checkpoint.is_file():
             return False
-        with safetensors.safe_open(self._checkpoint, framework="pt") as file:
-            metadata = file.metadata()
-            if metadata["fingerprint"] != self._fingerprint:
-                return False
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+        try:
+            with safetensors.safe_open(self._checkpoint, framework="pt") as file:
+                metadata = file.metadata()
+                if metadata["fingerprint"] != self._fingerprint:
+                    return False
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+        except SafetensorError:  # half a file of an earlier life; the run starts anew
+            return False
         self.trainee.load_state_dict(_part(tensors, "trainee."))
         self._averaged.load_state_dict(_part(tensors, "averaged."))
         state: dict[int, dict[str, Tensor]] = {}

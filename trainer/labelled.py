@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from models.image_file import ImageError
 from trainer.data import DataError, image_files, read_pixels
 
 GOOD = "good"
@@ -31,13 +32,16 @@ class LabelledImage:
     def mask(self, width: int, height: int) -> Mask | None:
         """Where the defect is, (height, width); all False for a good part, None where it is not known.
 
-        An empty mask of a defective part says nothing of where the defect is, so it counts as not known.
+        An empty or damaged mask of a defective part says nothing of where the defect is, so it counts as not known.
         """
         if not self.anomalous:
             return np.zeros((height, width), dtype=bool)
         if self.mask_file is None:
             return None
-        grey = read_pixels(self.mask_file)[:, :, 0]
+        try:
+            grey = read_pixels(self.mask_file)[:, :, 0]
+        except ImageError:
+            return None
         if not grey.any():
             return None
         white = np.iinfo(grey.dtype).max

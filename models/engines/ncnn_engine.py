@@ -64,6 +64,7 @@ def _build(ncnn: object, source: SourceNetwork, threads: int) -> object:
     net.opt.num_threads = threads
     net.opt.use_fp16_packed = net.opt.use_fp16_storage = net.opt.use_fp16_arithmetic = False
     net.opt.use_bf16_storage = False
+    net.opt.openmp_blocktime = 0  # OpenMP threads that spin while they wait starve the decoder pool
     with tempfile.TemporaryDirectory(prefix="mkd-ncnn-") as folder:
         (Path(folder) / "source.param").write_text(param)
         (Path(folder) / "source.bin").write_bytes(weights)

@@ -1,6 +1,6 @@
 """Multiresolution knowledge distillation, the first head: judges an image by what its cloner gets wrong.
 
-    score(x) = L(x; score_weights)                                   Eq. 4, per image
+    score(x) = L(x; score_weights)                                   Eq. 4, per image; location errors as the score asks
     map(x)   = opening(Gaussian(|d L(x; map_weights) / d x|))        Eqs. 5 and 6, location errors to `map_power`
 
 One backward pass, through the cloner only: the source's activations are constants. In the paper both weights are
@@ -20,7 +20,7 @@ from torch.nn import functional
 
 from models.anomaly_map import saliency, smooth
 from models.cloner import Cloner, ClonerInput, ClonerSize, folded_cloner
-from models.discrepancy import TERMS, discrepancy_terms, location_map, weighted_sum
+from models.discrepancy import TERMS, discrepancy_terms, location_map, power_mean, weighted_sum
 from models.heads.base import Head, HeadOutput
 from models.source import Activations
 
@@ -32,6 +32,8 @@ class MkdConfig(BaseModel):
     """Everything that a trained MKD head needs beside its tensors; stands in the manifest as it is.
 
     `tap_scales` divide the source's activations. `score_weights` and `map_weights` are (val, dir) for each tap.
+    `score_power`, `score_relative`, `score_levels` and `map_power` say how the errors by location are taken
+    (`models.discrepancy`); with `score_levels` the head's tensors hold one `levels.TAP` (h, w) per tap.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -42,6 +44,9 @@ class MkdConfig(BaseModel):
     tap_scales: tuple[float, ...]
     score_weights: tuple[tuple[float, float], ...]
     map_weights: tuple[tuple[float, float], ...]
+    score_power: float = Field(default=1.0, ge=1, le=8)
+    score_relative: bool = False
+    score_levels: bool = False
     map_power: float = Field(default=1.0, ge=1, le=4)
     attribution: Attribution = "gradients"
     gaussian: bool = True
@@ -66,12 +71,16 @@ class MkdHead(Head):
     score_weights: Tensor
     map_weights: Tensor
 
-    def __init__(self, config: MkdConfig, cloner: Cloner) -> None:
+    def __init__(self, config: MkdConfig, cloner: Cloner, levels: Sequence[Tensor] = ()) -> None:
         super().__init__()
+        if len(levels) != (len(config.taps) if config.score_levels else 0):
+            raise ValueError(f"score_levels is {config.score_levels} and {len(levels)} levels are given")
         self.config = config
         self.cloner = cloner
         self.register_buffer("score_weights", torch.tensor(config.score_weights), persistent=False)
         self.register_buffer("map_weights", torch.tensor(config.map_weights), persistent=False)
+        for tap, level in zip(config.taps, levels, strict=False):
+            self.register_buffer(f"level_{tap}", level, persistent=False)
 
     def judge(self, images: Tensor, activations: Activations, wants_map: Sequence[bool]) -> HeadOutput:
         """See Head.judge. Rows without a map cost no backward pass."""
@@ -83,7 +92,7 @@ class MkdHead(Head):
         if others:
             rows = _take(images, source, others)
             with torch.no_grad():
-                scores[others] = weighted_sum(discrepancy_terms(rows[1], self.cloner(rows[0])), self.score_weights)
+                scores[others] = self._scores(rows[1], self.cloner(rows[0]))
         if asked:
             rows = _take(images, source, asked)
             scores[asked], maps = self._score_and_map(*rows)
@@ -95,18 +104,27 @@ class MkdHead(Head):
 
     @torch.no_grad()
     def terms(self, images: Tensor, activations: Activations) -> Tensor:
-        """Every tap and term apart, (B, taps, 2): what the scores and reports are made of."""
-        return discrepancy_terms(self.scaled(activations), self.cloner(images))
+        """Every tap and term apart, (B, taps, 2), before `score_weights`: what a score is made of."""
+        return self._score_terms(self.scaled(activations), self.cloner(images))
+
+    def _scores(self, source: list[Tensor], cloned: list[Tensor]) -> Tensor:
+        return weighted_sum(self._score_terms(source, cloned), self.score_weights)
+
+    def _score_terms(self, source: list[Tensor], cloned: list[Tensor]) -> Tensor:
+        config = self.config
+        levels = [self.get_buffer(f"level_{tap}") for tap in config.taps] if config.score_levels else None
+        terms = discrepancy_terms(source, cloned, config.score_power, relative=config.score_relative, levels=levels)
+        return power_mean(terms, config.score_power)
 
     def _score_and_map(self, images: Tensor, source: list[Tensor]) -> tuple[Tensor, Tensor]:
         if self.config.attribution == "discrepancy":
             with torch.no_grad():
                 cloned = self.cloner(images)
-                scores = weighted_sum(discrepancy_terms(source, cloned), self.score_weights)
+                scores = self._scores(source, cloned)
                 raw = location_map(source, cloned, self.map_weights, images.shape[-1])
         elif self.config.attribution == "smoothgrad":
             with torch.no_grad():
-                scores = weighted_sum(discrepancy_terms(source, self.cloner(images)), self.score_weights)
+                scores = self._scores(source, self.cloner(images))
             raw = self._smoothgrad(images, source)
         elif self.config.attribution == "guided":
             with _guided_relu(self.cloner):
@@ -123,7 +141,7 @@ class MkdHead(Head):
             blamed = weighted_sum(discrepancy_terms(source, cloned, self.config.map_power), self.map_weights)
             (gradients,) = torch.autograd.grad(blamed.sum(), inputs)
         with torch.no_grad():
-            scores = weighted_sum(discrepancy_terms(source, cloned), self.score_weights)
+            scores = self._scores(source, cloned)
         return scores, saliency(gradients)
 
     def _smoothgrad(self, images: Tensor, source: list[Tensor]) -> Tensor:
@@ -141,25 +159,39 @@ class MkdHead(Head):
         return saliency(total / self.config.smoothgrad_samples)
 
     def tensors(self) -> dict[str, Tensor]:
-        """The folded cloner's weights and biases."""
-        return {key: value.detach().cpu().contiguous() for key, value in self.cloner.state_dict().items()}
+        """The folded cloner's weights and biases, and the levels where there are any."""
+        found = {f"cloner.{key}": value for key, value in self.cloner.state_dict().items()}
+        if self.config.score_levels:
+            found |= {f"levels.{tap}": self.get_buffer(f"level_{tap}") for tap in self.config.taps}
+        return {key: value.detach().cpu().contiguous() for key, value in found.items()}
 
     @classmethod
     def load(cls, config: Mapping[str, object], tensors: Mapping[str, Tensor]) -> Self:
         """See Head.load."""
         checked = MkdConfig.model_validate(config)
         cloner = folded_cloner(checked.cloner, checked.taps, input_range=checked.cloner_input)
+        parts = {prefix: _part(tensors, prefix) for prefix in ("cloner.", "levels.")}
+        strange = len(tensors) - sum(len(part) for part in parts.values())
+        wanted = set(checked.taps) if checked.score_levels else set()
+        if strange or set(parts["levels."]) != wanted:
+            raise ValueError(
+                f"the levels of {', '.join(wanted) or 'no tap'} and a cloner are expected, and nothing else"
+            )
         try:
-            cloner.load_state_dict(dict(tensors))
+            cloner.load_state_dict(parts["cloner."])
         except RuntimeError as error:
             raise ValueError(f"the tensors do not fit the cloner that the manifest describes: {error}") from error
-        return cls(checked, cloner)
+        return cls(checked, cloner, [parts["levels."][tap] for tap in checked.taps if checked.score_levels])
 
 
 def uniform_weights(taps: int, weight: tuple[float, float]) -> tuple[tuple[float, float], ...]:
     """The same (val, dir) weight for every tap, as in Eq. 4."""
     assert len(weight) == len(TERMS)
     return (weight,) * taps
+
+
+def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
 def _take(images: Tensor, source: list[Tensor], rows: list[int]) -> tuple[Tensor, list[Tensor]]:

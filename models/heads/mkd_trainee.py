@@ -5,7 +5,8 @@ loss = mean over the batch of  sum over taps of  val + lambda * dir          Eq.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Literal, Self
 
 import torch
@@ -13,11 +14,13 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
 from models.cloner import Cloner, ClonerInput, ClonerSize, fold_batchnorm
-from models.discrepancy import discrepancy_terms, weighted_sum
+from models.discrepancy import discrepancy_terms, location_errors, relative_errors, weighted_sum
 from models.heads.base import Trainee
 from models.heads.mkd import Attribution, MkdConfig, MkdHead, TapName
 from models.source import Activations
 
+LEVEL_FLOOR = 0.1  # of the tap's mean error
+SMALLEST_TERM = 1e-12
 Loss = Literal["total", "val", "dir"]
 Balance = Literal["sum", "terms"]
 
@@ -26,10 +29,10 @@ class MkdRecipe(BaseModel):
     """What a person may choose of the method; every field stands in the artifact.
 
     `lambda_dir` weighs dir against val in the loss and in a plain sum: "auto" is the paper's ratio of their values on
-    the untrained cloner. `scale_taps` divides each tap of the source by its RMS over the training images. `balance` is
-    how score and map add up: "sum" is Eq. 4 as printed, "terms" divides every tap-and-term by its mean over the
-    training images first, so that each speaks equally loud on good parts. `map_power` raises the location errors in the
-    map (`models.discrepancy`).
+    the untrained cloner. `scale_taps` divides each tap of the source by its RMS over the training images.
+    `score_balance` and `map_balance` are how taps and terms add up: "sum" is Eq. 4 as printed, "terms" divides each by
+    its mean over the training images first, so that all speak equally loud on good parts. `score_power`,
+    `score_relative`, `score_levels` and `map_power` say how the errors by location are taken (`models.discrepancy`).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -45,7 +48,11 @@ class MkdRecipe(BaseModel):
     map_loss: Loss = "total"
     lambda_dir: Literal["auto"] | float = "auto"
     scale_taps: bool = True
-    balance: Balance = "terms"
+    score_balance: Balance = "sum"
+    map_balance: Balance = "sum"
+    score_power: float = Field(default=1.0, ge=1, le=8)
+    score_relative: bool = False
+    score_levels: bool = False
     map_power: float = Field(default=1.0, ge=1, le=4)
     attribution: Attribution = "gradients"
     gaussian: bool = True
@@ -92,26 +99,35 @@ class MkdTrainee(Trainee):
         return weighted_sum(self._terms(images, activations), weights).mean()
 
     def finish(self, batches: Iterable[tuple[Tensor, Activations]]) -> MkdHead:
-        """See Trainee. `batches` are looked at only where the recipe balances the terms by their means."""
-        cloner = fold_batchnorm(self.cloner).to(memory_format=torch.contiguous_format)
-        weights = self._plain_weights()
+        """See Trainee. `batches` are looked at only where the recipe needs what is usual on the training images."""
         recipe = self.recipe
-        if recipe.balance == "terms":
-            weights = 1 / self._term_means(cloner, batches).clamp_min(1e-12)
+        cloner = fold_batchnorm(self.cloner).to(memory_format=torch.contiguous_format)
+        score, blame, levels = self._plain_weights(), self._plain_weights(), []
+        if recipe.score_levels or "terms" in {recipe.score_balance, recipe.map_balance}:
+            usual = Usual.over(recipe, self._both(cloner, batches))
+            levels = usual.levels
+            score = 1 / usual.score_terms if recipe.score_balance == "terms" else score
+            blame = 1 / usual.plain_terms if recipe.map_balance == "terms" else blame
         config = MkdConfig(
             cloner=recipe.cloner,
             cloner_input=recipe.cloner_input,
             taps=recipe.taps,
             tap_scales=tuple(self.tap_scales),
-            score_weights=_pairs(weights * recipe.mask(recipe.score_taps, recipe.score_loss).to(weights.device)),
-            map_weights=_pairs(
-                weights**recipe.map_power * recipe.mask(recipe.map_taps, recipe.map_loss).to(weights.device)
-            ),
+            score_weights=_pairs(score * recipe.mask(recipe.score_taps, recipe.score_loss).to(self.device)),
+            map_weights=_pairs(blame**recipe.map_power * recipe.mask(recipe.map_taps, recipe.map_loss).to(self.device)),
+            score_power=recipe.score_power,
+            score_relative=recipe.score_relative,
+            score_levels=recipe.score_levels,
             map_power=recipe.map_power,
             attribution=recipe.attribution,
             gaussian=recipe.gaussian,
         )
-        return MkdHead(config, cloner)
+        return MkdHead(config, cloner, levels)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the trainee is."""
+        return self.lambda_dir.device
 
     def _plain_weights(self) -> Tensor:
         """(taps, 2): 1 for val, lambda for dir."""
@@ -124,15 +140,46 @@ class MkdTrainee(Trainee):
         return [activations[tap] / scale for tap, scale in zip(self.recipe.taps, self.tap_scales, strict=True)]
 
     @torch.no_grad()
-    def _term_means(self, cloner: Cloner, batches: Iterable[tuple[Tensor, Activations]]) -> Tensor:
-        total, count = None, 0
+    def _both(
+        self, cloner: Cloner, batches: Iterable[tuple[Tensor, Activations]]
+    ) -> Iterator[tuple[list[Tensor], list[Tensor]]]:
         for images, activations in batches:
-            terms = discrepancy_terms(self._scaled(activations), cloner(images)).sum(dim=0)
-            total = terms if total is None else total + terms
-            count += len(images)
-        if total is None:
+            yield self._scaled(activations), cloner(images)
+
+
+@dataclass(frozen=True)
+class Usual:
+    """What is usual on the training images: `levels` (h, w) per tap, and the means (taps, 2) of the terms."""
+
+    levels: list[Tensor]
+    score_terms: Tensor
+    plain_terms: Tensor
+
+    @classmethod
+    @torch.no_grad()
+    def over(cls, recipe: MkdRecipe, both: Iterable[tuple[list[Tensor], list[Tensor]]]) -> Self:
+        """Looks at every training image once, as (source, cloner) activations in batches."""
+        errors: list[list[Tensor]] = []  # kept by image: some thousand numbers each
+        plain: list[Tensor] = []
+        take = relative_errors if recipe.score_relative else location_errors
+        for source, cloned in both:
+            errors.append([take(a_s, a_c) for a_s, a_c in zip(source, cloned, strict=True)])
+            plain.append(discrepancy_terms(source, cloned))
+        if not plain:
             raise ValueError("a head cannot be finished without training images")
-        return total / count
+        plain_terms = torch.cat(plain).mean(dim=0).clamp_min(SMALLEST_TERM)
+        by_tap = [torch.cat(parts) for parts in zip(*errors, strict=True)]
+        levels = [_level(tap) for tap in by_tap] if recipe.score_levels else []
+        standard = [tap / level for tap, level in zip(by_tap, levels, strict=True)] if levels else by_tap
+        val = [tap.pow(recipe.score_power).mean(dim=(1, 2)).pow(1 / recipe.score_power).mean() for tap in standard]
+        score_terms = torch.stack((torch.stack(val), plain_terms[:, 1]), dim=1).clamp_min(SMALLEST_TERM)
+        return cls(levels, score_terms, plain_terms)
+
+
+def _level(errors: Tensor) -> Tensor:
+    """(n, h, w) -> (h, w): the mean by location, with a floor so that a place that is never wrong cannot shout."""
+    mean = errors.mean(dim=0)
+    return mean + LEVEL_FLOOR * mean.mean() + SMALLEST_TERM
 
 
 def _pairs(weights: Tensor) -> tuple[tuple[float, float], ...]:

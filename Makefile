@@ -1,0 +1,53 @@
+# What a person and the CI call. Needs GNU make and Python 3.11 or newer; everything else goes into .venv.
+
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+# After a demo and before a first training of your own, `make serve` serves what the demo has trained.
+ARTIFACTS ?= $(firstword $(wildcard artifacts demo/artifacts) artifacts)
+BENCHMARKS := $(sort $(wildcard benchmarks/[a-z]*.py))
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help install demo test check serve bench clean
+
+help:  ## this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null \
+		|| sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1: \2/p' $(MAKEFILE_LIST)
+
+install: $(STAMP)  ## environment with everything, in .venv
+
+demo: $(STAMP)  ## train on photographs of bricks, serve, judge, and write demo/answer.png
+	$(BIN)/python -m examples.demo
+
+test: $(STAMP)  ## all tests
+	$(BIN)/python -m pytest
+
+check: $(STAMP)  ## lint, format and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+serve: $(STAMP)  ## serve ARTIFACTS (artifacts, else demo/artifacts) on http://127.0.0.1:8000
+	$(BIN)/python -m service --artifacts $(ARTIFACTS)
+
+bench: $(STAMP)  ## the benchmarks there are, with the command for each
+	@$(BIN)/python -c 'import ast, pathlib, sys; [print(f"python -m benchmarks.{p.stem}\n    {(ast.get_docstring(ast.parse(p.read_text())) or str()).split(chr(10))[0]}") for p in map(pathlib.Path, sys.argv[1:])] or print("no benchmarks in benchmarks/")' $(BENCHMARKS)
+
+clean:  ## remove what the demo, the tests and the tools have written; artifacts/ and .venv stay
+	rm -rf demo build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+
+# The stamp is newer than pyproject.toml once what it lists is installed.
+$(STAMP): pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $@
+
+# A name on the PATH may be a shim of a version that is not there, so each candidate is asked for its version.
+$(BIN)/python:
+	@for python in $(PYTHON) python3.11 python3.12 python3.13 python3; do \
+		if "$$python" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+			echo "$$python -m venv $(VENV)"; exec "$$python" -m venv $(VENV); \
+		fi; \
+	done; \
+	echo 'no Python 3.11 or newer with venv was found; name one: make PYTHON=/path/to/python3.11' >&2; exit 1

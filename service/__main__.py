@@ -1,0 +1,39 @@
+"""In: the command line. Out: a running service, or a fresh API key, or a clear refusal with exit code 2."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from service import command_line, key_command
+from service.auth import KeyFileError
+from service.command_line import SettingsError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """`python -m service [--flags]` serves, `python -m service keys new ...` makes a key. Returns the exit code."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        if given[:1] == ["keys"]:
+            print(key_command.text_for(given[1:]))
+            return 0
+        return _serve(given)
+    except (SettingsError, KeyFileError) as error:
+        command_line.warn(f"mkd-serve: {error}")
+        return 2
+
+
+def _serve(arguments: Sequence[str]) -> int:
+    settings = command_line.read(arguments)
+    # Imported here: to refuse settings, to make a key, or to be the parent of several processes takes no torch.
+    if settings.processes > 1:
+        from service import processes
+
+        return processes.run(settings)
+    from service import server
+
+    return server.serve(settings)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

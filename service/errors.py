@@ -1,0 +1,124 @@
+"""Every refusal of the service, with the stable code that callers rely on and the HTTP status it becomes.
+
+    ServiceError
+    |- RequestError                 the caller can mend it (4xx)
+    |  |- MalformedRequest          400 malformed_request
+    |  |- Unauthorized              401 unauthorized
+    |  |- Forbidden                 403 forbidden
+    |  |- ProductNotFound           404 product_not_found
+    |  |- VersionNotFound           404 version_not_found
+    |  |- ProductRequired           422 product_required
+    |  |- RateNotPromised           422 rate_not_promised
+    |  |- NoImages                  422 no_images
+    |  |- TooManyImages             413 too_many_images
+    |  |- BodyTooLarge              413 body_too_large
+    |  |- BodyTooSlow               408 body_too_slow
+    |  |- UnsupportedBody           415 unsupported_body
+    |  `- ArtifactRefused           409 artifact_refused (admin routes)
+    |- Overloaded                   429 overloaded, with Retry-After
+    |- NotReady                     503 not_ready, with Retry-After
+    |- ShuttingDown                 503 shutting_down, with Retry-After
+    |- DeadlineExceeded             504 deadline_exceeded
+    |- InferenceFailed              500 inference_failed
+    `- RequestCancelled             499 client_closed_request (logged and counted, never sent)
+
+An image that cannot be read is not an error of the request: it becomes the `error` of its own entry, with a code of
+`models.image_file.ImageError`. This module imports nothing of the web framework, so the engine can raise its errors.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class ServiceError(Exception):
+    """A refusal with a stable `code`, an HTTP `status`, a `title`, and a `detail` saying what would be right."""
+
+    code: ClassVar[str]
+    status: ClassVar[int]
+    title: ClassVar[str]
+
+    def __init__(self, detail: str, *, retry_after: float | None = None) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.retry_after = retry_after  # seconds; sent as the header Retry-After, rounded up
+
+
+class RequestError(ServiceError):
+    """The caller can mend it."""
+
+
+class MalformedRequest(RequestError):
+    code, status, title = "malformed_request", 400, "The request cannot be read"
+
+
+class Unauthorized(RequestError):
+    code, status, title = "unauthorized", 401, "A valid API key is needed"
+
+
+class Forbidden(RequestError):
+    code, status, title = "forbidden", 403, "The API key does not cover this call"
+
+
+class ProductNotFound(RequestError):
+    code, status, title = "product_not_found", 404, "No such product"
+
+
+class VersionNotFound(RequestError):
+    code, status, title = "version_not_found", 404, "No such version of the product"
+
+
+class ProductRequired(RequestError):
+    code, status, title = "product_required", 422, "The product must be named"
+
+
+class RateNotPromised(RequestError):
+    code, status, title = "rate_not_promised", 422, "The calibration cannot promise this false-reject rate"
+
+
+class NoImages(RequestError):
+    code, status, title = "no_images", 422, "The request carries no image"
+
+
+class TooManyImages(RequestError):
+    code, status, title = "too_many_images", 413, "Too many images in one request"
+
+
+class BodyTooLarge(RequestError):
+    code, status, title = "body_too_large", 413, "The body is too large"
+
+
+class BodyTooSlow(RequestError):
+    code, status, title = "body_too_slow", 408, "The body arrived too slowly"
+
+
+class UnsupportedBody(RequestError):
+    code, status, title = "unsupported_body", 415, "This content type is not taken"
+
+
+class ArtifactRefused(RequestError):
+    code, status, title = "artifact_refused", 409, "The artifact was refused; nothing has changed"
+
+
+class Overloaded(ServiceError):
+    code, status, title = "overloaded", 429, "More work is waiting than can be taken"
+
+
+class NotReady(ServiceError):
+    code, status, title = "not_ready", 503, "The service is not ready"
+
+
+class ShuttingDown(ServiceError):
+    code, status, title = "shutting_down", 503, "The service is shutting down"
+
+
+class DeadlineExceeded(ServiceError):
+    code, status, title = "deadline_exceeded", 504, "The answer would come too late"
+
+
+class InferenceFailed(ServiceError):
+    code, status, title = "inference_failed", 500, "The image could not be judged"
+
+
+class RequestCancelled(ServiceError):
+    code, status, title = "client_closed_request", 499, "The client hung up"

@@ -1,0 +1,47 @@
+"""In: log records of the service and of uvicorn. Out: JSON lines on standard error, one per request and event."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from datetime import UTC, datetime
+from typing import Any
+
+FIELDS = "mkd_fields"  # attribute under which a log call hands over its structured members
+logger = logging.getLogger("mkdserve")
+
+
+class JsonLines(logging.Formatter):
+    """One record, one line: time, level, event, then the members that the call gave."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        members: dict[str, Any] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "event": record.getMessage(),
+        }
+        members.update(getattr(record, FIELDS, {}))
+        if record.exc_info:
+            members["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(members, ensure_ascii=False, default=str)
+
+
+def configure(level: str) -> None:
+    """Send everything of level `level` and above to standard error as JSON lines; uvicorn's access log stays off."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonLines())
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(level.upper())
+    for name in ("uvicorn", "uvicorn.error"):
+        logging.getLogger(name).handlers = []
+        logging.getLogger(name).propagate = True
+    access = logging.getLogger("uvicorn.access")
+    access.handlers, access.propagate = [], False
+
+
+def event(message: str, level: int = logging.INFO, **fields: object) -> None:
+    """Log `message` with structured members."""
+    logger.log(level, message, extra={FIELDS: fields})

@@ -1,0 +1,196 @@
+"""Events of the service in, Prometheus text out: every metric there is, in one table.
+
+Names start with `mkd_`; durations are seconds, sizes are bytes, counters end in `_total`, constants are gauges named
+`_info` whose value is 1. No label carries an id of a request, a line or a part. `METRICS` is the documentation: a test
+compares it with what `/metrics` prints. Several processes add up when `PROMETHEUS_MULTIPROC_DIR` is set before this
+module is imported.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterable
+from typing import Literal, NamedTuple
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
+
+Kind = Literal["counter", "gauge", "histogram", "info"]
+Metric = Counter | Gauge | Histogram
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+IMAGES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0)
+RATIOS = (0.1, 0.25, 0.5, 0.7, 0.8, 0.9, 0.95, 1.0, 1.05, 1.1, 1.25, 1.5, 2.0, 4.0, 10.0)
+
+
+class Spec(NamedTuple):
+    """One row of the table. `labels` lists the label names, with the values they take where these are few."""
+
+    name: str
+    kind: Kind
+    labels: tuple[str, ...]
+    help: str
+    buckets: tuple[float, ...] = ()
+
+
+METRICS: tuple[Spec, ...] = (
+    Spec(
+        "mkd_requests_total", "counter", ("route", "outcome"), "Requests answered; outcome is ok or the error's code."
+    ),
+    Spec("mkd_request_seconds", "histogram", ("route",), "Time from first byte to the whole answer.", SECONDS),
+    Spec("mkd_images_total", "counter", ("outcome",), "Images answered; outcome is ok or the error's code."),
+    Spec("mkd_stage_seconds", "histogram", ("stage",), "Time in one stage: decode, queue, device or encode.", SECONDS),
+    Spec("mkd_batch_images", "histogram", (), "Images that shared one device step.", IMAGES),
+    Spec(
+        "mkd_batches_total",
+        "counter",
+        ("reason",),
+        "Device steps by why the batch was released: idle (the device was free), full (count or pixels), waited "
+        "(batch_wait_ms was over), deadline (more images would have made one late), drain (closing), alone (an image "
+        "retried by itself after its worker died), retry (a part of a batch that failed).",
+    ),
+    Spec("mkd_queue_images", "gauge", (), "Images that wait for a device."),
+    Spec("mkd_in_house_images", "gauge", (), "Images admitted and not yet answered."),
+    Spec("mkd_in_house_bytes", "gauge", (), "Bytes of bodies admitted and not yet answered."),
+    Spec(
+        "mkd_rejections_total",
+        "counter",
+        ("reason",),
+        "Images refused at the door: images or bytes (the house is full), wait (the answer would come after the "
+        "deadline), queue (the batcher is full), not_ready, shutting_down.",
+    ),
+    Spec(
+        "mkd_cancellations_total",
+        "counter",
+        ("stage",),
+        "Images whose client hung up: queue (dropped before the forward pass) or device (already in it).",
+    ),
+    Spec(
+        "mkd_expiries_total",
+        "counter",
+        ("stage",),
+        "Images answered with deadline_exceeded: queue (expired there), hopeless (dropped before the forward pass, "
+        "since it would have ended too late) or device (it ended too late).",
+    ),
+    Spec("mkd_decisions_total", "counter", ("product", "decision"), "Verdicts: OK, REVIEW or NG."),
+    Spec("mkd_score_to_threshold_ratio", "histogram", ("product",), "Score divided by the NG threshold.", RATIOS),
+    Spec("mkd_heads_loaded", "gauge", (), "Heads in memory, all products and versions."),
+    Spec("mkd_head_bytes", "gauge", (), "Memory of the heads that are loaded, one copy each."),
+    Spec(
+        "mkd_head_loads_total",
+        "counter",
+        ("outcome",),
+        "Loads of an artifact: ok, refused (bad artifact) or failed (the device could not prove it).",
+    ),
+    Spec("mkd_head_unloads_total", "counter", ("reason",), "Heads that left memory: budget, replaced, asked or gone."),
+    Spec("mkd_swaps_total", "counter", ("product",), "Times another version became the active one."),
+    Spec(
+        "mkd_device_memory_bytes", "gauge", ("device",), "Memory that this process holds on the device (CPU: resident)."
+    ),
+    Spec("mkd_device_busy_seconds_total", "counter", ("device",), "Time the device spent in steps."),
+    Spec(
+        "mkd_batch_limit_images",
+        "gauge",
+        ("device",),
+        "Most images a batch may hold at present; halved by out-of-memory.",
+    ),
+    Spec(
+        "mkd_out_of_memory_splits_total", "counter", ("device",), "Batches split because the device ran out of memory."
+    ),
+    Spec("mkd_step_failures_total", "counter", ("device",), "Device steps that raised or answered wrongly."),
+    Spec("mkd_worker_deaths_total", "counter", ("device",), "Workers lost: thread ended, device lost, or stalled."),
+    Spec("mkd_worker_ready", "gauge", ("device",), "1 while a warmed-up worker owns the device."),
+    Spec("mkd_ready", "gauge", (), "Processes whose readiness check passes (1 or 0 in a single process)."),
+    Spec("mkd_build_info", "info", ("version", "python", "torch"), "What runs."),
+    Spec(
+        "mkd_artifact_info", "info", ("product", "version", "method", "hash"), "1 for each product's active artifact."
+    ),
+)
+
+
+class Metrics:
+    """All metrics of `METRICS` in one registry of their own, with the few rules that are more than one call.
+
+    Look one up by its table name: `counter("mkd_images_total", outcome="ok").inc()`. An unknown name or a wrong set of
+    labels raises `KeyError` or `ValueError` at once. Every method may be called from any thread.
+    """
+
+    def __init__(self) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # their extra series would double the page for nothing
+        self.registry = CollectorRegistry()
+        self._several_processes = "PROMETHEUS_MULTIPROC_DIR" in os.environ
+        self._counters: dict[str, Counter] = {}
+        self._gauges: dict[str, Gauge] = {}
+        self._histograms: dict[str, Histogram] = {}
+        for spec in METRICS:
+            self._create(spec)
+
+    def counter(self, name: str, **labels: str) -> Counter:
+        metric = self._counters[name]
+        return metric.labels(**labels) if labels else metric
+
+    def gauge(self, name: str, **labels: str) -> Gauge:
+        metric = self._gauges[name]
+        return metric.labels(**labels) if labels else metric
+
+    def histogram(self, name: str, **labels: str) -> Histogram:
+        metric = self._histograms[name]
+        return metric.labels(**labels) if labels else metric
+
+    def stage(self, stage: str, seconds: float) -> None:
+        """One image spent `seconds` in `stage` (decode, queue, device or encode)."""
+        self.histogram("mkd_stage_seconds", stage=stage).observe(seconds)
+
+    def decided(self, product: str, decision: str, score: float, threshold: float) -> None:
+        """One verdict. The ratio is left out where the threshold is not positive."""
+        self.counter("mkd_decisions_total", product=product, decision=decision).inc()
+        if threshold > 0:
+            self.histogram("mkd_score_to_threshold_ratio", product=product).observe(score / threshold)
+
+    def build(self, version: str, python: str, torch: str) -> None:
+        self.gauge("mkd_build_info", version=version, python=python, torch=torch).set(1)
+
+    def artifact_active(self, product: str, version: str, method: str, digest: str) -> None:
+        self.gauge("mkd_artifact_info", product=product, version=version, method=method, hash=digest).set(1)
+
+    def artifact_inactive(self, product: str, version: str, method: str, digest: str) -> None:
+        """Takes the row away; with several processes, which cannot remove rows, it goes to 0."""
+        labels = (product, version, method, digest)
+        self._gauges["mkd_artifact_info"].labels(*labels).set(0)
+        if not self._several_processes:
+            self._gauges["mkd_artifact_info"].remove(*labels)
+
+    def value(self, sample: str, **labels: str) -> float:
+        """The present value of one sample of this process, 0 where it has never been touched: for tests and stats."""
+        found = self.registry.get_sample_value(sample, labels)
+        return 0.0 if found is None else found
+
+    def render(self) -> bytes:
+        """The page `/metrics`, in the text format of `CONTENT_TYPE`; with several processes, their sum."""
+        if not self._several_processes:
+            return generate_latest(self.registry)
+        together = CollectorRegistry()
+        MultiProcessCollector(together)  # type: ignore[no-untyped-call]
+        return generate_latest(together)
+
+    def _create(self, spec: Spec) -> None:
+        if spec.kind == "counter":
+            self._counters[spec.name] = Counter(spec.name, spec.help, spec.labels, registry=self.registry)
+        elif spec.kind == "histogram":
+            self._histograms[spec.name] = Histogram(
+                spec.name, spec.help, spec.labels, buckets=spec.buckets, registry=self.registry
+            )
+        else:
+            mode: Literal["max", "livesum"] = "max" if spec.kind == "info" else "livesum"
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                self._gauges[spec.name] = Gauge(
+                    spec.name, spec.help, spec.labels, registry=self.registry, multiprocess_mode=mode
+                )
+
+
+def documented_names(specs: Iterable[Spec] = METRICS) -> frozenset[str]:
+    """The names as the page's `# TYPE` lines print them (counters keep their `_total` there)."""
+    return frozenset(spec.name for spec in specs)

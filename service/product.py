@@ -1,0 +1,78 @@
+"""One loaded artifact in, everything a request needs of its product out, and what `/products` says of it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Literal
+
+from models.artifact import Artifact
+from models.calibration import Calibration
+from models.detector import Row
+from models.heads.base import Head
+from models.preprocess import Prepared, Preprocessing
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+State = Literal["served", "resting", "unloaded", "refused"]
+
+
+def is_name(text: str) -> bool:
+    """Whether `text` may be the name of a product or a version: such a name cannot leave its folder."""
+    return NAME.fullmatch(text) is not None
+
+
+@dataclass(frozen=True, eq=False)
+class ProductVersion:
+    """A version of a product, immutable and whole: no verdict can mix two versions.
+
+    `folder` is the version's folder name, "" for a plain NAME; `version` is what replies and metrics call it: the
+    folder's name or, for a plain NAME, the version of its manifest.
+    """
+
+    name: str
+    folder: str
+    version: str
+    hash: str
+    artifact: Artifact
+
+    @property
+    def head(self) -> Head:
+        return self.artifact.head
+
+    @property
+    def calibration(self) -> Calibration:
+        return self.artifact.calibration
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        return self.artifact.preprocessing
+
+    @property
+    def method(self) -> str:
+        return self.artifact.head.method
+
+    def row(self, image: Prepared, *, wants_map: bool = False) -> Row:
+        """The image as `Engine.judge` takes it."""
+        return Row(image, self.artifact.head, self.artifact.source, wants_map)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProductStatus:
+    """A product as `/products` shows it.
+
+    `state`: served; resting (unloaded to save memory, loads itself on the next request); unloaded (by an operator);
+    refused (no version could be loaded). `problems` says, for each version that was refused, why (version "" is a plain
+    NAME).
+    """
+
+    name: str
+    state: State
+    version: str | None  # the active one
+    method: str | None
+    hash: str | None
+    versions: tuple[str, ...]  # on disk, lowest first; empty for a plain NAME
+    pinned: str | None
+    previous: str | None  # what a rollback would return to
+    leases: int  # requests that use any of its versions now
+    head_bytes: int  # in memory now
+    problems: dict[str, str] = field(default_factory=dict)

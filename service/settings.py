@@ -1,0 +1,192 @@
+"""In: environment variables MKD_* and command-line flags of the same names. Out: one frozen, checked `Settings`.
+
+Every setting is one field below and nothing else reads the environment. Unsafe values stop the start: without API keys
+the service binds to loopback only, unless `insecure_no_auth` says in so many words that it may not be so.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+ENV_PREFIX = "MKD_"
+MIB = 1 << 20
+IMAGE_FORMATS = frozenset({"PNG", "JPEG", "BMP", "TIFF", "WEBP"})
+
+
+class Settings(BaseSettings):
+    """What an operator may choose; the field descriptions are the documentation (docs/settings.md)."""
+
+    model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    # Where
+    host: str = Field(default="127.0.0.1", description="Address to listen on; anything but loopback needs API keys.")
+    port: int = Field(default=8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    processes: int = Field(
+        default=1, ge=1, le=256, description="Server processes that share the port, for front-end bound hosts."
+    )
+
+    # Products
+    artifacts: Path = Field(default=Path("artifacts"), description="Folder of artifacts, NAME/ or NAME/VERSION/ each.")
+    state_file: Path | None = Field(
+        default=None, description="File that keeps the pinned versions, so that restarts and other processes agree."
+    )
+    watch_s: float = Field(
+        default=2.0, ge=0, description="Seconds between looks at the artifact folder; 0 turns the watch off."
+    )
+    head_memory_mb: int = Field(
+        default=0,
+        ge=0,
+        description="Memory for heads in MiB before the least recently used are unloaded; 0 for no limit.",
+    )
+    weights: Path | None = Field(
+        default=None, description="File with the source weights; without it the usual places are tried."
+    )
+
+    # Devices
+    devices: str = Field(
+        default="auto", description="Devices, comma-separated (cpu, cuda:0,cuda:1); auto takes every GPU or the CPU."
+    )
+    engine: Literal["auto", "torch", "ncnn"] = Field(
+        default="auto", description="What runs the source network; auto takes the fastest that is installed."
+    )
+    half: bool = Field(default=False, description="Run the source network in half precision on GPUs.")
+    torch_threads: int = Field(
+        default=0, ge=0, description="Threads of the network on the CPU; 0 leaves room for the decoder."
+    )
+    decode_threads: int = Field(
+        default=0, ge=0, description="Threads that decode and encode images; 0 chooses by the cores."
+    )
+
+    # Batching, admission, deadlines
+    max_batch: int = Field(default=32, ge=1, description="Images in one batch at most.")
+    max_batch_pixels: int = Field(
+        default=32 * 256 * 256, ge=1, description="Pixels in one batch at most, counted after preprocessing."
+    )
+    batch_wait_ms: float = Field(
+        default=0.0, ge=0, description="Milliseconds an idle device waits for more, from the first image on."
+    )
+    max_waiting_images: int = Field(default=512, ge=1, description="Images in the house at most; beyond it 429.")
+    max_waiting_bytes: int = Field(
+        default=512 * MIB, ge=1, description="Bytes of bodies in the house at most; beyond it 429."
+    )
+    deadline_ms: float = Field(
+        default=30_000.0,
+        ge=0,
+        description="Deadline of a request that brings no X-Deadline-Ms, in milliseconds; 0 for none.",
+    )
+
+    # Requests
+    max_images: int = Field(default=64, ge=1, description="Images in one request at most.")
+    max_body_bytes: int = Field(default=128 * MIB, ge=1, description="Bytes of one request body at most.")
+    max_image_bytes: int = Field(default=32 * MIB, ge=1, description="Bytes of one encoded image at most.")
+    max_image_pixels: int = Field(
+        default=50_000_000, ge=1, description="Pixels of one image at most, read from its header."
+    )
+    image_formats: str = Field(default="png,jpeg,bmp,tiff,webp", description="Image formats taken, comma-separated.")
+    max_header_bytes: int = Field(
+        default=16 * 1024, ge=1024, description="Bytes of the request line and headers at most."
+    )
+    header_timeout_s: float = Field(
+        default=10.0, gt=0, description="Seconds within which the request's headers must be here."
+    )
+    body_timeout_s: float = Field(default=60.0, gt=0, description="Seconds within which the whole body must be here.")
+    body_pause_s: float = Field(default=10.0, gt=0, description="Seconds that may pass between two pieces of a body.")
+
+    # Security
+    api_keys_file: Path | None = Field(
+        default=None, description="File of API keys, a line name:scopes:sha256 each; read again on change."
+    )
+    api_keys: str = Field(
+        default="", description="API keys as such lines, separated by blanks; for containers without files."
+    )
+    insecure_no_auth: bool = Field(
+        default=False, description="Serve without API keys even where others can reach the port."
+    )
+
+    # Running
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="Least level that is logged."
+    )
+    drain_s: float = Field(default=30.0, ge=0, description="Seconds that SIGTERM leaves to requests in flight.")
+    drain_delay_s: float = Field(
+        default=0.0,
+        ge=0,
+        description="Seconds between turning not ready on SIGTERM and closing the port, for load balancers.",
+    )
+    openapi: bool = Field(default=True, description="Serve the OpenAPI document and its page at /docs.")
+
+    @property
+    def auth_enabled(self) -> bool:
+        """Whether callers must show a key."""
+        return self.api_keys_file is not None or bool(self.api_keys.strip())
+
+    @property
+    def device_names(self) -> tuple[str, ...]:
+        """The names in `devices`, in order; ("auto",) is left to whoever knows the hardware."""
+        return tuple(name.strip() for name in self.devices.split(",") if name.strip())
+
+    @property
+    def format_names(self) -> frozenset[str]:
+        """The formats of `image_formats` in capitals, as the decoder names them."""
+        return frozenset(name.strip().upper() for name in self.image_formats.split(",") if name.strip())
+
+    @model_validator(mode="after")
+    def _refuse_the_unsafe(self) -> Self:
+        if not self.auth_enabled and not self.insecure_no_auth and not is_loopback(self.host):
+            raise ValueError(
+                f"host {self.host!r} can be reached by others and there are no API keys: give api_keys_file (make one "
+                "with `python -m service keys new`), bind to 127.0.0.1, or say insecure_no_auth"
+            )
+        if self.auth_enabled and self.insecure_no_auth:
+            raise ValueError("insecure_no_auth contradicts the API keys that are given: drop one of them")
+        unknown = self.format_names - IMAGE_FORMATS
+        if unknown or not self.format_names:
+            raise ValueError(
+                f"image_formats: {sorted(unknown) or 'empty'}; known are {', '.join(sorted(IMAGE_FORMATS))}"
+            )
+        if not self.device_names:
+            raise ValueError("devices: name at least one, or auto")
+        if self.max_image_bytes > self.max_body_bytes or self.max_body_bytes > self.max_waiting_bytes:
+            raise ValueError("max_image_bytes <= max_body_bytes <= max_waiting_bytes must hold")
+        if self.max_images > self.max_waiting_images:
+            raise ValueError("max_images must not exceed max_waiting_images: such a request could never be taken")
+        return self
+
+
+def is_loopback(host: str) -> bool:
+    """Whether `host` is reached from this machine alone; a name other than localhost is taken as reachable."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+@dataclass(frozen=True)
+class ThreadCounts:
+    """Threads of one server process."""
+
+    decode: int
+    torch: int
+
+
+def thread_counts(settings: Settings, *, on_cpu: bool, cores: int | None = None) -> ThreadCounts:
+    """Share the cores between decoder and network, so that neither makes the other wait.
+
+    A decoded image costs a few milliseconds and a judged one tens, so on the CPU the decoder gets a quarter of the
+    cores. On one or two cores the network keeps them all: giving one away would halve its rate for a decoder that
+    is idle most of the time. With a GPU the cores belong to the decoder.
+    """
+    available = cores if cores is not None else len(os.sched_getaffinity(0))  # of the container, not of the host
+    share = max(1, available // settings.processes)
+    decode = settings.decode_threads or (max(1, share // 4) if on_cpu else max(1, share - 1))
+    network = share if share <= 2 else max(1, share - decode)
+    return ThreadCounts(decode=decode, torch=settings.torch_threads or (network if on_cpu else 1))

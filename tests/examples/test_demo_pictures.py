@@ -1,0 +1,79 @@
+"""The demo's pictures: real wall, honest split, defects where the masks say."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+pytest.importorskip("skimage", reason="the demo's photograph is in scikit-image's wheel (extra demo)")
+
+from examples.demo_defects import PAINTERS, paint
+from examples.demo_images import SIDE, TEST_BAND, TILT, WINDOW, Counts, crop, wall, write_set
+from trainer.data import read_training_set
+from trainer.labelled import read_labelled_set
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("demo") / "data"
+    write_set(folder, Counts(train=12, good=2, defect=2), seed=3)
+    return folder
+
+
+def test_the_trainer_takes_the_set_without_a_complaint(written: Path) -> None:
+    found = read_training_set(written)
+    assert len(found.files) == 12
+    assert (found.unreadable, found.duplicates, found.size_warning) == ((), (), None)
+
+
+def test_evaluate_finds_every_defect_with_its_mask(written: Path) -> None:
+    labelled = read_labelled_set(written)
+    assert {image.defect for image in labelled} == {"good", *PAINTERS}
+    for image in labelled:
+        mask = image.mask(SIDE, SIDE)
+        assert mask is not None
+        assert mask.any() == image.anomalous
+
+
+def test_the_same_seed_paints_the_same_pictures(written: Path, tmp_path: Path) -> None:
+    write_set(tmp_path / "again", Counts(train=12, good=2, defect=2), seed=3)
+    for file in sorted(written.rglob("*.png")):
+        assert (tmp_path / "again" / file.relative_to(written)).read_bytes() == file.read_bytes()
+
+
+def test_no_pixel_of_a_test_picture_comes_from_a_training_band() -> None:
+    first, last = TEST_BAND
+    marked = np.zeros_like(wall())
+    marked[first:last] = 200
+    random = np.random.default_rng(0)
+    for _ in range(50):
+        assert crop((marked[first:last],), random).min() > 150
+        assert crop((marked[:first], marked[last:]), random).max() < 50
+
+
+def test_every_band_is_high_enough_for_the_largest_tilted_window() -> None:
+    needed = WINDOW[1] * (1 + np.sin(np.radians(TILT))) + 2
+    borders = (0, *TEST_BAND, wall().shape[0])
+    assert min(high - low for low, high in pairwise(borders)) > needed
+
+
+@pytest.mark.parametrize("name", PAINTERS)
+def test_a_defect_changes_the_picture_inside_its_mask_and_hardly_outside(name: str) -> None:
+    random = np.random.default_rng(7)
+    before = crop((wall(),), random)
+    after, mask = paint(before, PAINTERS[name], random)
+    change = np.abs(after - before)
+    assert change[mask].mean() > 15
+    assert change[~mask].max() < 12
+    assert 0.003 < mask.mean() < 0.25
+
+
+def test_the_wall_is_a_photograph_and_its_courses_lie_flat() -> None:
+    picture = wall()
+    assert picture.shape == (512, 512)
+    across, along = (np.abs(cv2.Sobel(picture, cv2.CV_32F, *order)).mean() for order in ((0, 1), (1, 0)))
+    assert across > 1.5 * along

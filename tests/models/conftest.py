@@ -1,0 +1,56 @@
+"""What several tests of models/ share: the real source on both engines, and loaded artifacts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+import torch
+
+from models.artifact import Artifact, load_artifact
+from models.detector import Detector
+from models.engines.pool import EngineName, SourcePool
+
+
+@pytest.fixture(scope="session")
+def bolt(artifacts_folder: Path) -> Artifact:
+    """The loaded artifact of product bolt."""
+    return load_artifact(artifacts_folder / "bolt")
+
+
+@pytest.fixture(scope="session")
+def tile(artifacts_folder: Path) -> Artifact:
+    """The loaded artifact of product tile."""
+    return load_artifact(artifacts_folder / "tile")
+
+
+@pytest.fixture(scope="session")
+def torch_pool(source_weights: Mapping[str, torch.Tensor], bolt: Artifact) -> SourcePool:
+    """The source in PyTorch on one CPU thread."""
+    return _pool("torch", bolt)
+
+
+@pytest.fixture(scope="session")
+def ncnn_pool(source_weights: Mapping[str, torch.Tensor], bolt: Artifact) -> SourcePool:
+    """The source in ncnn on one CPU thread; skips where ncnn is not installed."""
+    pytest.importorskip("ncnn")
+    return _pool("ncnn", bolt)
+
+
+def _pool(engine: EngineName, artifact: Artifact) -> SourcePool:
+    pool = SourcePool(torch.device("cpu"), engine=engine, threads=1)
+    pool.require(artifact.source)
+    return pool
+
+
+@pytest.fixture(params=["torch", "ncnn"])
+def detector(request: pytest.FixtureRequest) -> Detector:
+    """A detector on either engine."""
+    return Detector(torch.device("cpu"), request.getfixturevalue(f"{request.param}_pool"))
+
+
+@pytest.fixture
+def torch_detector(torch_pool: SourcePool) -> Detector:
+    """A detector on the reference engine."""
+    return Detector(torch.device("cpu"), torch_pool)

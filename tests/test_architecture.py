@@ -1,0 +1,142 @@
+"""Arrows between the packages point one way: service -> models <- trainer. Read from the imports themselves."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import subprocess
+import sys
+from functools import lru_cache
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGES = ("service", "models", "trainer")
+
+
+@lru_cache(maxsize=256)
+def imports(file: Path) -> frozenset[str]:
+    """Full names of all that a file imports, anywhere in it, but for what is there for type checkers only."""
+    tree = ast.parse(file.read_text())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
+            node.body = []
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{file}: relative import"
+            assert node.module is not None
+            found.add(node.module)
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return frozenset(found)
+
+
+def tops(names: frozenset[str] | set[str]) -> set[str]:
+    return {name.partition(".")[0] for name in names}
+
+
+def modules(package: str) -> list[Path]:
+    found = sorted((ROOT / package).rglob("*.py"))
+    assert found, f"{package} has no modules"
+    return found
+
+
+def module_file(name: str) -> Path | None:
+    stem = ROOT / Path(*name.split("."))
+    return next((file for file in (stem.with_suffix(".py"), stem / "__init__.py") if file.is_file()), None)
+
+
+def reached(name: str) -> set[str]:
+    """All that importing a project module brings in: its imports, and those of every project module on the way."""
+    found: set[str] = set()
+    waiting = [name]
+    while waiting:
+        current = waiting.pop()
+        if current in found:
+            continue
+        found.add(current)
+        if current.partition(".")[0] not in PACKAGES:
+            continue
+        parts = current.split(".")
+        for name in (".".join(parts[:count]) for count in range(1, len(parts) + 1)):
+            file = module_file(name)
+            if file is not None:
+                waiting += imports(file)
+    return found
+
+
+@pytest.mark.parametrize("file", modules("models"), ids=lambda file: str(file.relative_to(ROOT)))
+def test_models_know_neither_service_nor_trainer_nor_a_web_framework(file: Path) -> None:
+    assert not tops(imports(file)) & {"service", "trainer", "fastapi", "starlette", "uvicorn", "ray"}
+
+
+@pytest.mark.parametrize("file", modules("trainer"), ids=lambda file: str(file.relative_to(ROOT)))
+def test_the_trainer_does_not_know_the_service(file: Path) -> None:
+    assert not tops(imports(file)) & {"service", "fastapi", "starlette", "uvicorn", "ray"}
+
+
+@pytest.mark.parametrize("file", modules("service"), ids=lambda file: str(file.relative_to(ROOT)))
+def test_the_service_does_not_know_the_trainer(file: Path) -> None:
+    assert "trainer" not in tops(imports(file))
+
+
+def test_the_batcher_brings_in_neither_torch_nor_fastapi() -> None:
+    found = tops(reached("service.batcher"))
+    assert "service" in found
+    assert not found & {"torch", "fastapi", "starlette"}
+
+
+def test_the_reading_of_imports_would_find_one() -> None:
+    """The tests above must be able to fail: the same reading finds torch behind modules that do use it."""
+    assert {"torch", "models", "pydantic"} <= tops(reached("models.artifact"))
+    assert "fastapi" in tops(reached("service.app"))
+
+
+@pytest.mark.parametrize("module", ["service.batcher"])
+def test_what_the_imports_say_is_what_happens(module: str) -> None:
+    code = f"import sys, {module}; print(*sorted(set(sys.modules) & {{'torch', 'fastapi', 'starlette'}}))"
+    ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == ""
+
+
+@pytest.mark.parametrize("package", ["models", "trainer"])
+def test_models_and_trainer_run_where_fastapi_is_not_installed(package: str) -> None:
+    names = [".".join(file.relative_to(ROOT).with_suffix("").parts) for file in modules(package)]
+    wanted = [name for name in names if not name.endswith(("__init__", "__main__"))]
+    code = (
+        "import sys\n"
+        "for name in ('fastapi', 'starlette', 'uvicorn', 'ray'): sys.modules[name] = None\n"
+        f"import {', '.join(wanted)}\n"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_nothing_reads_pickles_or_runs_text(package: str) -> None:
+    for file in modules(package):
+        assert not tops(imports(file)) & {"pickle", "cloudpickle", "dill", "joblib", "shelve", "marshal"}, file
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+                assert node.func.id not in {"eval", "exec"}, f"{file}:{node.lineno}"
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "torch.load":
+                assert "weights_only=True" in ast.unparse(node), f"{file}:{node.lineno}"
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_the_package_belongs_to_this_distribution_alone(package: str) -> None:
+    owners = metadata.packages_distributions().get(package)
+    if owners is None:
+        pytest.skip("mkdserve is not installed as a distribution here, only lies in the working folder")
+    assert set(owners) == {"mkdserve"}
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_the_package_that_is_imported_is_the_one_of_this_checkout(package: str) -> None:
+    found = importlib.util.find_spec(package)
+    assert found is not None
+    assert found.origin is not None
+    assert Path(found.origin).parent == ROOT / package

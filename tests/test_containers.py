@@ -1,0 +1,150 @@
+"""The Dockerfile, the compose file and the alert rules, as far as they can be checked without a container engine."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from models.source_weights import CACHE_ENV, NO_DOWNLOAD_ENV
+from service.metrics import METRICS
+from service.settings import ENV_PREFIX, Settings
+
+ROOT = Path(__file__).parents[1]
+DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
+SUFFIXES = ("_bucket", "_count", "_sum", "")
+
+
+def promtool(*arguments: str) -> subprocess.CompletedProcess[str]:
+    found = shutil.which("promtool")
+    if found is None:
+        pytest.skip("promtool is not installed (Debian: the package prometheus)")
+    return subprocess.run([found, *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def stages() -> dict[str, str]:
+    """Name of each stage -> its lines."""
+    parts = re.split(r"^FROM \S+ AS (\w+)$", DOCKERFILE, flags=re.MULTILINE)
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
+
+
+def test_the_compose_file_follows_the_compose_specification() -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "check_jsonschema",
+        "--builtin-schema",
+        "vendor.compose-spec",
+        "docker-compose.yml",
+    ]
+    checked = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+@pytest.mark.parametrize("name", COMPOSE["services"])
+def test_every_container_runs_without_privileges_on_a_read_only_root(name: str) -> None:
+    service = COMPOSE["services"][name]
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert "no-new-privileges:true" in service["security_opt"]
+    assert "memory" in service["deploy"]["resources"]["limits"]
+
+
+@pytest.mark.parametrize("name", COMPOSE["services"])
+def test_ports_are_published_on_the_loopback_alone(name: str) -> None:
+    assert all(port.startswith("127.0.0.1:") for port in COMPOSE["services"][name].get("ports", []))
+
+
+def test_only_the_service_and_prometheus_start_without_a_profile() -> None:
+    plain = {name for name, service in COMPOSE["services"].items() if "profiles" not in service}
+    assert plain == {"service", "prometheus"}
+
+
+def test_every_secret_is_a_file_and_every_named_volume_is_declared() -> None:
+    assert all(set(secret) == {"file"} for secret in COMPOSE["secrets"].values())
+    for service in COMPOSE["services"].values():
+        assert set(service.get("secrets", [])) <= set(COMPOSE["secrets"])
+        sources = {volume.split(":")[0] for volume in service["volumes"] if not volume.startswith((".", "$"))}
+        assert sources <= set(COMPOSE["volumes"])
+
+
+def test_compose_leaves_the_service_longer_than_its_drain() -> None:
+    service = COMPOSE["services"]["service"]
+    assert float(service["stop_grace_period"].removesuffix("s")) > float(service["environment"]["MKD_DRAIN_S"])
+
+
+def test_every_build_target_of_compose_is_a_stage() -> None:
+    targets = {service["build"]["target"] for service in COMPOSE["services"].values() if "build" in service}
+    assert targets == {"cpu", "cuda"}
+    assert targets <= set(stages())
+
+
+def test_every_variable_that_the_containers_set_is_a_setting() -> None:
+    known = {ENV_PREFIX + name.upper() for name in Settings.model_fields} | {CACHE_ENV, NO_DOWNLOAD_ENV}
+    final = "".join(stages()[name] for name in ("runtime", "cuda", "cpu"))
+    set_ = set(re.findall(r"\b(MKD_[A-Z_]+)=", final))
+    for service in COMPOSE["services"].values():
+        set_ |= {name for name in service.get("environment", {}) if name.startswith(ENV_PREFIX)}
+    assert len(set_) >= 6
+    assert set_ <= known
+
+
+def test_the_image_runs_as_a_fixed_user_with_an_entrypoint_that_gets_the_signals() -> None:
+    runtime = stages()["runtime"]
+    assert re.search(r"^USER 10001:10001$", runtime, re.MULTILINE)
+    assert re.search(r'^ENTRYPOINT \["python", "-m", "service"\]$', runtime, re.MULTILINE)
+    assert "/readyz" in runtime[runtime.index("HEALTHCHECK") :]
+
+
+def test_the_image_asks_for_health_with_code_that_compiles() -> None:
+    command = re.search(r'HEALTHCHECK.*?CMD (\["python", "-c", .*?\])$', DOCKERFILE, re.MULTILINE | re.DOTALL)
+    assert command is not None
+    compile(json.loads(command[1])[2], "HEALTHCHECK", "exec")
+
+
+def test_the_build_context_holds_what_the_dockerfile_copies_and_no_more() -> None:
+    lines = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    assert "*" in lines
+    let_in = {line[1:] for line in lines if line.startswith("!")}
+    copied = {
+        source.removeprefix("./")
+        for line in re.findall(r"^COPY (?!--from)(.+)$", DOCKERFILE, re.MULTILINE)
+        for source in line.split()[:-1]
+    }
+    assert let_in == copied
+    assert [name for name in sorted(let_in) if not (ROOT / name).exists()] == []
+
+
+def test_the_alerts_and_their_tests_speak_of_metrics_that_exist() -> None:
+    known = {spec.name + suffix for spec in METRICS for suffix in SUFFIXES}
+    for name in ("alerts.yml", "alerts_test.yml"):
+        text = (ROOT / "docker" / name).read_text(encoding="utf-8")
+        # In rules and series a metric is a word of its own; in prose it is quoted by nothing, and must exist as well.
+        assert set(re.findall(r"\bmkd_\w+", text)) <= known
+
+
+def test_every_alert_has_a_test() -> None:
+    rules = yaml.safe_load((ROOT / "docker" / "alerts.yml").read_text(encoding="utf-8"))
+    alerts = {rule["alert"] for group in rules["groups"] for rule in group["rules"]}
+    tested = (ROOT / "docker" / "alerts_test.yml").read_text(encoding="utf-8")
+    assert [alert for alert in sorted(alerts) if f'{{alertname="{alert}", alertstate="firing"' not in tested] == []
+
+
+def test_promtool_takes_the_rules_and_they_fire_as_they_should() -> None:
+    checked = promtool("check", "rules", "docker/alerts.yml")
+    assert checked.returncode == 0, checked.stderr + checked.stdout
+    tested = promtool("test", "rules", "docker/alerts_test.yml")
+    assert tested.returncode == 0, tested.stderr + tested.stdout
+
+
+def test_promtool_takes_the_configuration() -> None:
+    checked = promtool("check", "config", "--syntax-only", "docker/prometheus.yml")
+    assert checked.returncode == 0, checked.stderr + checked.stdout
