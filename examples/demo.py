@@ -25,7 +25,7 @@ from examples.demo_sheet import Column, picture_of, write_sheet
 from models.source_weights import SourceWeightsError, cache_folder, load_source_weights
 
 PRODUCT = "brick"
-STEPS = 500
+STEPS = 400
 # A short run: larger steps, and an average over fewer of them. The trainer's own defaults are made for 3,000.
 SHORT_RUN = ("--lr", "0.003", "--average-decay", "0.98")
 HOLD_OUT = 0.34  # 102 of 300: the least number that can promise a false-reject rate of 1 % is 99

@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from service import command_line, key_command
 from service.auth import KeyFileError
-from service.command_line import SettingsError
+from service.run import command_line, key_command
+from service.run.command_line import SettingsError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -27,10 +27,10 @@ def _serve(arguments: Sequence[str]) -> int:
     settings = command_line.read(arguments)
     # Imported here: to refuse settings, to make a key, or to be the parent of several processes takes no torch.
     if settings.processes > 1:
-        from service import processes
+        from service.run import processes
 
         return processes.run(settings)
-    from service import server
+    from service.run import server
 
     return server.serve(settings)
 

@@ -7,14 +7,14 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from service import problems
-from service.assembly import assemble as assemble_parts
-from service.assembly import service_version
-from service.middleware import RecordMiddleware
-from service.openapi import DESCRIPTION, document_of
+from service.http import problems
+from service.http.middleware import RecordMiddleware
+from service.http.openapi import DESCRIPTION, document_of
 from service.routes import admin, infer, ops
+from service.run.assembly import assemble as assemble_parts
+from service.run.assembly import service_version
+from service.run.state import Assemble, LifespanState, Service
 from service.settings import Settings
-from service.state import Assemble, LifespanState, Service
 
 
 def create_app(settings: Settings, assemble: Assemble = assemble_parts) -> FastAPI:

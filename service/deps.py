@@ -11,13 +11,13 @@ from fastapi import Depends, Header, Query, Request, Security
 from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import BaseModel, ValidationError
 
-from service.bodies import JSON
-from service.body_reader import declared_length, pieces
+from service.bodies.bodies import JSON
+from service.bodies.reader import declared_length, pieces
 from service.errors import RequestError, UnsupportedBody
+from service.http.record import RequestRecord, record_of
 from service.product_schemas import LoadBody, VersionBody
-from service.record import RequestRecord, record_of
+from service.run.state import Service
 from service.schemas import CONTEXT_PATTERN, Context, LocalizeQuery, ScoreQuery
-from service.state import Service
 
 BEARER = HTTPBearer(auto_error=False, description="API key", scheme_name="bearer")
 API_KEY = APIKeyHeader(name="X-API-Key", auto_error=False, scheme_name="apiKey")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from models.calibration import Threshold
-from service.product import ProductStatus, ProductVersion
 from service.product_schemas import ProductDetail, ProductSummary, RatedThreshold
+from service.products.product import ProductStatus, ProductVersion
 
 
 def summary_of(status: ProductStatus) -> ProductSummary:

@@ -85,7 +85,7 @@ def test_the_service_does_not_know_the_trainer(file: Path) -> None:
 
 
 def test_the_batcher_brings_in_neither_torch_nor_fastapi() -> None:
-    found = tops(reached("service.batcher"))
+    found = tops(reached("service.engine.batcher"))
     assert "service" in found
     assert not found & {"torch", "fastapi", "starlette"}
 
@@ -96,7 +96,7 @@ def test_the_reading_of_imports_would_find_one() -> None:
     assert "fastapi" in tops(reached("service.app"))
 
 
-@pytest.mark.parametrize("module", ["service.batcher"])
+@pytest.mark.parametrize("module", ["service.engine.batcher"])
 def test_what_the_imports_say_is_what_happens(module: str) -> None:
     code = f"import sys, {module}; print(*sorted(set(sys.modules) & {{'torch', 'fastapi', 'starlette'}}))"
     ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)

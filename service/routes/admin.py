@@ -5,8 +5,8 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from service.deps import LoadRequest, MayAdminister, TheService, VersionRequest
+from service.http.openapi import json_body, problems_for
 from service.logs import event
-from service.openapi import json_body, problems_for
 from service.product_schemas import LoadBody, ProductSummary, VersionBody
 from service.product_view import summary_of
 from service.routes.ops import Name

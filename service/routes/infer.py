@@ -5,18 +5,18 @@ from __future__ import annotations
 from fastapi import APIRouter, Request, Response
 
 from models.calibration import Calibration, Thresholds
-from service.bodies import check_content_type, read_images
-from service.body_reader import declared_length
-from service.deadlines import in_time, seconds_to
+from service.bodies.bodies import check_content_type, read_images
+from service.bodies.reader import declared_length
 from service.deps import Deadline, LineContext, LocalizeParameters, MayInfer, ScoreParameters, TheRecord, TheService
-from service.disconnect import unless_client_leaves
-from service.encode import Wanted
 from service.errors import RateNotPromised
-from service.inspection import Entry, Inspection, Order
-from service.openapi import INFER_RESPONSES, LOCALIZE_EXAMPLE, REQUEST_BODY, SCORE_EXAMPLE
-from service.record import RequestRecord
+from service.http.disconnect import unless_client_leaves
+from service.http.openapi import INFER_RESPONSES, LOCALIZE_EXAMPLE, REQUEST_BODY, SCORE_EXAMPLE
+from service.http.record import RequestRecord
+from service.inspection.deadlines import in_time, seconds_to
+from service.inspection.encode import Wanted
+from service.inspection.inspection import Entry, Inspection, Order
+from service.run.state import Service
 from service.schemas import LocalizeReply, ScoreQuery, ScoreReply
-from service.state import Service
 
 router = APIRouter(tags=["inspection"], dependencies=[MayInfer])
 

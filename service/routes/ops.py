@@ -8,12 +8,12 @@ from typing import Annotated
 import torch
 from fastapi import APIRouter, Path, Response
 
-from service.assembly import service_version
 from service.deps import MayInfer, MayReadMetrics, TheService
+from service.http.openapi import problems_for
 from service.metrics import CONTENT_TYPE
-from service.openapi import problems_for
 from service.product_schemas import ProductDetail, ProductList
 from service.product_view import detail_of, summary_of
+from service.run.assembly import service_version
 from service.schemas import NAME_PATTERN, Health, Readiness, Version
 
 router = APIRouter()

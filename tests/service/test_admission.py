@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from service.admission import Admission
+from service.engine.admission import Admission
+from service.engine.observer import Observer
+from service.engine.pace import Pace
 from service.errors import BodyTooLarge, Overloaded, ShuttingDown, TooManyImages
 from service.metrics import Metrics
-from service.observer import Observer
-from service.pace import Pace
 
 
 class House:

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.batcher import Batcher, Chore, Look
+from service.engine.batcher import Batcher, Chore, Look
+from service.engine.forming import Batch
+from service.engine.job import Job
+from service.engine.pace import Pace
 from service.errors import DeadlineExceeded, NotReady, Overloaded, ShuttingDown
-from service.forming import Batch
-from service.job import Job
-from service.pace import Pace
 
 
 @dataclass

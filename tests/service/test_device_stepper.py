@@ -21,11 +21,11 @@ from models.detector import Detector, Judgement, Row
 from models.engines.pool import SourcePool
 from models.heads.mkd import MkdConfig, MkdHead
 from models.preprocess import Preprocessing
-from service.engine import Engine, EngineSettings, Outcome
+from service.engine.engine import Engine, EngineSettings, Outcome
+from service.engine.stepper import DeviceStepper
 from service.errors import InferenceFailed, ServiceError
 from service.metrics import Metrics
-from service.registry import Registry
-from service.stepper import DeviceStepper
+from service.products.registry import Registry
 
 SIZE = 32
 CPU = torch.device("cpu")

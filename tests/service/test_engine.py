@@ -15,11 +15,11 @@ import pytest
 
 from models.artifact import Artifact
 from models.detector import Judgement, Row
-from service.engine import Engine, EngineSettings, Outcome
+from service.engine.engine import Engine, EngineSettings, Outcome
+from service.engine.job import Job
+from service.engine.ticket import Ticket, deliver
+from service.engine.worker import FaultKind
 from service.errors import DeadlineExceeded, InferenceFailed, NotReady, Overloaded, ServiceError, ShuttingDown
-from service.job import Job
-from service.ticket import Ticket, deliver
-from service.worker import FaultKind
 
 
 class Image(NamedTuple):

@@ -30,7 +30,6 @@ from models.calibration import calibrate
 from models.cloner import folded_cloner
 from models.heads.mkd import MkdConfig, MkdHead
 from models.preprocess import Preprocessing
-from service.catalogue import Catalogue, in_order
 from service.errors import (
     ArtifactRefused,
     DeadlineExceeded,
@@ -40,7 +39,8 @@ from service.errors import (
     VersionNotFound,
 )
 from service.metrics import Metrics
-from service.registry import Registry
+from service.products.catalogue import Catalogue, in_order
+from service.products.registry import Registry
 
 
 def write(path: Path, *, product: str = "screw", version: str = "1", seed: int = 0) -> Artifact:

@@ -9,14 +9,14 @@ from contextlib import contextmanager
 
 import pytest
 
-from service.batch_limit import BatchLimit
-from service.batcher import Batcher
+from service.engine.batch_limit import BatchLimit
+from service.engine.batcher import Batcher
+from service.engine.job import Job
+from service.engine.observer import Observer
+from service.engine.pace import Pace
+from service.engine.worker import FaultKind, Worker
 from service.errors import InferenceFailed, NotReady, RequestCancelled
-from service.job import Job
 from service.metrics import Metrics
-from service.observer import Observer
-from service.pace import Pace
-from service.worker import FaultKind, Worker
 
 
 class Script:

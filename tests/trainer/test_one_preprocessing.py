@@ -10,8 +10,8 @@ import pytest
 
 from models.image_file import ImageLimits
 from models.preprocess import Preprocessing
-from service.decode import decode
-from service.received import ReceivedImage
+from service.bodies.received import ReceivedImage
+from service.inspection.decode import decode
 from trainer.data import prepared_images, read_training_set
 
 

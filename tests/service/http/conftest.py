@@ -18,15 +18,15 @@ from PIL import Image
 
 from models.calibration import Calibration, MapScale
 from models.preprocess import Preprocessing
-from service.admission import Admission
 from service.app import create_app
-from service.engine import DrainReport, Outcome
+from service.engine.admission import Admission
+from service.engine.engine import DrainReport, Outcome
+from service.engine.observer import Observer
 from service.errors import ProductNotFound, ProductRequired, ServiceError, VersionNotFound
 from service.metrics import Metrics
-from service.observer import Observer
-from service.product import ProductStatus
+from service.products.product import ProductStatus
+from service.run.state import Parts, Service, running_state
 from service.settings import Settings
-from service.state import Parts, Service, running_state
 
 SIDE = 32
 NG_BRIGHTNESS = 0.8

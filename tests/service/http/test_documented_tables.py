@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from service.command_line import default_text, flag
-from service.openapi import all_codes
+from service.http.openapi import all_codes
+from service.run.command_line import default_text, flag
 from service.schemas import LocalizedVerdict, LocalizeQuery
 from service.settings import ENV_PREFIX, Settings
 

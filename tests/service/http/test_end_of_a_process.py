@@ -27,9 +27,9 @@ spec = importlib.util.spec_from_file_location("fakes", sys.argv[1])
 fakes = importlib.util.module_from_spec(spec)
 sys.modules["fakes"] = fakes
 spec.loader.exec_module(fakes)
-from service.server import serve
+from service.run.server import serve
 from service.settings import Settings
-from service.state import Parts
+from service.run.state import Parts
 
 from service.errors import ShuttingDown
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from service.state import running_state
+from service.run.state import running_state
 
 if TYPE_CHECKING:
     from tests.service.http.conftest import FakeRegistry, FakeVersion, House, OpenHouse, Picture

@@ -13,9 +13,9 @@ import httpx
 import pytest
 
 from service.app import create_app
-from service.server import make_server
+from service.run.server import make_server
+from service.run.state import Parts
 from service.settings import Settings
-from service.state import Parts
 
 if TYPE_CHECKING:
     from tests.service.http.conftest import FakeEngine, FakeRegistry, FakeVersion, Picture

@@ -9,8 +9,8 @@ import pytest
 from pydantic import ValidationError
 
 from service import __main__ as program
-from service import command_line
-from service.command_line import SettingsError, flag
+from service.run import command_line
+from service.run.command_line import SettingsError, flag
 from service.settings import Settings, is_loopback, thread_counts
 
 KEY = "line:infer:" + "0" * 64

@@ -20,7 +20,7 @@ CONFTEST = Path(__file__).with_name("conftest.py")
 
 MODULE = """
 import importlib.util, os, sys
-from service import processes
+from service.run import processes
 from service.settings import Settings
 
 def child(settings, shared):
@@ -28,8 +28,8 @@ def child(settings, shared):
     fakes = importlib.util.module_from_spec(spec)
     sys.modules["fakes"] = fakes
     spec.loader.exec_module(fakes)
-    from service.server import serve
-    from service.state import Parts
+    from service.run.server import serve
+    from service.run.state import Parts
     engine = fakes.FakeEngine()
     if os.environ["FAIL"] == "yes":
         def start():

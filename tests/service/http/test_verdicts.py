@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-from service.engine import Outcome
+from service.engine.engine import Outcome
 from service.errors import DeadlineExceeded, InferenceFailed, NotReady, ShuttingDown
 
 if TYPE_CHECKING:

@@ -1,0 +1,1 @@
+"""The three forms of a request body: bytes as they arrive in, encoded images out."""

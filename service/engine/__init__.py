@@ -1,0 +1,1 @@
+"""Batching, admission, workers and their faults: prepared images in, scores and maps out."""

@@ -1,0 +1,241 @@
+"""Prepared images with their heads in, scores and maps out: what the routes know of batching, devices and faults.
+
+registry.start() -> prove() -> worker    an artifact is verified and warmed up on every device before it is served
+judge() -> batcher -> worker -> judge()  one wake-up of the event loop per batch, one answer per image, always
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from models.artifact import Artifact
+from models.detector import Judgement, Row
+from service.engine.admission import Admission
+from service.engine.batch_limit import BatchLimit
+from service.engine.batcher import Batcher
+from service.engine.job import Job
+from service.engine.observer import Observer
+from service.engine.pace import Pace
+from service.engine.prover import Prover, ProvingStepper
+from service.engine.supervisor import Supervisor
+from service.engine.ticket import Ticket
+from service.errors import NotReady, ServiceError, ShuttingDown
+from service.metrics import Metrics
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One image judged. `score` and `map` (S, S) float32 are raw; times in seconds; `batch_size` counts images."""
+
+    score: float
+    map: npt.NDArray[np.float32] | None
+    queue_s: float
+    device_s: float
+    batch_size: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineSettings:
+    """Bounds of the engine. `max_in_house_images` must be at least the most images of one request."""
+
+    max_batch: int = 32
+    max_batch_pixels: int = 32 * 256 * 256
+    batch_wait_s: float = 0.0
+    max_in_house_images: int = 512
+    max_in_house_bytes: int = 512 << 20
+    stall_limit_s: float = (
+        60.0  # a device step that takes longer has hung: its images are answered, its worker replaced
+    )
+    recover_limit_s: float = 60.0  # after this long without running out of memory the batch limit doubles again
+
+
+@dataclass(frozen=True, slots=True)
+class DrainReport:
+    """What a drain left: images unanswered when the limit was over (they got 503), of these the ones still queued."""
+
+    seconds: float
+    left_images: int
+    left_in_queue: int
+
+    @property
+    def complete(self) -> bool:
+        return self.left_images == 0
+
+
+@dataclass(frozen=True, slots=True)
+class EngineStats:
+    """A moment of the engine. `images_per_second` is the measured rate of full batches, None before the first."""
+
+    queued_images: int
+    in_house_images: int
+    in_house_bytes: int
+    images_per_second: float | None
+    batch_limits: dict[str, int]
+    workers: dict[str, str]  # device -> "ready", "starting", or why not
+
+
+class Engine:
+    """Everything between the decoded image and its score.
+
+    `steppers` names the devices and how each is taken into use (`service.engine.stepper.device_steppers`); the call is
+    made on the device's own worker thread. Order of the start: `start()`, then the registry, which proves its artifacts
+    here. Before a body is read, a route takes a permit: `with engine.admission.enter(images, size) as permit:`.
+    """
+
+    def __init__(
+        self,
+        steppers: Mapping[str, Callable[[], ProvingStepper]],
+        settings: EngineSettings | None = None,
+        metrics: Metrics | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.settings = settings = settings or EngineSettings()
+        self.metrics = metrics or Metrics()
+        self._clock = clock
+        self._observer = Observer(self.metrics)
+        self._pace = Pace()
+        self.admission = Admission(
+            max_images=settings.max_in_house_images,
+            max_bytes=settings.max_in_house_bytes,
+            rate=lambda: self._pace.images_per_second(len(steppers)),
+            observer=self._observer,
+        )
+        self._batcher = Batcher(
+            max_queued=settings.max_in_house_images,
+            wait_s=settings.batch_wait_s,
+            pace=self._pace,
+            dropped=self._observer.dropped,
+            depth=self._observer.queued,
+            clock=clock,
+        )
+        self._limits = {
+            device: BatchLimit(
+                settings.max_batch, settings.max_batch_pixels, recover_s=settings.recover_limit_s, clock=clock
+            )
+            for device in steppers
+        }
+        self._prover = Prover(self._limits, self._pace)
+        self._supervisor = Supervisor(
+            steppers,
+            self._batcher,
+            self._limits,
+            self._observer,
+            warm_up=self._prover.warm_up,
+            measured=self._pace.observe,
+            stall_limit_s=settings.stall_limit_s,
+            clock=clock,
+        )
+
+    def start(self) -> None:
+        """Take every device into use; blocks until all are ready. Raises NotReady with the reason where one is not."""
+        for device, limit in self._limits.items():
+            self._observer.limit_changed(device, limit.images)
+        self._supervisor.start()
+
+    async def judge(self, rows: Sequence[Row], *, deadline: float | None = None) -> list[Outcome | ServiceError]:
+        """One entry per row, in order: its Outcome, or the error that is its answer (as DeadlineExceeded).
+
+        `deadline` is a time of `time.monotonic()`; no answer comes later than that. Cancelling this call (the client
+        hung up) takes its images out of the queue. Raises, before anything is queued, NotReady, ShuttingDown or
+        Overloaded for the rows as a whole.
+        """
+        if not rows:
+            return []
+        if (reason := self._supervisor.failed_reason()) is not None:
+            self._observer.refused("not_ready", len(rows))
+            raise NotReady(reason, retry_after=5.0)
+        jobs = [
+            Job(payload=row, pixels=int(row.image.shape[-1] * row.image.shape[-2]), deadline=deadline) for row in rows
+        ]
+        ticket = Ticket(jobs, asyncio.get_running_loop())
+        try:
+            self._batcher.submit(jobs)
+        except ServiceError as error:
+            self._observer.refused("shutting_down" if isinstance(error, ShuttingDown) else "queue", len(rows))
+            raise
+        try:
+            in_time = await ticket.wait(None if deadline is None else deadline - self._clock())
+            if not in_time:
+                self._expire(jobs)
+        except asyncio.CancelledError:
+            self._cancel(jobs)
+            raise
+        return [_answer(job) for job in jobs]
+
+    def prove(self, artifact: Artifact) -> None:
+        """Verify an artifact's golden scores and run its shapes, on every device, through the workers' own queues.
+
+        Blocks for some device steps, so call it off the event loop; requests wait for one step at a time at most.
+        Raises models.artifact.ArtifactError where the scores differ, NotReady where no device can run it.
+        """
+        self._prover.prove(artifact, self._supervisor)
+
+    def ready(self) -> tuple[bool, str]:
+        """Whether images can be judged now, and why not. Load never changes the answer."""
+        if self.admission.closed:
+            return False, "the service is shutting down"
+        return self._supervisor.ready()
+
+    def live(self) -> bool:
+        """Whether the engine can still help itself: false only where its supervisor has died."""
+        return self._supervisor.live()
+
+    def stats(self) -> EngineStats:
+        return EngineStats(
+            queued_images=len(self._batcher),
+            in_house_images=self.admission.images,
+            in_house_bytes=self.admission.size,
+            images_per_second=self._pace.images_per_second(len(self._limits)),
+            batch_limits={device: limit.images for device, limit in self._limits.items()},
+            workers=self._supervisor.states(),
+        )
+
+    async def drain(self, limit_s: float) -> DrainReport:
+        """Refuse newcomers (503), let those in the house finish for up to `limit_s` seconds, answer the rest, stop.
+
+        Counts as in the house what holds a permit or waits in the queue.
+        """
+        started = self._clock()
+        self.admission.close()
+        while (self.admission.images or len(self._batcher)) and self._clock() - started < limit_s:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+        queued = len(self._batcher)
+        left = max(self.admission.images, queued)
+        self._batcher.close()
+        self._batcher.abort(lambda: ShuttingDown("the service stopped before this image's turn came", retry_after=5.0))
+        await asyncio.to_thread(self._supervisor.stop, 5.0)
+        return DrainReport(seconds=self._clock() - started, left_images=left, left_in_queue=queued)
+
+    def stop(self) -> None:
+        """Stop at once: what waits is answered with ShuttingDown. For tests and for a start that failed."""
+        self.admission.close()
+        self._batcher.close()
+        self._batcher.abort(lambda: ShuttingDown("the service stopped", retry_after=5.0))
+        self._supervisor.stop(5.0)
+
+    def _cancel(self, jobs: Sequence[Job]) -> None:
+        open_jobs = [job for job in jobs if job.cancel()]
+        queued = self._batcher.discard(open_jobs)
+        self._observer.cancelled("queue", queued)
+        self._observer.cancelled("device", len(open_jobs) - queued)
+
+    def _expire(self, jobs: Sequence[Job]) -> None:
+        open_jobs = [job for job in jobs if job.expire()]
+        queued = self._batcher.discard(open_jobs)
+        self._observer.expired("queue", queued)
+        self._observer.expired("device", len(open_jobs) - queued)
+
+
+def _answer(job: Job) -> Outcome | ServiceError:
+    if job.error is not None:
+        return job.error
+    judgement = job.verdict
+    if not isinstance(judgement, Judgement):
+        raise TypeError(f"a job was answered with {type(judgement).__name__}")
+    return Outcome(judgement.score, judgement.map, job.queue_s, job.device_s, job.batch_size)

@@ -1,0 +1,248 @@
+"""Batches of one device in, an answer for each image out: the thread that owns a device, and its three kinds of fault.
+
+the step raises or answers wrongly -> the batch is split and retried until the culprit is alone; it alone fails
+out of memory                      -> the same, and the batch limit is halved
+the device or the thread is lost   -> the thread ends; the supervisor answers for what it had in hand
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, Literal, Protocol, TypeVar
+
+from service.engine.batch_limit import BatchLimit
+from service.engine.batcher import Batcher, Chore
+from service.engine.forming import Batch, Reason
+from service.engine.job import Job
+from service.errors import InferenceFailed, NotReady
+
+StepperT = TypeVar("StepperT", bound="Stepper")
+FaultKind = Literal["images", "memory", "lost"]
+
+
+class Stepper(Protocol):
+    """A device taken into use. All calls are made on the worker's thread."""
+
+    def step(self, payloads: Sequence[Any]) -> Sequence[object]:
+        """One verdict for each payload, in order."""
+
+    def complaint(self, payload: Any, verdict: object) -> str | None:
+        """What is wrong with this verdict for this payload, if anything."""
+
+    def diagnose(self, error: Exception) -> FaultKind:
+        """Whether an exception of `step` is due to its images, to too little memory, or to a device that is lost."""
+
+    def relieve(self) -> None:
+        """Give cached memory back, after running out of it."""
+
+    def memory_bytes(self) -> int:
+        """Memory held on the device; from any thread."""
+
+
+class WorkerObserver(Protocol):
+    """Who is told. Calls come from worker threads and must not block."""
+
+    def answered(self, jobs: list[Job]) -> None: ...
+
+    def stepped(self, device: str, images: int, seconds: float, reason: Reason) -> None: ...
+
+    def step_failed(self, device: str, error: str) -> None: ...
+
+    def memory_split(self, device: str, images: int) -> None: ...
+
+    def limit_changed(self, device: str, images: int) -> None: ...
+
+
+class LostDeviceError(Exception):
+    """The device answers nothing any more; only a new worker can help."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Fault:
+    """What went wrong in a step, as text: holding the exception would hold the step's tensors."""
+
+    kind: FaultKind
+    text: str
+
+
+class Worker(Generic[StepperT]):
+    """A thread that builds a stepper, warms it up, and serves batches until it is retired, drained or dead.
+
+    `ended` is called as the thread's last act, from that thread. Afterwards `cause` says why it died (None: it was told
+    to), and `in_hand` holds the jobs it may have left.
+    """
+
+    def __init__(
+        self,
+        device: str,
+        build: Callable[[], StepperT],
+        warm_up: Callable[[StepperT, str], None],
+        batcher: Batcher,
+        limit: BatchLimit,
+        observer: WorkerObserver,
+        *,
+        measured: Callable[[int, int, float], None],
+        changed: Callable[[], None],
+        clock: Callable[[], float],
+    ) -> None:
+        self.device = device
+        self.ready = threading.Event()
+        self.cause: str | None = None
+        self.retired = False
+        self.in_hand: list[Job] = []
+        self.busy_since: float | None = clock()  # building and warming up count as busy
+        self.served = 0  # batches that went well
+        self._chore: Chore | None = None
+        self.stepper: StepperT | None = None
+        self._build = build
+        self._warm_up = warm_up
+        self._batcher = batcher
+        self._limit = limit
+        self._observer = observer
+        self._measured = measured
+        self._changed = changed
+        self._clock = clock
+        self._thread = threading.Thread(target=self._run, name=f"worker-{device}", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    @property
+    def alive(self) -> bool:
+        return self._thread.is_alive()
+
+    def retire(self) -> None:
+        """Serve nothing more; a step that hangs is left behind and its late answers are ignored."""
+        self.retired = True
+        self._batcher.wake()
+
+    def drop_chore(self) -> None:
+        """The worker died or hangs in a chore: tell whoever waits for it."""
+        if self._chore is not None:
+            self._chore.end(NotReady(f"the worker of {self.device} was lost: {self.cause}"))
+
+    def join(self, seconds: float) -> None:
+        self._thread.join(seconds)
+
+    def _run(self) -> None:
+        try:
+            stepper = self.stepper = self._build()
+            self._warm_up(stepper, self.device)
+            self.busy_since = None
+            if not self.retired:
+                self.ready.set()
+                self._changed()
+                self._serve_all(stepper)
+        except BaseException as error:  # whatever ends this thread must be seen by the supervisor
+            self.cause = f"{type(error).__name__}: {error}"
+            self.drop_chore()
+        finally:
+            self.ready.clear()
+            self._changed()
+
+    def _serve_all(self, stepper: Stepper) -> None:
+        while (work := self._batcher.take(self.device, self._limit, lambda: self.retired, self._hold)) is not None:
+            self.busy_since = self._clock()
+            if isinstance(work, Chore):
+                self._run_chore(stepper, work)
+            else:
+                self._serve(stepper, work)
+                self.in_hand = [job for job in self.in_hand if not job.settled]  # not empty where it was retired
+            self.busy_since = None
+
+    def _hold(self, jobs: list[Job]) -> None:
+        self.in_hand = jobs
+
+    def _run_chore(self, stepper: Stepper, chore: Chore) -> None:
+        self._chore = chore
+        try:
+            chore.run(stepper)
+        except Exception as error:
+            chore.end(error)
+            if stepper.diagnose(error) == "lost":
+                raise
+        else:
+            chore.end()
+        self._chore = None
+
+    def _serve(self, stepper: Stepper, batch: Batch) -> None:
+        """Depth first through the halves of a batch that fails, so that answers keep the order of arrival."""
+        parts: list[list[Job]] = [batch.jobs]
+        reason = batch.reason
+        while parts and not self.retired:
+            jobs = parts.pop()
+            if len(jobs) > self._limit.images:  # it was halved since this batch was formed
+                parts += _halves(jobs)
+                continue
+            fault = self._step(stepper, jobs, reason)
+            reason = "retry"
+            if fault is None:
+                continue
+            self._observer.step_failed(self.device, fault.text)
+            if fault.kind == "lost":
+                raise LostDeviceError(fault.text)
+            if fault.kind == "memory":
+                self._make_room(stepper, jobs)
+            if len(jobs) == 1:
+                self._fail(jobs, fault)
+            else:
+                parts += _halves(jobs)
+
+    def _step(self, stepper: Stepper, jobs: list[Job], reason: Reason) -> _Fault | None:
+        # A payload goes when its job is answered: cancelled or expired since the batch was formed, say.
+        wanted = [(job, payload) for job in jobs if (payload := job.payload) is not None]
+        if not wanted:
+            return None
+        jobs, payloads = [job for job, _ in wanted], [payload for _, payload in wanted]
+        pixels = sum(job.pixels for job in jobs)
+        started = self._clock()
+        try:
+            verdicts = stepper.step(payloads)
+            if len(verdicts) != len(jobs):
+                return _Fault("images", f"{len(verdicts)} verdicts came back for {len(jobs)} images")
+            complaints = [
+                stepper.complaint(payload, verdict) for payload, verdict in zip(payloads, verdicts, strict=True)
+            ]
+        except Exception as error:
+            return _Fault(stepper.diagnose(error), f"{type(error).__name__}: {error}")
+        seconds = self._clock() - started
+        if not self.retired:  # else it may have hung, and its time says nothing
+            self._measured(len(jobs), pixels, seconds)
+        self._observer.stepped(self.device, len(jobs), seconds, reason)
+        self._answer(jobs, verdicts, complaints, seconds)
+        self.served += 1
+        if self._limit.succeeded():
+            self._observer.limit_changed(self.device, self._limit.images)
+        return None
+
+    def _answer(
+        self, jobs: list[Job], verdicts: Sequence[object], complaints: Sequence[str | None], seconds: float
+    ) -> None:
+        answered = []
+        for job, verdict, complaint in zip(jobs, verdicts, complaints, strict=True):
+            if complaint is not None:
+                self._observer.step_failed(self.device, complaint)
+                if job.fail(InferenceFailed(f"the network's answer is not usable: {complaint}")):
+                    answered.append(job)
+            elif job.answer(verdict, seconds, len(jobs)):
+                answered.append(job)
+        self._observer.answered(answered)
+
+    def _fail(self, jobs: list[Job], fault: _Fault) -> None:
+        detail = "one image alone does not fit the device's memory" if fault.kind == "memory" else fault.text
+        self._observer.answered([job for job in jobs if job.fail(InferenceFailed(detail))])
+
+    def _make_room(self, stepper: Stepper, jobs: list[Job]) -> None:
+        stepper.relieve()
+        if len(jobs) > 1:
+            self._limit.halve(len(jobs), sum(job.pixels for job in jobs))
+            self._observer.memory_split(self.device, len(jobs))
+            self._observer.limit_changed(self.device, self._limit.images)
+
+
+def _halves(jobs: list[Job]) -> list[list[Job]]:
+    """The second half, then the first: the end of a list of parts is served next."""
+    half = (len(jobs) + 1) // 2
+    return [jobs[half:], jobs[:half]]

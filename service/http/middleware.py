@@ -1,0 +1,140 @@
+"""In: every HTTP request before anything else sees it. Out: the same request with a record, and its one log line.
+
+Plain ASGI, so that the body is neither buffered nor wrapped on its way to the route.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import time
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.errors import RequestCancelled
+from service.http.problems import HTTP_CODES, MEDIA_TYPE, problem_body
+from service.http.record import SCOPE_KEY, RequestRecord, accepted_request_id
+from service.logs import event
+from service.run.gate import Gate
+from service.run.state import Service
+
+QUIET_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})  # asked every few seconds by machines
+TOO_SLOW = 408  # waiting on for such a client is what the limit is there to end
+LINGER_BYTES = 4 << 20
+LINGER_S = 2.0
+
+
+class RecordMiddleware:
+    """Makes the record and the request id, answers the unexpected with a problem, writes the log line."""
+
+    def __init__(self, app: ASGIApp, service: Service) -> None:
+        self.app = app
+        self._service = service
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        request_id = accepted_request_id(Headers(scope=scope).get("x-request-id"))
+        record = RequestRecord(request_id, scope["method"], scope["path"])
+        scope[SCOPE_KEY] = record
+        exchange = Exchange(scope, receive, send, record, self._service.gate)
+        try:
+            await self.app(scope, exchange.receive, exchange.send)
+        except asyncio.CancelledError:
+            record.code = record.code or RequestCancelled.code
+            raise
+        except Exception:
+            logging.getLogger("mkdserve").exception("unexpected fault, request %s", request_id)
+            record.code = HTTP_CODES[500].code
+            await exchange.send_fault()
+        finally:
+            route = scope.get("route")
+            record.route = getattr(route, "path", "unknown")
+            count(record, self._service)
+            write_line(record)
+
+
+class Exchange:
+    """One request and its answer on the wire: counts bytes, stamps headers, reads off what a refusal left unread."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send, record: RequestRecord, gate: Gate) -> None:
+        self._receive, self._send, self._record, self._gate = receive, send, record, gate
+        headers = Headers(scope=scope)
+        self._has_body = headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
+        self._awaits_permission = headers.get("expect", "").lower() == "100-continue"
+        self._body_read = not self._has_body
+        self._body_asked_for = False
+        self._gone = False
+        self._started = False
+
+    async def receive(self) -> Message:
+        """The next message of the request, counted."""
+        self._body_asked_for = True
+        message = await self._receive()
+        if message["type"] == "http.request":
+            self._record.bytes_in += len(message.get("body", b""))
+            self._body_read = self._body_read or not message.get("more_body", False)
+        else:
+            self._gone = True
+        return message
+
+    async def send(self, message: Message) -> None:
+        """The next message of the answer, with the request id in its header."""
+        if message["type"] == "http.response.start":
+            self._started = True
+            self._record.status = message["status"]
+            headers = MutableHeaders(scope=message)
+            headers["X-Request-Id"] = self._record.request_id
+            headers["X-Content-Type-Options"] = "nosniff"
+            if message["status"] == TOO_SLOW or not await self._read_off():
+                headers["Connection"] = "close"  # the rest of the body is still on the wire
+            if not self._gate.is_open:
+                headers["Connection"] = "close"  # the next request had better go to another instance
+        else:
+            self._record.bytes_out += len(message.get("body", b""))
+        await self._send(message)
+
+    async def send_fault(self) -> None:
+        """The answer to an exception that nobody expected; nothing where an answer has begun already."""
+        if self._started:
+            return
+        code = HTTP_CODES[500]
+        detail = "the fault is logged under this request id"
+        body = problem_body(code, detail, instance=self._record.path, request_id=self._record.request_id)
+        headers = [(b"content-type", MEDIA_TYPE.encode())]
+        await self.send({"type": "http.response.start", "status": code.status, "headers": headers})
+        await self.send({"type": "http.response.body", "body": json.dumps(body).encode()})
+
+    async def _read_off(self) -> bool:
+        """Whether the body is through. A short rest is thrown away: closing on it would reset the connection, and the
+        client would see that instead of the answer. Who waits for `100 Continue` sends nothing, so there is no rest."""
+        if self._body_read or self._gone:
+            return True
+        if self._awaits_permission and not self._body_asked_for:
+            return False
+        left = LINGER_BYTES
+        try:
+            async with asyncio.timeout(LINGER_S):
+                while left > 0 and not self._body_read and not self._gone:
+                    left -= len((await self.receive()).get("body", b""))
+        except TimeoutError:
+            return False
+        return self._body_read or self._gone
+
+
+def count(record: RequestRecord, service: Service) -> None:
+    """The request's metrics. The route is its template, so that nothing a caller chooses becomes a label."""
+    metrics = service.parts.metrics
+    metrics.counter("mkd_requests_total", route=record.route, outcome=record.code or "ok").inc()
+    metrics.histogram("mkd_request_seconds", route=record.route).observe(time.monotonic() - record.started)
+
+
+def write_line(record: RequestRecord) -> None:
+    """The one log line of a request; probes are logged at level debug while they succeed."""
+    failed = record.status >= 500
+    quiet = record.path in QUIET_PATHS and record.status < 400
+    level = logging.DEBUG if quiet else logging.WARNING if failed else logging.INFO
+    event("request", level, **record.line())

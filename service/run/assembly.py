@@ -1,0 +1,67 @@
+"""In: settings. Out: the real engine, registry and metrics, with the cores shared between network and decoder."""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import PackageNotFoundError, version
+
+import torch
+
+from service.engine.engine import Engine, EngineSettings
+from service.engine.stepper import device_steppers
+from service.metrics import Metrics
+from service.products.registry import Registry
+from service.run.state import Parts
+from service.settings import Settings, thread_counts
+
+DISTRIBUTION = "mkdserve"
+
+
+def assemble(settings: Settings) -> Parts:
+    """Everything that a server process owns, made and not started. Raises ServiceError where a device is not there."""
+    devices = device_names(settings)
+    threads = thread_counts(settings, on_cpu="cpu" in devices)
+    torch.set_num_threads(threads.torch)
+    metrics = Metrics()
+    metrics.build(service_version(), platform.python_version(), torch.__version__)
+    steppers = device_steppers(
+        devices, engine=settings.engine, threads=threads.torch, half=settings.half, weights_file=settings.weights
+    )
+    engine = Engine(steppers, engine_settings(settings), metrics)
+    registry = Registry(
+        settings.artifacts,
+        prove=engine.prove,
+        metrics=metrics,
+        state_file=settings.state_file,
+        watch_s=settings.watch_s,
+        head_memory_bytes=settings.head_memory_mb << 20,
+    )
+    return Parts(engine, registry, metrics, threads.decode)
+
+
+def device_names(settings: Settings) -> tuple[str, ...]:
+    """The devices by name; auto is every GPU there is, or the CPU."""
+    if settings.device_names != ("auto",):
+        return settings.device_names
+    if torch.cuda.is_available():
+        return tuple(f"cuda:{index}" for index in range(torch.cuda.device_count()))
+    return ("cpu",)
+
+
+def engine_settings(settings: Settings) -> EngineSettings:
+    """The engine's share of the settings."""
+    return EngineSettings(
+        max_batch=settings.max_batch,
+        max_batch_pixels=settings.max_batch_pixels,
+        batch_wait_s=settings.batch_wait_ms / 1000,
+        max_in_house_images=settings.max_waiting_images,
+        max_in_house_bytes=settings.max_waiting_bytes,
+    )
+
+
+def service_version() -> str:
+    """The distribution's version; "unknown" where it runs without having been installed."""
+    try:
+        return version(DISTRIBUTION)
+    except PackageNotFoundError:
+        return "unknown"

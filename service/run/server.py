@@ -1,0 +1,144 @@
+"""In: settings. Out: a served port until SIGTERM or SIGINT, then a drained one and exit code 0.
+
+uvicorn with three changes: readiness turns red at the signal and not when the port closes, requests that are left at
+the end of the drain are answered instead of cut off, and a stop that was asked for is a success (uvicorn raises the
+signal again, which makes it exit code 143).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import math
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from types import FrameType
+
+import uvicorn
+from fastapi import FastAPI
+
+from service.app import create_app
+from service.http.protocol import protocol_class
+from service.logs import configure, event
+from service.run.assembly import assemble as assemble_parts
+from service.run.command_line import unknown_variables, warn
+from service.run.gate import Gate
+from service.run.state import Assemble, running_state
+from service.settings import Settings, is_loopback
+
+LAST_WORDS_S = 2  # for answers to leave after the drain's end
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class InspectionServer(uvicorn.Server):
+    """A uvicorn server that closes the gate first."""
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        gate: Gate,
+        settings: Settings,
+        *,
+        on_hangup: Callable[[], None],
+        on_last_call: Callable[[], None],
+    ) -> None:
+        super().__init__(config)
+        self._gate = gate
+        self._settings = settings
+        self._on_hangup = on_hangup
+        self._on_last_call = on_last_call
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """A first signal closes the gate; a second SIGINT gives up on what is left, as a person at a terminal means."""
+        self._gate.close()
+        self.force_exit = self.should_exit and sig == signal.SIGINT
+        self.should_exit = True
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Take the signals for the time of serving and give them back, without raising them again."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {sig: signal.signal(sig, self.handle_exit) for sig in STOP_SIGNALS}
+        before[signal.SIGHUP] = signal.signal(signal.SIGHUP, lambda *_: self._on_hangup())
+        try:
+            yield
+        finally:
+            for sig, handler in before.items():
+                signal.signal(sig, handler)
+
+    async def main_loop(self) -> None:
+        await super().main_loop()
+        waited = 0.0
+        while waited < self._settings.drain_delay_s and not self.force_exit:
+            await asyncio.sleep(0.1)
+            waited += 0.1
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._gate.close()
+        last_call = asyncio.get_running_loop().call_later(self._settings.drain_s, self._on_last_call)
+        try:
+            await super().shutdown(sockets)
+        finally:
+            last_call.cancel()
+
+
+def serve(settings: Settings, sockets: list[socket.socket] | None = None, assemble: Assemble = assemble_parts) -> int:
+    """Run one server process until it is told to stop, on `sockets` if a parent bound them. Returns the exit code."""
+    configure(settings.log_level)
+    say_how_open(settings)
+    if unknown := unknown_variables():
+        event("variables that are no settings", logging.WARNING, names=unknown)
+    app = create_app(settings, assemble)
+    server = make_server(app, settings)
+    try:
+        server.run(sockets)
+    except SystemExit as exit_:  # uvicorn leaves this way where the start failed, with the reason logged
+        return exit_.code if isinstance(exit_.code, int) else 1
+    event("stopped")
+    return 0
+
+
+def make_server(app: FastAPI, settings: Settings) -> InspectionServer:
+    """The server for `app`, not yet running."""
+    config = uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        http=protocol_class(settings.header_timeout_s),
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        h11_max_incomplete_event_size=settings.max_header_bytes,
+        timeout_graceful_shutdown=math.ceil(settings.drain_s) + LAST_WORDS_S,
+    )
+    state = running_state(app)
+    return InspectionServer(
+        config, state.gate, settings, on_hangup=state.reload_keys, on_last_call=state.answer_what_is_left
+    )
+
+
+def say_how_open(settings: Settings) -> None:
+    """One loud line where anybody can use the service."""
+    if settings.auth_enabled:
+        return
+    if settings.insecure_no_auth and not is_loopback(settings.host):
+        warn("=" * 100)
+        warn(
+            f"WARNING: NO API KEYS, as --insecure-no-auth says: whoever reaches {settings.host}:{settings.port} may ask"
+        )
+        warn("the service to judge, read its metrics, and load, switch and unload its products.")
+        warn("=" * 100)
+    event(
+        "no api keys: every caller may do everything",
+        logging.WARNING,
+        host=settings.host,
+        insecure=settings.insecure_no_auth,
+    )
