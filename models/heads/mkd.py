@@ -1,7 +1,8 @@
 """Multiresolution knowledge distillation, the first head: judges an image by what its cloner gets wrong.
 
     score(x) = L(x; score_weights)                                   Eq. 4, per image; location errors as the score asks
-    map(x)   = opening(Gaussian(|d L(x; map_weights) / d x|))        Eqs. 5 and 6, location errors to `map_power`
+    map(x)   = opening(Gaussian(|d L(x; map_weights) / d x|))        Eqs. 5 and 6; location errors to `map_power`,
+                                                                     and the map to 1/map_power
 
 One backward pass, through the cloner only: the source's activations are constants. In the paper both weights are
 (1, lambda) for every tap; here each tap-and-term has its own, as the loudest tap would otherwise decide alone.
@@ -131,7 +132,11 @@ class MkdHead(Head):
                 scores, raw = self._gradients(images, source)
         else:
             scores, raw = self._gradients(images, source)
-        return scores, smooth(raw, gaussian=self.config.gaussian)
+        maps = smooth(raw, gaussian=self.config.gaussian)
+        if self.config.attribution == "discrepancy" or self.config.map_power == 1:
+            return scores, maps
+        # Back to the scale of plain errors: the order of places stays, and weak ones are not lost in 8 bits of grey.
+        return scores, maps.clamp_min(0).pow(1 / self.config.map_power)
 
     def _gradients(self, images: Tensor, source: list[Tensor]) -> tuple[Tensor, Tensor]:
         """One backward pass for the batch: the sum's gradient by an image is that image's own."""

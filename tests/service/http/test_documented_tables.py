@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from service.http.openapi import all_codes
+from service.metrics import METRICS
 from service.run.command_line import default_text, flag
 from service.schemas import LocalizedVerdict, LocalizeQuery
 from service.settings import ENV_PREFIX, Settings
@@ -30,6 +32,20 @@ def test_every_setting_is_documented_with_its_flag_variable_default_and_meaning(
     ]
     assert [row for row in rows("settings.md") if row[0].startswith("--")] == expected
     assert all(row[3].endswith(".") for row in expected)
+
+
+def test_every_metric_is_documented_with_its_kind_labels_and_meaning() -> None:
+    known = [[one.name, one.kind, ", ".join(one.labels) or "-", " ".join(one.help.split())] for one in METRICS]
+    assert [row for row in rows("metrics.md") if row[0].startswith("mkd_")] == known
+
+
+def test_every_metric_that_a_page_or_an_alert_names_exists() -> None:
+    names = {one.name for one in METRICS}
+    pages = [*DOCS.glob("*.md"), *(DOCS.parent / "docker").glob("*.yml")]
+    for page in pages:
+        for named in re.findall(r"\bmkd_[a-z_]+", page.read_text(encoding="utf-8")):
+            bare = re.sub(r"_(bucket|sum|count)$", "", named)
+            assert named in names or bare in names, f"{page.name} names {named}"
 
 
 def test_every_error_code_is_documented_with_its_status_and_title() -> None:

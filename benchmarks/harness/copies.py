@@ -1,0 +1,43 @@
+"""One artifact in; as many products as wanted out, each with a name and a cloner of its own."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+import torch
+
+from models.artifact import Artifact, GoldenRecord, write_artifact
+from models.detector import Detector, Row
+from models.engines.pool import SourcePool
+from models.image_file import decode_image
+from models.preprocess import prepare
+
+NOISE = 0.01  # of each tensor's own size: enough that no two cloners are equal
+
+
+def write_copies(artifact: Artifact, root: Path, count: int) -> list[str]:
+    """Writes `root`/p00, p01, ... and returns their names; the golden scores are those of the changed cloners."""
+    device = torch.device("cpu")
+    pool = SourcePool(device)
+    pool.require(artifact.source)
+    return [_write_copy(artifact, root, f"p{number:02}", number, Detector(device, pool)) for number in range(count)]
+
+
+def _write_copy(artifact: Artifact, root: Path, name: str, seed: int, detector: Detector) -> str:
+    head = copy.deepcopy(artifact.head)
+    chance = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in head.parameters():
+            parameter.mul_(1 + NOISE * torch.randn(parameter.shape, generator=chance))
+    files = [(artifact.path / record.file).read_bytes() for record in artifact.manifest.golden]
+    images = [prepare(decode_image(data), artifact.preprocessing) for data in files]
+    judgements = detector.judge([Row(image, head, artifact.source, wants_map=True) for image in images])
+    golden = tuple(
+        GoldenRecord(file=record.file, score=judged.score, map_peak=float(judged.map.max()))
+        for record, judged in zip(artifact.manifest.golden, judgements, strict=True)
+        if judged.map is not None
+    )
+    manifest = artifact.manifest.model_copy(update={"product": name, "golden": golden})
+    write_artifact(root / name, manifest, head, files)
+    return name
