@@ -48,7 +48,10 @@ def measure(given: argparse.Namespace) -> tuple[dict[str, object], list[Bar]]:
         started = time.perf_counter()
         for number in range(TENTHS):
             count = given.requests // TENTHS
-            part = asyncio.run(closed_loop(service.port, requests, clients=given.clients, count=count))
+            turn = number * count % len(requests)
+            part = asyncio.run(
+                closed_loop(service.port, requests[turn:] + requests[:turn], clients=given.clients, count=count)
+            )
             whole.answers += part.answers
             whole.unanswered += part.unanswered
             memory.append(service.resident_bytes() / MIB)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -203,6 +204,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     display = RichDisplay()
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a stopped container leaves a checkpoint, as Ctrl-C does
     try:
         if arguments.command == "fit":
             _fit(arguments, display)

@@ -5,8 +5,10 @@ folder -> split -> activations (source run once) -> fit -> calibrate -> verify -
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
+import shutil
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -280,10 +282,6 @@ def _tell_thresholds(calibration: Calibration, display: Display) -> None:
 
 
 def _remove_work(work: Path) -> None:
-    for file in work.glob("checkpoint.*"):
-        file.unlink(missing_ok=True)
-    for folder in (work, work.parent):
-        try:
-            folder.rmdir()
-        except OSError:
-            return  # another run is at work there
+    shutil.rmtree(work, ignore_errors=True)  # also what a run that was killed has left there
+    with contextlib.suppress(OSError):  # another product's run may be at work beside it
+        work.parent.rmdir()

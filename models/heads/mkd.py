@@ -29,12 +29,11 @@ Attribution = Literal["gradients", "smoothgrad", "guided", "discrepancy"]
 TapName = Literal["pool2", "pool3", "pool4", "pool5"]
 
 
-class MkdConfig(BaseModel):
-    """Everything that a trained MKD head needs beside its tensors; stands in the manifest as it is.
+class MkdForm(BaseModel):
+    """What recipe and finished head have in common.
 
-    `tap_scales` divide the source's activations. `score_weights` and `map_weights` are (val, dir) for each tap.
     `score_power`, `score_relative`, `score_levels` and `map_power` say how the errors by location are taken
-    (`models.discrepancy`); with `score_levels` the head's tensors hold one `levels.TAP` (h, w) per tap.
+    (`models.discrepancy`). The smoothgrad fields are of that attribution alone.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -42,9 +41,6 @@ class MkdConfig(BaseModel):
     cloner: ClonerSize = "small"
     cloner_input: ClonerInput = "centred"
     taps: tuple[TapName, ...] = Field(default=("pool2", "pool3", "pool4", "pool5"), min_length=1)
-    tap_scales: tuple[float, ...]
-    score_weights: tuple[tuple[float, float], ...]
-    map_weights: tuple[tuple[float, float], ...]
     score_power: float = Field(default=1.0, ge=1, le=8)
     score_relative: bool = False
     score_levels: bool = False
@@ -53,6 +49,18 @@ class MkdConfig(BaseModel):
     gaussian: bool = True
     smoothgrad_samples: int = Field(default=8, ge=1, le=64)
     smoothgrad_noise: float = Field(default=0.05, gt=0, le=1)
+
+
+class MkdConfig(MkdForm):
+    """Everything that a trained MKD head needs beside its tensors; stands in the manifest as it is.
+
+    `tap_scales` divide the source's activations. `score_weights` and `map_weights` are (val, dir) for each tap. With
+    `score_levels` the head's tensors hold one `levels.TAP` (h, w) per tap.
+    """
+
+    tap_scales: tuple[float, ...]
+    score_weights: tuple[tuple[float, float], ...]
+    map_weights: tuple[tuple[float, float], ...]
 
     @model_validator(mode="after")
     def _one_number_per_tap(self) -> Self:

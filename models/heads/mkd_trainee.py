@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from typing import Literal, Self
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import model_validator
 from torch import Tensor, nn
 
-from models.cloner import Cloner, ClonerInput, ClonerSize, fold_batchnorm
+from models.cloner import Cloner, fold_batchnorm
 from models.discrepancy import discrepancy_terms, location_errors, relative_errors, weighted_sum
 from models.heads.base import Trainee
-from models.heads.mkd import Attribution, MkdConfig, MkdHead, TapName
+from models.heads.mkd import MkdConfig, MkdForm, MkdHead, TapName
 from models.source import Activations
 
 LEVEL_FLOOR = 0.1  # of the tap's mean error
@@ -25,22 +25,16 @@ Loss = Literal["total", "val", "dir"]
 Balance = Literal["sum", "terms"]
 
 
-class MkdRecipe(BaseModel):
+class MkdRecipe(MkdForm):
     """What a person may choose of the method; every field stands in the artifact.
 
     `lambda_dir` weighs dir against val in the loss and in a plain sum: "auto" is the paper's ratio of their values on
     the untrained cloner. `scale_taps` divides each tap of the source by its RMS over the training images.
     `score_balance` and `map_balance` are how taps and terms add up: "sum" is Eq. 4 as printed, "terms" divides each by
-    its mean over the training images first, so that all speak equally loud on good parts. `score_power`,
-    `score_relative`, `score_levels` and `map_power` say how the errors by location are taken (`models.discrepancy`).
+    its mean over the training images first, so that all speak equally loud on good parts.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    cloner: ClonerSize = "small"
     batchnorm: bool = True
-    cloner_input: ClonerInput = "centred"
-    taps: tuple[TapName, ...] = Field(default=("pool2", "pool3", "pool4", "pool5"), min_length=1)
     score_taps: tuple[TapName, ...] = ()
     map_taps: tuple[TapName, ...] = ()
     loss: Loss = "total"
@@ -50,12 +44,6 @@ class MkdRecipe(BaseModel):
     scale_taps: bool = True
     score_balance: Balance = "sum"
     map_balance: Balance = "sum"
-    score_power: float = Field(default=1.0, ge=1, le=8)
-    score_relative: bool = False
-    score_levels: bool = False
-    map_power: float = Field(default=1.0, ge=1, le=4)
-    attribution: Attribution = "gradients"
-    gaussian: bool = True
 
     @model_validator(mode="after")
     def _taps_are_trained(self) -> Self:
@@ -108,19 +96,13 @@ class MkdTrainee(Trainee):
             levels = usual.levels
             score = 1 / usual.score_terms if recipe.score_balance == "terms" else score
             blame = 1 / usual.plain_terms if recipe.map_balance == "terms" else blame
+        score = score * recipe.mask(recipe.score_taps, recipe.score_loss).to(self.device)
+        blame = blame**recipe.map_power * recipe.mask(recipe.map_taps, recipe.map_loss).to(self.device)
         config = MkdConfig(
-            cloner=recipe.cloner,
-            cloner_input=recipe.cloner_input,
-            taps=recipe.taps,
+            **recipe.model_dump(include=set(MkdForm.model_fields)),
             tap_scales=tuple(self.tap_scales),
-            score_weights=_pairs(score * recipe.mask(recipe.score_taps, recipe.score_loss).to(self.device)),
-            map_weights=_pairs(blame**recipe.map_power * recipe.mask(recipe.map_taps, recipe.map_loss).to(self.device)),
-            score_power=recipe.score_power,
-            score_relative=recipe.score_relative,
-            score_levels=recipe.score_levels,
-            map_power=recipe.map_power,
-            attribution=recipe.attribution,
-            gaussian=recipe.gaussian,
+            score_weights=_pairs(score),
+            map_weights=_pairs(blame),
         )
         return MkdHead(config, cloner, levels)
 
