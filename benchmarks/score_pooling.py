@@ -1,8 +1,8 @@
 """Image AUROC by how errors become a score, from one trained cloner: relative or not, by level or not, mean to maximum.
 
 `python -m benchmarks.score_pooling ARTIFACT DATA [--level-light]`. The artifact's cloner is taken as it is; what is
-usual on good parts is measured anew on DATA/train/good for each variant. `--level-light` scales every picture to the training
-set's median brightness first, for sets whose light differs between good and defective parts.
+usual on good parts is measured anew on DATA/train/good for each variant. `--level-light` scales every picture to the
+training set's median brightness first, for sets whose light differs between good and defective parts.
 """
 
 from __future__ import annotations
