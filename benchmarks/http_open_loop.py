@@ -23,6 +23,10 @@ REFUSALS = {429, 504}
 GROWTH = 0.05  # of the resident memory, from the first ten seconds to the end
 SETTLED_S = 5.0
 DIFFERENT_IMAGES = 64
+COUNTED = (
+    *(f'mkd_rejections_total{{reason="{reason}"}}' for reason in ("images", "bytes", "wait", "queue")),
+    *(f'mkd_expiries_total{{stage="{stage}"}}' for stage in ("queue", "hopeless", "device")),
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -65,9 +69,18 @@ def measure(given: argparse.Namespace) -> tuple[dict[str, object], list[Bar]]:
             )
         )
         busy = service.cpu_seconds() - busy
+        counted = {name: service.metric(name) for name in COUNTED}
+        images_per_step = service.metric("mkd_batch_images_sum") / service.metric("mkd_batch_images_count")
         peaks.append(peak_of(service, patient, given))
         ready = service.is_ready()
-    return judged(given, tally, peaks, memory, busy, ready, artifact.preprocessing.image_size)
+    results, bars = judged(given, tally, peaks, memory, ready)
+    results |= {
+        "network_input_px": artifact.preprocessing.image_size,
+        "service_cores_used": round(busy / given.seconds, 2),
+        "images_per_step_so_far": round(images_per_step, 2),
+        "counted_by_the_service": {name.removeprefix("mkd_"): int(value) for name, value in counted.items() if value},
+    }
+    return results, bars
 
 
 def peak_of(service: ServiceProcess, requests: Sequence[bytes], given: argparse.Namespace) -> float:
@@ -82,9 +95,7 @@ def judged(
     tally: Tally,
     peaks: Sequence[float],
     memory: Sequence[int],
-    busy: float,
     ready: bool,
-    image_size: int,
 ) -> tuple[dict[str, object], list[Bar]]:
     """Figures and bars."""
     within_s = given.deadline_ms / 1000
@@ -98,19 +109,18 @@ def judged(
     growth = max(memory[min(10, len(memory) - 1) :]) / warm - 1
     results: dict[str, object] = {
         "picture": f"PNG, RGB, {SIDE} px",
-        "network_input_px": image_size,
         "peak_images_per_s": {"before": round(peaks[0], 2), "after": round(peaks[1], 2)},
         "offered_images_per_s": round(tally.sent * given.images / given.seconds, 2),
         "goodput_images_per_s": round(goodput, 2),
         "requests": {"sent": tally.sent, "answered": len(tally.answers), "unanswered": len(tally.unanswered)},
         "statuses": tally.statuses,
         "accepted_ms": {
-            "median": round(statistics.median(accepted) * 1000, 1),
-            "all": [round(p99 * 1000, 1), round(accepted[-1] * 1000, 1)],
+            "p50": round(statistics.median(accepted) * 1000, 1),
+            "p99": round(p99 * 1000, 1),
+            "most": round(accepted[-1] * 1000, 1),
         },
         "refused_median_ms": round(statistics.median(refused) * 1000, 1) if refused else None,
         "resident_mib": {"after_10_s": warm >> 20, "most": max(memory) >> 20, "end": memory[-1] >> 20},
-        "service_cores_used": round(busy / given.seconds, 2),
         "client_late_by_ms_at_worst": round(tally.late_s * 1000, 1),
         "ready_afterwards": ready,
     }

@@ -172,7 +172,7 @@ def print_table(judged: Sequence[Judged], data: Path) -> None:
     missed = len(bad) - found - flagged
     print(f"\nGood parts: {rejected} of {len(good)} rejected (NG), {doubted} more sent to REVIEW.")
     print(f"Defects:    {found} of {len(bad)} found (NG), {flagged} more sent to REVIEW, {missed} missed.")
-    print("The wall behind the test pictures was never trained on; no defect was ever seen in training.")
+    print("Test pictures are new photographs of the same wall; no defect was ever seen in training.")
 
 
 def print_what_to_open(out: Path, seconds: float) -> None:

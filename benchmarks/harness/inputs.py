@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 import cv2
 import numpy as np
 
-from examples.demo_images import Counts, crop, wall, write_set
+from examples.demo_images import Counts, brick_wall, crop, write_set
 from models.artifact import Artifact, load_artifact
 from trainer.config import TrainingSettings
 from trainer.display import RichDisplay
@@ -44,10 +44,10 @@ def train_short(data: Path, out: Path) -> Artifact:
 
 def pictures(count: int, seed: int = 0) -> list[bytes]:
     """PNG files of different tinted photographs, SIDE pixels square, RGB, 8 bits."""
-    random, photograph = np.random.default_rng(seed), wall()
+    random, photograph = np.random.default_rng(seed), brick_wall()
     files = []
     for _ in range(count):
-        grey = crop((photograph,), random)
+        grey = crop(photograph, random)
         pixels = np.clip(np.rint(grey[:, :, None] * np.array(TINT)), 0, 255).astype(np.uint8)
         done, encoded = cv2.imencode(".png", pixels)
         assert done
