@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import statistics
 import sys
+import time
 from collections.abc import Sequence
 
 from benchmarks.harness.connection import post_images
@@ -58,7 +59,7 @@ def measure(given: argparse.Namespace) -> tuple[dict[str, object], list[Bar]]:
     ):
         peaks = [peak_of(service, patient, given)]
         print(f"peak {peaks[0]:.2f} images/s; offering {given.overload:g} times as many for {given.seconds:g} s")
-        busy = service.cpu_seconds()
+        before = costs(service)
         tally = asyncio.run(
             open_loop(
                 service.port,
@@ -68,7 +69,7 @@ def measure(given: argparse.Namespace) -> tuple[dict[str, object], list[Bar]]:
                 every_second=lambda: memory.append(service.resident_bytes()),
             )
         )
-        busy = service.cpu_seconds() - busy
+        spent = [(now - then) / given.seconds for now, then in zip(costs(service), before, strict=True)]
         counted = {name: service.metric(name) for name in COUNTED}
         images_per_step = service.metric("mkd_batch_images_sum") / service.metric("mkd_batch_images_count")
         peaks.append(peak_of(service, patient, given))
@@ -76,11 +77,21 @@ def measure(given: argparse.Namespace) -> tuple[dict[str, object], list[Bar]]:
     results, bars = judged(given, tally, peaks, memory, ready)
     results |= {
         "network_input_px": artifact.preprocessing.image_size,
-        "service_cores_used": round(busy / given.seconds, 2),
+        "cores_used": {"service": round(spent[0], 2), "client": round(spent[1], 2)},
+        "share_of_time_that_the_device_was_busy": round(spent[2], 3),
         "images_per_step_so_far": round(images_per_step, 2),
         "counted_by_the_service": {name.removeprefix("mkd_"): int(value) for name, value in counted.items() if value},
     }
     return results, bars
+
+
+def costs(service: ServiceProcess) -> tuple[float, float, float]:
+    """Seconds so far: the service's processor time, the client's, and those that the device was busy."""
+    return (
+        service.cpu_seconds(),
+        time.process_time(),
+        service.metric('mkd_device_busy_seconds_total{device="cpu"}'),
+    )
 
 
 def peak_of(service: ServiceProcess, requests: Sequence[bytes], given: argparse.Namespace) -> float:

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from service.auth import KeyFileError
-from service.run import command_line, key_command
+from service.run import command_line, key_command, openmp
 from service.run.command_line import SettingsError
 
 
@@ -25,6 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _serve(arguments: Sequence[str]) -> int:
     settings = command_line.read(arguments)
+    openmp.let_waiting_threads_sleep()
     # Imported here: to refuse settings, to make a key, or to be the parent of several processes takes no torch.
     if settings.processes > 1:
         from service.run import processes

@@ -27,6 +27,7 @@ from models.detector import Detector, Row
 from models.engines.pool import ENGINE_NAMES, SourcePool
 from models.image_file import decode_image
 from models.preprocess import prepare
+from service.run.openmp import let_waiting_threads_sleep
 
 DIFFERENT_BATCHES = 4
 
@@ -40,6 +41,7 @@ class BareDetector:
         self._command += ["--maps"] if maps else []
 
     def __enter__(self) -> Self:
+        let_waiting_threads_sleep()  # as in the service; the process inherits it
         self._process = subprocess.Popen(
             self._command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )

@@ -22,7 +22,8 @@ class AdmissionObserver(Protocol):
 class Admission:
     """Counts what is in the house and closes the door when it is full. Thread-safe, never blocks.
 
-    `rate` is the measured images per second of all devices, None before any measurement.
+    `rate` is the measured images per second of all devices, None before any measurement; `step_s` the seconds of a full
+    step.
     """
 
     def __init__(
@@ -32,6 +33,7 @@ class Admission:
         max_bytes: int,
         rate: Callable[[], float | None],
         observer: AdmissionObserver,
+        step_s: Callable[[], float] = lambda: 0.0,
     ) -> None:
         self.images = 0
         self.size = 0
@@ -39,6 +41,7 @@ class Admission:
         self._max_images = max_images
         self._max_bytes = max_bytes
         self._rate = rate
+        self._step_s = step_s
         self._observer = observer
         self._lock = threading.Lock()
 
@@ -89,9 +92,10 @@ class Admission:
         if self.size + size > self._max_bytes:
             return "bytes", self._overloaded(f"{self.size} bytes are being worked on, {self._max_bytes} at most")
         rate = self._rate()
+        ahead_s = self.images / rate if rate else 0.0
+        wait_s = ahead_s + min(self._step_s(), ahead_s)  # its own step, which holds no more than those who wait
         # An empty house takes anyone: only work can tell that a measured rate has become wrong.
-        if not grows and patience_s is not None and rate and self.images and self.images / rate > patience_s:
-            wait_s = self.images / rate
+        if not grows and patience_s is not None and ahead_s and wait_s > patience_s:
             return "wait", self._overloaded(f"the wait is {wait_s:.2f} s and the deadline is in {patience_s:.2f} s")
         return None
 

@@ -105,6 +105,7 @@ class Engine:
             max_bytes=settings.max_in_house_bytes,
             rate=lambda: self._pace.images_per_second(len(steppers)),
             observer=self._observer,
+            step_s=self._pace.longest_step_s,
         )
         self._batcher = Batcher(
             max_queued=settings.max_in_house_images,

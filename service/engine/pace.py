@@ -61,6 +61,11 @@ class Pace:
                 return low.seconds + share * (high.seconds - low.seconds)
         return points[-1].seconds * pixels / points[-1].pixels
 
+    def longest_step_s(self) -> float:
+        """Seconds of the largest steps seen; 0 before any measurement."""
+        points = self._sorted
+        return points[-1].seconds if points else 0.0
+
     def doubt(self) -> None:
         """Images were dropped on this estimate and nothing was left to measure: expect a fifth less, so that a stale
         estimate cannot refuse everything for ever."""

@@ -14,11 +14,17 @@ from service.metrics import Metrics
 class House:
     """An admission with a rate that the test sets."""
 
-    def __init__(self, max_images: int = 10, max_bytes: int = 1000, rate: float | None = None) -> None:
+    def __init__(
+        self, max_images: int = 10, max_bytes: int = 1000, rate: float | None = None, step_s: float = 0.0
+    ) -> None:
         self.metrics = Metrics()
         self.rate = rate
         self.admission = Admission(
-            max_images=max_images, max_bytes=max_bytes, rate=lambda: self.rate, observer=Observer(self.metrics)
+            max_images=max_images,
+            max_bytes=max_bytes,
+            rate=lambda: self.rate,
+            observer=Observer(self.metrics),
+            step_s=lambda: step_s,
         )
 
     def refusals(self, reason: str) -> float:
@@ -105,6 +111,17 @@ def test_whoever_would_wait_past_its_deadline_is_refused_at_the_door() -> None:
         house.admission.enter(1, patience_s=0.4)
     assert house.refusals("wait") == 1
     house.admission.enter(1, patience_s=0.6)
+
+
+def test_the_newcomers_own_step_counts_up_to_that_of_those_before_it() -> None:
+    house = House(rate=10.0, step_s=0.3)
+    house.admission.enter(5)
+    with pytest.raises(Overloaded):
+        house.admission.enter(1, patience_s=0.7)
+    house.admission.enter(1, patience_s=0.9)
+    almost_empty = House(rate=10.0, step_s=60.0)
+    almost_empty.admission.enter(1)
+    almost_empty.admission.enter(1, patience_s=0.3)
 
 
 def test_an_empty_house_takes_anyone_so_that_a_wrong_rate_is_measured_again() -> None:
