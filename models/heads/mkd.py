@@ -21,7 +21,7 @@ from torch.nn import functional
 
 from models.anomaly_map import saliency, smooth
 from models.cloner import Cloner, ClonerInput, ClonerSize, folded_cloner
-from models.discrepancy import TERMS, discrepancy_terms, location_map, power_mean, weighted_sum
+from models.discrepancy import discrepancy_terms, location_map, power_mean, weighted_sum
 from models.heads.base import Head, HeadOutput
 from models.source import Activations
 
@@ -195,12 +195,6 @@ class MkdHead(Head):
         except RuntimeError as error:
             raise ValueError(f"the tensors do not fit the cloner that the manifest describes: {error}") from error
         return cls(checked, cloner, [parts["levels."][tap] for tap in checked.taps if checked.score_levels])
-
-
-def uniform_weights(taps: int, weight: tuple[float, float]) -> tuple[tuple[float, float], ...]:
-    """The same (val, dir) weight for every tap, as in Eq. 4."""
-    assert len(weight) == len(TERMS)
-    return (weight,) * taps
 
 
 def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
