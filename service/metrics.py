@@ -76,6 +76,12 @@ METRICS: tuple[Spec, ...] = (
     ),
     Spec("mkd_decisions_total", "counter", ("product", "decision"), "Verdicts: OK, REVIEW or NG."),
     Spec("mkd_score_to_threshold_ratio", "histogram", ("product",), "Score divided by the NG threshold.", RATIOS),
+    Spec(
+        "mkd_witness_failures_total",
+        "counter",
+        ("witness",),
+        "Times that a witness of verdicts (audit, drift) raised; the verdict was given all the same.",
+    ),
     Spec("mkd_heads_loaded", "gauge", (), "Heads in memory, all products and versions."),
     Spec("mkd_head_bytes", "gauge", (), "Memory of the heads that are loaded, one copy each."),
     Spec(

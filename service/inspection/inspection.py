@@ -17,6 +17,7 @@ import numpy as np
 
 from models.calibration import Thresholds
 from models.image_file import ERROR_CODES, ImageError
+from models.preprocess import Prepared
 from service.bodies.received import ReceivedImage
 from service.engine.engine import Outcome
 from service.errors import InferenceFailed, ServiceError
@@ -24,6 +25,7 @@ from service.http.record import RequestRecord
 from service.inspection.deadlines import in_time
 from service.inspection.decode import Decoded, decode
 from service.inspection.encode import Pictures, Wanted, pictures
+from service.inspection.witness import Seen
 from service.products.product import ProductVersion
 from service.run.state import Service
 from service.schemas import (
@@ -49,6 +51,14 @@ class Order:
     pictures: Wanted | None  # None for /score
 
 
+@dataclass(frozen=True)
+class Judged:
+    """A verdict and what the network took for it, (3, S, S) float32."""
+
+    verdict: Verdict
+    image: Prepared
+
+
 class Inspection:
     """One request's images on their way to verdicts."""
 
@@ -68,11 +78,11 @@ class Inspection:
         results = [task.result() for task in tasks]
         entries = [self._entry(index, images[index], result) for index, result in enumerate(results)]
         failures = [result for result in results if isinstance(result, ServiceError)]
-        if failures and not any(isinstance(result, Verdict) for result in results):
+        if failures and not any(isinstance(result, Judged) for result in results):
             raise failures[0]
         return entries
 
-    async def _attempt(self, index: int, received: ReceivedImage) -> Verdict | ImageError | ServiceError:
+    async def _attempt(self, index: int, received: ReceivedImage) -> Judged | ImageError | ServiceError:
         try:
             return await self._judge(index, received)
         except (ImageError, ServiceError) as error:
@@ -81,7 +91,7 @@ class Inspection:
             logging.getLogger("mkdserve").exception("fault, request %s, image %d", self._record.request_id, index)
             return InferenceFailed("the service has a fault; it is logged under this request id")
 
-    async def _judge(self, index: int, received: ReceivedImage) -> Verdict:
+    async def _judge(self, index: int, received: ReceivedImage) -> Judged:
         version, wanted = self._order.version, self._order.pictures
         limits, threads = self._service.image_limits, self._service.threads
         decoded = await in_time(threads.run(decode, received, limits, version.preprocessing), self._order.deadline)
@@ -89,7 +99,7 @@ class Inspection:
         outcome = await self._ask_engine(decoded)
         started = time.perf_counter()
         if wanted is None:
-            return self._verdict(index, received, decoded, outcome, None, 0.0)
+            return Judged(self._verdict(index, received, decoded, outcome, None, 0.0), decoded.image)
         if outcome.map is None or not np.isfinite(outcome.map).all():
             raise InferenceFailed("the map is not made of numbers; the image has not been judged")
         made = await in_time(
@@ -97,7 +107,7 @@ class Inspection:
         )
         encode_s = time.perf_counter() - started
         self._stage("encode", encode_s)
-        return self._verdict(index, received, decoded, outcome, made, encode_s)
+        return Judged(self._verdict(index, received, decoded, outcome, made, encode_s), decoded.image)
 
     async def _ask_engine(self, decoded: Decoded) -> Outcome:
         row = self._order.version.row(decoded.image, wants_map=self._order.pictures is not None)
@@ -149,13 +159,16 @@ class Inspection:
             return Verdict.model_validate(members)
         return LocalizedVerdict.model_validate({**members, **vars(made)})
 
-    def _entry(self, index: int, received: ReceivedImage, result: Verdict | ImageError | ServiceError) -> Entry:
+    def _entry(self, index: int, received: ReceivedImage, result: Judged | ImageError | ServiceError) -> Entry:
         metrics = self._service.parts.metrics
-        if isinstance(result, Verdict):
+        if isinstance(result, Judged):
+            verdict = result.verdict
             metrics.counter("mkd_images_total", outcome="ok").inc()
-            metrics.decided(result.product, result.decision, result.score, result.threshold)
-            self._record.decisions[result.decision] += 1
-            return result
+            metrics.decided(verdict.product, verdict.decision, verdict.score, verdict.threshold)
+            self._record.decisions[verdict.decision] += 1
+            seen = Seen(verdict, self._order.version, result.image, received.data, self._record, time.time())
+            self._service.audience.show(seen)
+            return verdict
         metrics.counter("mkd_images_total", outcome=result.code).inc()
         self._record.entry_errors[result.code] += 1
         title = ERROR_CODES[result.code] if isinstance(result, ImageError) else result.title

@@ -17,6 +17,7 @@ from service.bodies.reader import BodyLimits
 from service.engine.engine import Engine
 from service.errors import ServiceError
 from service.inspection.thread_pool import WorkerThreads
+from service.inspection.witness import Audience, Witness
 from service.logs import event
 from service.metrics import Metrics
 from service.products.registry import Registry
@@ -34,6 +35,7 @@ class Parts:
     registry: Registry
     metrics: Metrics
     threads: int  # for decoding and encoding
+    witnesses: tuple[Witness, ...] = ()  # who learns of every verdict
 
 
 Assemble = Callable[[Settings], Parts]
@@ -63,6 +65,7 @@ class Service:
         self._assemble = assemble
         self._parts: Parts | None = None
         self._threads: WorkerThreads | None = None
+        self._audience: Audience | None = None
         self._last_call: asyncio.Task[None] | None = None
 
     @property
@@ -77,12 +80,25 @@ class Service:
         assert self._threads is not None, "the service has not been started"
         return self._threads
 
+    @property
+    def witnesses(self) -> tuple[Witness, ...]:
+        """Who learns of every verdict; started and stopped with the service."""
+        return self.parts.witnesses
+
+    @property
+    def audience(self) -> Audience:
+        """All witnesses at once, as an inspection speaks to them."""
+        assert self._audience is not None, "the service has not been started"
+        return self._audience
+
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Service]:
         """Start devices, then products; at the end drain. A start that fails raises, and the process ends."""
         parts = self._parts = await asyncio.to_thread(self._assemble, self.settings)
         self._threads = WorkerThreads(parts.threads)
+        self._audience = Audience(parts.witnesses, parts.metrics)
         try:
+            await asyncio.to_thread(self._audience.start)
             await asyncio.to_thread(parts.engine.start)
             await parts.registry.start()
             event("started", ready=self.ready()[0], products=len(parts.registry.products()))
@@ -96,6 +112,7 @@ class Service:
             await self._drain(self.settings.drain_s)
             await parts.registry.stop()
             self._threads.close()
+            await asyncio.to_thread(self._audience.stop)
 
     def ready(self) -> tuple[bool, str | None]:
         """Whether requests will be judged, and why not. Load never changes the answer."""

@@ -23,6 +23,7 @@ from service.engine.admission import Admission
 from service.engine.engine import DrainReport, Outcome
 from service.engine.observer import Observer
 from service.errors import ProductNotFound, ProductRequired, ServiceError, VersionNotFound
+from service.inspection.witness import Witness
 from service.metrics import Metrics
 from service.products.product import ProductStatus
 from service.run.state import Parts, Service, running_state
@@ -231,14 +232,20 @@ OpenHouse = Callable[..., House]
 
 @pytest.fixture
 def open_house() -> Iterator[OpenHouse]:
-    """Start an application with these settings; engine and registry may be given."""
+    """Start an application with these settings; engine, registry and witnesses may be given."""
     with asyncio.Runner() as runner:
         houses: list[House] = []
 
-        def start(engine: FakeEngine | None = None, registry: FakeRegistry | None = None, **settings: Any) -> House:
+        def start(
+            engine: FakeEngine | None = None,
+            registry: FakeRegistry | None = None,
+            witnesses: tuple[Witness, ...] = (),
+            **settings: Any,
+        ) -> House:
             used = Settings(**settings)
             judge, products = engine or FakeEngine(), registry or FakeRegistry(FakeVersion())
-            app = create_app(used, lambda _: Parts(judge, products, judge.metrics, 2))  # type: ignore[arg-type]
+            parts = Parts(judge, products, judge.metrics, 2, witnesses)  # type: ignore[arg-type]
+            app = create_app(used, lambda _: parts)
             stack = AsyncExitStack()
             state = runner.run(stack.enter_async_context(app.router.lifespan_context(app)))
             transport = httpx.ASGITransport(with_state(app, state))
