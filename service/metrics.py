@@ -22,17 +22,25 @@ Metric = Counter | Gauge | Histogram
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 IMAGES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0)
+DECISIONS = ("OK", "REVIEW", "NG")
 RATIOS = (0.1, 0.25, 0.5, 0.7, 0.8, 0.9, 0.95, 1.0, 1.05, 1.1, 1.25, 1.5, 2.0, 4.0, 10.0)
 
 
 class Spec(NamedTuple):
-    """One row of the table. `labels` lists the label names, with the values they take where these are few."""
+    """One row of the table.
+
+    `values`, for a counter with one label: what it can be. These series are there from the start, since Prometheus
+    cannot see the first event of a series that comes with it. `across` says what several processes make of a gauge: the
+    sum of those that live, or what one of them has set last.
+    """
 
     name: str
     kind: Kind
     labels: tuple[str, ...]
     help: str
     buckets: tuple[float, ...] = ()
+    values: tuple[str, ...] = ()
+    across: Literal["livesum", "livemostrecent"] = "livesum"
 
 
 METRICS: tuple[Spec, ...] = (
@@ -54,18 +62,21 @@ METRICS: tuple[Spec, ...] = (
     Spec("mkd_queue_images", "gauge", (), "Images that wait for a device."),
     Spec("mkd_in_house_images", "gauge", (), "Images admitted and not yet answered."),
     Spec("mkd_in_house_bytes", "gauge", (), "Bytes of bodies admitted and not yet answered."),
+    Spec("mkd_in_house_limit_images", "gauge", (), "Most images that are admitted at a time (max_waiting_images)."),
     Spec(
         "mkd_rejections_total",
         "counter",
         ("reason",),
         "Images refused at the door: images or bytes (the house is full), wait (the answer would come after the "
         "deadline), queue (the batcher is full), not_ready, shutting_down.",
+        values=("images", "bytes", "wait", "queue", "not_ready", "shutting_down"),
     ),
     Spec(
         "mkd_cancellations_total",
         "counter",
         ("stage",),
         "Images whose client hung up: queue (dropped before the forward pass) or device (already in it).",
+        values=("queue", "device"),
     ),
     Spec(
         "mkd_expiries_total",
@@ -73,6 +84,7 @@ METRICS: tuple[Spec, ...] = (
         ("stage",),
         "Images answered with deadline_exceeded: queue (expired there), hopeless (dropped before the forward pass, "
         "since it would have ended too late) or device (it ended too late).",
+        values=("queue", "hopeless", "device"),
     ),
     Spec("mkd_decisions_total", "counter", ("product", "decision"), "Verdicts: OK, REVIEW or NG."),
     Spec("mkd_score_to_threshold_ratio", "histogram", ("product",), "Score divided by the NG threshold.", RATIOS),
@@ -89,6 +101,7 @@ METRICS: tuple[Spec, ...] = (
         "counter",
         ("outcome",),
         "Loads of an artifact: ok, refused (bad artifact) or failed (the device could not prove it).",
+        values=("ok", "refused", "failed"),
     ),
     Spec("mkd_head_unloads_total", "counter", ("reason",), "Heads that left memory: budget, replaced, asked or gone."),
     Spec("mkd_swaps_total", "counter", ("product",), "Times another version became the active one."),
@@ -109,9 +122,30 @@ METRICS: tuple[Spec, ...] = (
     Spec("mkd_worker_deaths_total", "counter", ("device",), "Workers lost: thread ended, device lost, or stalled."),
     Spec("mkd_worker_ready", "gauge", ("device",), "1 while a warmed-up worker owns the device."),
     Spec("mkd_ready", "gauge", (), "Processes whose readiness check passes (1 or 0 in a single process)."),
+    Spec(
+        "mkd_start_timestamp_seconds",
+        "gauge",
+        (),
+        "Unix time at which the process started; of several, the youngest.",
+        across="livemostrecent",
+    ),
     Spec("mkd_build_info", "info", ("version", "python", "torch"), "What runs."),
     Spec(
         "mkd_artifact_info", "info", ("product", "version", "method", "hash"), "1 for each product's active artifact."
+    ),
+    Spec(
+        "mkd_calibration_timestamp_seconds",
+        "gauge",
+        ("product",),
+        "Unix time at which the active artifact was made and calibrated; 0 once the product is served no more.",
+        across="livemostrecent",
+    ),
+    Spec(
+        "mkd_promised_ng_ratio",
+        "gauge",
+        ("product",),
+        "Share of good parts that the active artifact's calibration promises to call NG at most.",
+        across="livemostrecent",
     ),
 )
 
@@ -160,6 +194,20 @@ class Metrics:
 
     def artifact_active(self, product: str, version: str, method: str, digest: str) -> None:
         self.gauge("mkd_artifact_info", product=product, version=version, method=method, hash=digest).set(1)
+        for decision in DECISIONS:
+            self.counter("mkd_decisions_total", product=product, decision=decision)
+
+    def calibrated(self, product: str, at: float, promised_ng: float) -> None:
+        """The active artifact's calibration: its Unix time, and the share of good parts that may become NG."""
+        self.gauge("mkd_calibration_timestamp_seconds", product=product).set(at)
+        self.gauge("mkd_promised_ng_ratio", product=product).set(promised_ng)
+
+    def not_served(self, product: str) -> None:
+        """Its calibration is of no concern any more."""
+        for name in ("mkd_calibration_timestamp_seconds", "mkd_promised_ng_ratio"):
+            self.gauge(name, product=product).set(0)
+            if not self._several_processes:
+                self._gauges[name].remove(product)
 
     def artifact_inactive(self, product: str, version: str, method: str, digest: str) -> None:
         """Takes the row away; with several processes, which cannot remove rows, it goes to 0."""
@@ -184,12 +232,14 @@ class Metrics:
     def _create(self, spec: Spec) -> None:
         if spec.kind == "counter":
             self._counters[spec.name] = Counter(spec.name, spec.help, spec.labels, registry=self.registry)
+            for value in spec.values:
+                self._counters[spec.name].labels(value)
         elif spec.kind == "histogram":
             self._histograms[spec.name] = Histogram(
                 spec.name, spec.help, spec.labels, buckets=spec.buckets, registry=self.registry
             )
         else:
-            mode: Literal["max", "livesum"] = "max" if spec.kind == "info" else "livesum"
+            mode: Literal["max", "livesum", "livemostrecent"] = "max" if spec.kind == "info" else spec.across
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 self._gauges[spec.name] = Gauge(

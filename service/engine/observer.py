@@ -11,6 +11,8 @@ from service.engine.ticket import deliver
 from service.logs import event
 from service.metrics import Metrics
 
+DEVICE_COUNTERS = ("mkd_out_of_memory_splits_total", "mkd_step_failures_total", "mkd_worker_deaths_total")
+
 
 class Observer:
     """The one place where the engine's parts meet the metrics. Called from any thread, never blocks."""
@@ -80,4 +82,6 @@ class Observer:
     def worker_ready(self, device: str, ready: bool) -> None:
         self._metrics.gauge("mkd_worker_ready", device=device).set(int(ready))
         if ready:
+            for name in DEVICE_COUNTERS:  # there before their first event, as Prometheus cannot see it otherwise
+                self._metrics.counter(name, device=device)
             event("worker ready", device=device)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Literal
 
 from models.artifact import Artifact
@@ -50,6 +51,15 @@ class ProductVersion:
     @property
     def method(self) -> str:
         return self.artifact.head.method
+
+    @property
+    def calibrated_at(self) -> float:
+        """Unix time at which the artifact was made; 0 where its manifest gives no time that can be read."""
+        try:
+            made = datetime.fromisoformat(self.artifact.manifest.created_at)
+        except ValueError:
+            return 0.0
+        return (made if made.tzinfo else made.replace(tzinfo=UTC)).timestamp()
 
     def row(self, image: Prepared, *, wants_map: bool = False) -> Row:
         """The image as `Engine.judge` takes it."""

@@ -198,6 +198,7 @@ class Roster:
             record.previous = old
             self._metrics.artifact_inactive(record.name, old.version, old.method, old.key.hash)
         self._metrics.artifact_active(record.name, new.version, new.method, new.key.hash)
+        self._metrics.calibrated(record.name, loaded.calibrated_at, loaded.calibration.thresholds().ng.rate_promised)
         self._metrics.counter("mkd_swaps_total", product=record.name).inc()
         kept = {
             new.key,
@@ -211,6 +212,7 @@ class Roster:
         if record.active is not None:
             old = record.active
             self._metrics.artifact_inactive(record.name, old.version, old.method, old.key.hash)
+            self._metrics.not_served(record.name)
         record.active = record.previous = record.standby = None
         self._shelf.keep_only(record.name, (), reason)
 

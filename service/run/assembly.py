@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import time
 from importlib.metadata import PackageNotFoundError, version
 
 import torch
@@ -24,6 +25,8 @@ def assemble(settings: Settings) -> Parts:
     torch.set_num_threads(threads.torch)
     metrics = Metrics()
     metrics.build(service_version(), platform.python_version(), torch.__version__)
+    metrics.gauge("mkd_start_timestamp_seconds").set(time.time())
+    metrics.gauge("mkd_in_house_limit_images").set(settings.max_waiting_images)
     steppers = device_steppers(
         devices, engine=settings.engine, threads=threads.torch, half=settings.half, weights_file=settings.weights
     )

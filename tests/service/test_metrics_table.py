@@ -44,11 +44,37 @@ def test_a_verdict_counts_its_decision_and_its_ratio_to_the_threshold() -> None:
     assert metrics.value("mkd_score_to_threshold_ratio_count", product="screw") == 1
 
 
+def test_a_counter_whose_values_are_known_is_there_before_its_first_event() -> None:
+    page = Metrics().render().decode()
+    for spec in METRICS:
+        assert not spec.values or (spec.kind == "counter" and len(spec.labels) == 1)
+        for value in spec.values:
+            assert f'{spec.name}{{{spec.labels[0]}="{value}"}} 0.0' in page
+    assert 'mkd_expiries_total{stage="hopeless"} 0.0' in page
+
+
+def test_a_product_has_all_its_decisions_before_its_first_part() -> None:
+    metrics = Metrics()
+    metrics.artifact_active("screw", "1", "mkd", "abc")
+    page = metrics.render().decode()
+    for decision in ("OK", "REVIEW", "NG"):
+        assert f'mkd_decisions_total{{decision="{decision}",product="screw"}} 0.0' in page
+
+
+def test_what_is_not_served_any_more_has_no_calibration_to_be_too_old() -> None:
+    metrics = Metrics()
+    metrics.calibrated("screw", 1.7e9, 0.01)
+    assert metrics.value("mkd_promised_ng_ratio", product="screw") == 0.01
+    metrics.not_served("screw")
+    assert "mkd_calibration_timestamp_seconds{" not in metrics.render().decode()
+
+
 def test_several_processes_add_up(tmp_path: Path) -> None:
     program = (
         "from service.metrics import Metrics; metrics = Metrics(); "
         "metrics.counter('mkd_images_total', outcome='ok').inc(2); metrics.stage('device', 0.2); "
-        "metrics.artifact_active('screw', '1', 'mkd', 'abc'); print(metrics.render().decode())"
+        "metrics.artifact_active('screw', '1', 'mkd', 'abc'); metrics.calibrated('screw', 1.7e9, 0.01); "
+        "metrics.gauge('mkd_in_house_limit_images').set(512); print(metrics.render().decode())"
     )
     environment = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path), "PYTHONPATH": os.getcwd()}
     pages = [
@@ -60,4 +86,7 @@ def test_several_processes_add_up(tmp_path: Path) -> None:
     assert 'mkd_images_total{outcome="ok"} 2.0' in pages[0]
     assert 'mkd_images_total{outcome="ok"} 4.0' in pages[1]
     assert 'mkd_stage_seconds_count{stage="device"} 2.0' in pages[1]
+    assert 'mkd_calibration_timestamp_seconds{product="screw"} 1.7e+09' in pages[1]
+    assert 'mkd_promised_ng_ratio{product="screw"} 0.01' in pages[1]
+    assert "mkd_in_house_limit_images 1024.0" in pages[1]
     assert 'mkd_artifact_info{hash="abc",method="mkd",product="screw",version="1"} 1.0' in pages[1]

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -411,6 +412,21 @@ def test_an_unloaded_product_is_refused_until_it_is_loaded(tmp_path: Path) -> No
             assert metrics.value("mkd_heads_loaded") == 0
             assert (await registry.load("screw")).state == "served"
             assert await version_of(registry) == "1"
+
+    run(check())
+
+
+def test_the_active_calibration_is_known_by_its_time_and_its_promise(tmp_path: Path) -> None:
+    write(tmp_path / "screw")
+    metrics = Metrics()
+
+    async def check() -> None:
+        async with opened(tmp_path, metrics=metrics) as registry:
+            made = datetime(2026, 1, 1, tzinfo=UTC).timestamp()
+            assert metrics.value("mkd_calibration_timestamp_seconds", product="screw") == made
+            assert metrics.value("mkd_promised_ng_ratio", product="screw") == pytest.approx(1 / 9)
+            await registry.unload("screw")
+            assert "mkd_promised_ng_ratio{" not in metrics.render().decode()
 
     run(check())
 
