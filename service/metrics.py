@@ -40,7 +40,7 @@ class Spec(NamedTuple):
     help: str
     buckets: tuple[float, ...] = ()
     values: tuple[str, ...] = ()
-    across: Literal["livesum", "livemostrecent"] = "livesum"
+    across: Literal["livesum", "livemostrecent", "livemax"] = "livesum"
 
 
 METRICS: tuple[Spec, ...] = (
@@ -94,6 +94,28 @@ METRICS: tuple[Spec, ...] = (
         ("witness",),
         "Times that a witness of verdicts (audit, drift) raised; the verdict was given all the same.",
     ),
+    Spec(
+        "mkd_drift_evidence",
+        "gauge",
+        ("product",),
+        "Evidence that scores have left the calibration, log10; the alarm is at log10 of drift_alarm_parts (5).",
+        across="livemax",
+    ),
+    Spec(
+        "mkd_drift_input_evidence",
+        "gauge",
+        ("product", "statistic"),
+        "The same for one statistic of the input; none where the artifact has not recorded any.",
+        across="livemax",
+    ),
+    Spec(
+        "mkd_drift_alarm",
+        "gauge",
+        ("product",),
+        "1 while the scores or the input of a product are taken to have drifted, else 0.",
+        across="livemax",
+    ),
+    Spec("mkd_drift_parts", "gauge", ("product",), "Parts that the drift watch has seen since its start or reset."),
     Spec("mkd_heads_loaded", "gauge", (), "Heads in memory, all products and versions."),
     Spec("mkd_head_bytes", "gauge", (), "Memory of the heads that are loaded, one copy each."),
     Spec(
@@ -239,7 +261,7 @@ class Metrics:
                 spec.name, spec.help, spec.labels, buckets=spec.buckets, registry=self.registry
             )
         else:
-            mode: Literal["max", "livesum", "livemostrecent"] = "max" if spec.kind == "info" else spec.across
+            mode: Literal["max", "livesum", "livemostrecent", "livemax"] = "max" if spec.kind == "info" else spec.across
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 self._gauges[spec.name] = Gauge(
