@@ -1,0 +1,156 @@
+"""Arguments of `mkd-score` in; a finished results file out, part by part, on this machine or on a Ray cluster."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from rich.console import Console
+
+from models.artifact import ArtifactError, load_artifact
+from models.engines.pool import ENGINE_NAMES, choose_engine
+from models.image_file import ImageLimits
+from models.source_weights import SourceWeightsError
+from service.bulk.errors import BulkError
+from service.bulk.images import Images, images_of
+from service.bulk.parts import Parts
+from service.bulk.progress import progress
+from service.bulk.rows import table_of
+from service.bulk.scorer import Scorer, ScoringSettings
+from service.settings import Settings
+
+INTERRUPTED = 130
+_LIMITS = {name: Settings.model_fields[name].default for name in ("max_image_bytes", "max_image_pixels")}
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    top = argparse.ArgumentParser(
+        prog="mkd-score",
+        description="Judge every image of a folder or a Parquet file; a rerun goes on where it stopped.",
+    )
+    top.add_argument("input", type=Path, help="folder of images, or a Parquet file with a column path or image")
+    top.add_argument("--artifact", type=Path, required=True, help="artifact folder of the product")
+    top.add_argument("--out", type=Path, required=True, help="Parquet file of the results")
+    top.add_argument("--maps", type=Path, help="folder for the maps as PNG; the results then list the regions, too")
+    top.add_argument("--replace", action="store_true", help="replace results that are there")
+    top.add_argument("--restart", action="store_true", help="throw away the parts of a run that was interrupted")
+    machine = top.add_argument_group("machine")
+    machine.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 ... [auto]")
+    machine.add_argument("--engine", choices=ENGINE_NAMES, default="auto", help="what runs the source [auto]")
+    machine.add_argument("--threads", type=_positive, help="CPU threads of the network [all]")
+    machine.add_argument("--decode-threads", type=_positive, help="threads that decode [a quarter of the cores]")
+    machine.add_argument("--batch", type=_positive, default=32, help="images judged at once, at most [32]")
+    machine.add_argument("--part", type=_positive, default=1024, help="images between two saves [1024]")
+    machine.add_argument("--weights", type=Path, help="file of source weights")
+    machine.add_argument("--max-image-bytes", type=_positive, default=_LIMITS["max_image_bytes"], help="[32 MiB]")
+    machine.add_argument("--max-image-pixels", type=_positive, default=_LIMITS["max_image_pixels"], help="[50 million]")
+    return top
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Runs the command; the exit code."""
+    given = parser().parse_args(arguments)
+    console = Console(stderr=True, soft_wrap=True)
+    # A stopped container leaves its parts, as Ctrl-C does.
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        score(given, console)
+    except KeyboardInterrupt:
+        _say(console, "interrupted; the same command goes on with what is missing")
+        return INTERRUPTED
+    except (BulkError, ArtifactError, SourceWeightsError, ValueError, OSError) as error:
+        _say(console, f"error: {error}")
+        return 1
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    return 0
+
+
+def score(given: argparse.Namespace, console: Console) -> None:
+    """Judge what is missing, then write the results. Raises BulkError and others with the reason."""
+    if given.out.exists() and not given.replace:
+        raise BulkError(f"{given.out} is there already: give --replace, or another --out")
+    settings = settings_of(given)
+    images = images_of(given.input)
+    parts = Parts(given.out, plan_of(settings, images), count=images.count, size=given.part)
+    missing = parts.open(restart=given.restart)
+    if settings.maps is not None:
+        settings.maps.mkdir(parents=True, exist_ok=True)
+    left = sum(stop - start for start, stop in map(parts.rows, missing))
+    if left < images.count:
+        _say(console, f"going on: {images.count - left} of {images.count} images are done")
+    with progress(images.count, images.count - left, console) as advance:
+        for number, table in on_this_machine(settings, images, [(number, *parts.rows(number)) for number in missing]):
+            parts.write(number, table)
+            advance(table.num_rows)
+    parts.finish()
+    _say(console, f"{given.out}: {_summary(given.out)}")
+
+
+def on_this_machine(
+    settings: ScoringSettings, images: Images, wanted: Sequence[tuple[int, int, int]]
+) -> Iterator[tuple[int, pa.Table]]:
+    """The (number, first row, row after the last) that are wanted, judged here one after the other."""
+    scorer = Scorer(settings) if wanted else None
+    for number, start, stop in wanted:
+        assert scorer is not None
+        yield number, table_of(scorer.rows(images.read(start, stop)))
+
+
+def settings_of(given: argparse.Namespace) -> ScoringSettings:
+    """Raises ArtifactError for an artifact that is not whole, ValueError for a device or engine that is not there."""
+    device = given.device
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    engine, _ = choose_engine(given.engine, torch.device(device))
+    cores = len(os.sched_getaffinity(0))
+    return ScoringSettings(
+        artifact=given.artifact.resolve(),
+        sha256=load_artifact(given.artifact).sha256,
+        device=device,
+        engine=engine,
+        threads=given.threads or cores,
+        decode_threads=given.decode_threads or max(1, cores // 4 if device == "cpu" else cores - 1),
+        batch=given.batch,
+        maps=given.maps.resolve() if given.maps else None,
+        weights=given.weights,
+        limits=ImageLimits(given.max_image_bytes, given.max_image_pixels),
+    )
+
+
+def plan_of(settings: ScoringSettings, images: Images) -> dict[str, object]:
+    """What decides the rows: parts that were made otherwise must not be put together."""
+    return {
+        "images": images.fingerprint,
+        "artifact": settings.sha256,
+        "engine": settings.engine,
+        "device": settings.device.partition(":")[0],
+        "batch": settings.batch,
+        "maps": str(settings.maps) if settings.maps else None,
+        "limits": [settings.limits.max_bytes, settings.limits.max_pixels],
+    }
+
+
+def _summary(out: Path) -> str:
+    table = pq.read_table(out, columns=["decision", "error_code"])
+    counts = Counter(value for name in ("decision", "error_code") for value in table.column(name).to_pylist() if value)
+    return f"{table.num_rows} images, " + ", ".join(f"{count} {name}" for name, count in sorted(counts.items()))
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{value} is not 1 or more")
+    return value
+
+
+def _say(console: Console, text: str) -> None:
+    console.print(text, highlight=False, markup=False)

@@ -1,0 +1,172 @@
+"""A folder or a Parquet file in; its images by row number out, each read only when its turn comes.
+
+Both kinds can be pickled, so that workers on other nodes read for themselves: they need the files at the same path.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Protocol
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from models.image_file import ImageError
+from service.bodies.received import ReceivedImage
+from service.bulk.errors import BulkError
+
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
+PATH, BYTES = "path", "image"
+ROWS_AT_ONCE = 16  # of a Parquet file with images inside: some MB each
+
+
+@dataclass(frozen=True)
+class BulkImage:
+    """One image of the input: its row, what it is called in the results, and how its bytes are had (by any thread)."""
+
+    row: int
+    path: str
+    load: Callable[[], ReceivedImage]
+
+
+class Images(Protocol):
+    """The images of one input, numbered from 0. `fingerprint` changes when the input does."""
+
+    @property
+    def count(self) -> int: ...
+
+    @property
+    def fingerprint(self) -> str: ...
+
+    def read(self, start: int, stop: int) -> Iterator[BulkImage]:
+        """The images of rows start to stop - 1, in order."""
+
+
+class FolderImages:
+    """Every image file under a folder, by name; hidden files and folders are passed over."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._files = sorted(_image_files(folder))
+        if not self._files:
+            raise BulkError(f"no image under {folder}: files end in {', '.join(sorted(SUFFIXES))}")
+        self.fingerprint = _digest(_facts(folder / file) for file in self._files)
+
+    @property
+    def count(self) -> int:
+        return len(self._files)
+
+    def read(self, start: int, stop: int) -> Iterator[BulkImage]:
+        for row in range(start, min(stop, self.count)):
+            file = self._folder / self._files[row]
+            yield BulkImage(row, _text(self._files[row]), partial(from_file, file))
+
+
+class ParquetImages:
+    """The rows of a Parquet file: column `image` (binary: the file's bytes), else column `path`.
+
+    Paths are absolute or relative to the Parquet file's folder. Where both are there, `path` is the name alone. The
+    fingerprint is the Parquet file's: files that it names are not looked at before their turn.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        try:
+            with pq.ParquetFile(file) as opened:
+                schema, self.count = opened.schema_arrow, opened.metadata.num_rows
+                sizes = [opened.metadata.row_group(number).num_rows for number in range(opened.num_row_groups)]
+        except (OSError, pa.ArrowException) as error:
+            raise BulkError(f"{file} cannot be read as Parquet: {error}") from error
+        self._groups = sizes
+        self._columns = [name for name in (PATH, BYTES) if name in schema.names]
+        wrong = [name for name in self._columns if not _fits(schema.field(name).type, name)]
+        if not self._columns or wrong or not self.count:
+            raise BulkError(
+                f"{file}: needs rows with a column {PATH} (text) or {BYTES} (binary); it has {schema.names}"
+            )
+        self.fingerprint = _digest([_facts(file)])
+
+    def read(self, start: int, stop: int) -> Iterator[BulkImage]:
+        groups, row = self._groups_of(start, stop)
+        with pq.ParquetFile(self._file) as opened:
+            for batch in opened.iter_batches(ROWS_AT_ONCE, row_groups=groups, columns=self._columns):
+                if row + batch.num_rows > start:
+                    for number, members in enumerate(batch.to_pylist(), row):
+                        if start <= number < stop:
+                            yield self._image(number, members)
+                row += batch.num_rows
+                if row >= stop:
+                    return
+
+    def _groups_of(self, start: int, stop: int) -> tuple[list[int], int]:
+        """The row groups that hold the rows, and the number of the first one's first row."""
+        groups: list[int] = []
+        first, begin = 0, 0
+        for number, size in enumerate(self._groups):
+            if begin < stop and begin + size > start:
+                first = first if groups else begin
+                groups.append(number)
+            begin += size
+        return groups, first
+
+    def _image(self, row: int, members: dict[str, object]) -> BulkImage:
+        path, data = members.get(PATH), members.get(BYTES)
+        if BYTES in self._columns:
+            received = ReceivedImage(data if isinstance(data, bytes) else b"")
+            return BulkImage(row, str(path) if path is not None else str(row), lambda: received)
+        file = self._file.parent / str(path or "")
+        return BulkImage(row, str(path or ""), partial(from_file, file))
+
+
+def images_of(source: Path) -> Images:
+    """The images of a folder or a Parquet file. Raises BulkError."""
+    if source.is_dir():
+        return FolderImages(source)
+    if source.is_file():
+        return ParquetImages(source)
+    raise BulkError(f"{source} is neither a folder of images nor a Parquet file")
+
+
+def from_file(file: Path) -> ReceivedImage:
+    """The file's bytes, or the image's own error: one file that cannot be read is no reason to stop."""
+    try:
+        return ReceivedImage(file.read_bytes())
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        return ReceivedImage(b"", error=ImageError("image_unreadable", f"the file cannot be read: {reason}"))
+
+
+def _image_files(folder: Path) -> Iterator[str]:
+    for place, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if name[0] != "."]
+        for name in files:
+            if name[0] != "." and os.path.splitext(name)[1].lower() in SUFFIXES:
+                yield Path(place, name).relative_to(folder).as_posix()
+
+
+def _facts(file: Path) -> str:
+    stat = file.stat()
+    return f"{file.name} {stat.st_size} {stat.st_mtime_ns}"
+
+
+def _digest(facts: Iterator[str] | list[str]) -> str:
+    found = hashlib.sha256()
+    for fact in facts:
+        found.update(os.fsencode(fact) + b"\n")
+    return found.hexdigest()
+
+
+def _text(path: str) -> str:
+    """A path as text for the results: bytes that are no UTF-8 are replaced."""
+    return os.fsencode(path).decode("utf-8", "replace")
+
+
+def _fits(kind: pa.DataType, column: str) -> bool:
+    if column == BYTES:
+        return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
