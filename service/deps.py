@@ -10,6 +10,7 @@ from typing import Annotated, TypeVar, cast
 from fastapi import Depends, Header, Query, Request, Security
 from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import BaseModel, ValidationError
+from starlette.requests import HTTPConnection
 
 from service.bodies.bodies import JSON
 from service.bodies.reader import declared_length, pieces
@@ -18,12 +19,14 @@ from service.http.record import RequestRecord, record_of
 from service.product_schemas import LoadBody, VersionBody
 from service.run.state import Service
 from service.schemas import CONTEXT_PATTERN, Context, LocalizeQuery, ScoreQuery
+from service.settings import Settings
 
 BEARER = HTTPBearer(auto_error=False, description="API key", scheme_name="bearer")
 API_KEY = APIKeyHeader(name="X-API-Key", auto_error=False, scheme_name="apiKey")
 B = TypeVar("B", bound=BaseModel)
 SMALL_BODY_BYTES = 4096
 LONGEST_DEADLINE_MS = 3_600_000
+DEADLINE_PATTERN = r"^[0-9]{1,7}(\.[0-9]{1,3})?$"
 CONTEXT_HEADERS = {"line": "X-Line", "station": "X-Station", "part_id": "X-Part-Id"}
 
 
@@ -65,15 +68,20 @@ async def deadline(
         str | None,
         Header(
             description="Milliseconds after which an answer is of no use; later ones become 504.",
-            pattern=r"^[0-9]{1,7}(\.[0-9]{1,3})?$",
+            pattern=DEADLINE_PATTERN,
             examples=["500"],
         ),
     ] = None,
 ) -> float | None:
     """The time of `time.monotonic()` by which the answer must be there; None for no deadline."""
-    milliseconds = service.settings.deadline_ms
-    if x_deadline_ms is not None:
-        milliseconds = float(x_deadline_ms)
+    return deadline_of(x_deadline_ms, service.settings, record)
+
+
+def deadline_of(text: str | None, settings: Settings, record: RequestRecord) -> float | None:
+    """The same from the header's text, None where there is none. Raises InvalidParameter."""
+    milliseconds = settings.deadline_ms
+    if text is not None:
+        milliseconds = float(text) if re.fullmatch(DEADLINE_PATTERN, text) else 0.0
         if not 0 < milliseconds <= LONGEST_DEADLINE_MS:
             raise InvalidParameter(f"header X-Deadline-Ms: above 0, at most {LONGEST_DEADLINE_MS:,}")
     return record.started + milliseconds / 1000 if milliseconds else None
@@ -81,6 +89,12 @@ async def deadline(
 
 async def line_context(request: Request, record: Annotated[RequestRecord, Depends(the_record)]) -> Context | None:
     """Line, station and part id, from the query or else from headers; noted for the log, never for a metric."""
+    record.context = context_of(request)
+    return Context(**record.context) if record.context else None
+
+
+def context_of(request: HTTPConnection) -> dict[str, str]:
+    """The same by name, only what was sent. Raises InvalidParameter."""
     found = {}
     for name, header in CONTEXT_HEADERS.items():
         text = request.query_params.get(name) or request.headers.get(header)
@@ -89,8 +103,7 @@ async def line_context(request: Request, record: Annotated[RequestRecord, Depend
         if not re.fullmatch(CONTEXT_PATTERN[1:-1], text):
             raise InvalidParameter(f"{name} (header {header}): 1 to 128 characters, no control characters")
         found[name] = text
-    record.context = found
-    return Context(**found) if found else None
+    return found
 
 
 async def load_body(request: Request, service: Annotated[Service, Depends(the_service)]) -> LoadBody:

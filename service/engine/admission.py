@@ -56,6 +56,14 @@ class Admission:
         self._take(images, size, patience_s)
         return Permit(self, images, size)
 
+    def knock(self, images: int = 1, size: int = 0, *, patience_s: float | None = None) -> None:
+        """Raise Overloaded where `enter` would, and count it; take nothing, and leave all else for `enter` to say."""
+        with self._lock:
+            refusal = self._refusal(images, size, patience_s, grows=False)
+        if refusal is not None and isinstance(refusal[1], Overloaded):
+            self._observer.refused(refusal[0], max(1, images))
+            raise refusal[1]
+
     def close(self) -> None:
         """Refuse all newcomers from now on; permits given stay good and may still grow."""
         self.closed = True

@@ -9,12 +9,14 @@ import asyncio
 import json
 import logging
 import time
+from collections.abc import Mapping
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.errors import RequestCancelled
-from service.http.problems import HTTP_CODES, MEDIA_TYPE, problem_body
+from service.errors import RequestCancelled, ServiceError
+from service.http.door import refusal
+from service.http.problems import HTTP_CODES, MEDIA_TYPE, HttpCode, headers_of, problem_body
 from service.http.record import SCOPE_KEY, RequestRecord, accepted_request_id
 from service.logs import event
 from service.run.gate import Gate
@@ -42,7 +44,10 @@ class RecordMiddleware:
         scope[SCOPE_KEY] = record
         exchange = Exchange(scope, receive, send, record, self._service.gate)
         try:
-            await self.app(scope, exchange.receive, exchange.send)
+            if (full := refusal(scope, record, self._service)) is not None:
+                await exchange.send_refusal(full)
+            else:
+                await self.app(scope, exchange.receive, exchange.send)
         except asyncio.CancelledError:
             record.code = record.code or RequestCancelled.code
             raise
@@ -51,8 +56,7 @@ class RecordMiddleware:
             record.code = HTTP_CODES[500].code
             await exchange.send_fault()
         finally:
-            route = scope.get("route")
-            record.route = getattr(route, "path", "unknown")
+            record.route = getattr(scope.get("route"), "path", record.route)
             count(record, self._service)
             write_line(record)
 
@@ -101,12 +105,20 @@ class Exchange:
         """The answer to an exception that nobody expected; nothing where an answer has begun already."""
         if self._started:
             return
-        code = HTTP_CODES[500]
-        detail = "the fault is logged under this request id"
-        body = problem_body(code, detail, instance=self._record.path, request_id=self._record.request_id)
-        headers = [(b"content-type", MEDIA_TYPE.encode())]
+        await self._send_problem(HTTP_CODES[500], "the fault is logged under this request id", {})
+
+    async def send_refusal(self, error: ServiceError) -> None:
+        """The answer to a request that no route has seen."""
+        self._record.code = error.code
+        await self._send_problem(HttpCode(error.status, error.code, error.title), error.detail, headers_of(error))
+
+    async def _send_problem(self, code: HttpCode, detail: str, more: Mapping[str, str]) -> None:
+        members = problem_body(code, detail, instance=self._record.path, request_id=self._record.request_id)
+        body = json.dumps(members, ensure_ascii=False, separators=(",", ":")).encode()
+        headers = [(b"content-type", MEDIA_TYPE.encode()), (b"content-length", str(len(body)).encode())]
+        headers += [(name.lower().encode(), value.encode()) for name, value in more.items()]
         await self.send({"type": "http.response.start", "status": code.status, "headers": headers})
-        await self.send({"type": "http.response.body", "body": json.dumps(body).encode()})
+        await self.send({"type": "http.response.body", "body": body})
 
     async def _read_off(self) -> bool:
         """Whether the body is through. A short rest is thrown away: closing on it would reset the connection, and the

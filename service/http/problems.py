@@ -88,14 +88,20 @@ def problem(
 
 
 def service_problem(request: Request, error: ServiceError) -> Response:
-    """The answer for one of the service's own refusals, with Retry-After where waiting helps."""
+    """The answer for one of the service's own refusals."""
+    code = HttpCode(error.status, error.code, error.title)
+    return problem(request, code, error.detail, headers=headers_of(error))
+
+
+def headers_of(error: ServiceError) -> dict[str, str]:
+    """Retry-After where waiting helps, and how to authenticate where that is what is missing."""
     headers = {}
     if error.status in (429, 503):
         seconds = RETRY_AFTER_WITHOUT_MEASURE_S if error.retry_after is None else error.retry_after
         headers["Retry-After"] = str(max(1, math.ceil(seconds)))
     if isinstance(error, Unauthorized):
         headers["WWW-Authenticate"] = 'Bearer realm="mkdserve"'
-    return problem(request, HttpCode(error.status, error.code, error.title), error.detail, headers=headers)
+    return headers
 
 
 async def on_service_error(request: Request, exc: Exception) -> Response:

@@ -85,6 +85,27 @@ def test_more_bytes_than_the_house_holds_are_refused() -> None:
     assert house.refusals("bytes") == 1
 
 
+def test_a_knock_is_refused_and_counted_as_an_entry_would_be_and_takes_nothing() -> None:
+    house = House(rate=10.0)
+    house.admission.knock(10)
+    assert (house.admission.images, house.admission.size) == (0, 0)
+    house.admission.enter(8)
+    with pytest.raises(Overloaded) as refused:
+        house.admission.knock(3)
+    assert refused.value.retry_after == pytest.approx(0.8)
+    assert house.refusals("images") == 3
+
+
+def test_a_knock_leaves_what_is_no_matter_of_load_to_the_entry() -> None:
+    house = House()
+    house.admission.knock(11)
+    house.admission.knock(1, 1001)
+    house.admission.close()
+    house.admission.knock(1)
+    with pytest.raises(ShuttingDown):
+        house.admission.enter(1)
+
+
 def test_what_an_empty_house_could_not_hold_is_told_so_instead_of_to_come_again() -> None:
     house = House()
     with pytest.raises(TooManyImages):
