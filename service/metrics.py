@@ -29,9 +29,9 @@ RATIOS = (0.1, 0.25, 0.5, 0.7, 0.8, 0.9, 0.95, 1.0, 1.05, 1.1, 1.25, 1.5, 2.0, 4
 class Spec(NamedTuple):
     """One row of the table.
 
-    `values`, for a counter with one label: what it can be. These series are there from the start, since Prometheus
-    cannot see the first event of a series that comes with it. `across` says what several processes make of a gauge: the
-    sum of those that live, or what one of them has set last.
+    `values`, for a counter with one label: what is known that it will be. These series are there from the start, since
+    Prometheus cannot see the first event of a series that comes with it. `across` says what several processes make of a
+    gauge: the sum or the largest of those that live, or what one of them has set last.
     """
 
     name: str
@@ -48,7 +48,13 @@ METRICS: tuple[Spec, ...] = (
         "mkd_requests_total", "counter", ("route", "outcome"), "Requests answered; outcome is ok or the error's code."
     ),
     Spec("mkd_request_seconds", "histogram", ("route",), "Time from first byte to the whole answer.", SECONDS),
-    Spec("mkd_images_total", "counter", ("outcome",), "Images answered; outcome is ok or the error's code."),
+    Spec(
+        "mkd_images_total",
+        "counter",
+        ("outcome",),
+        "Images answered; outcome is ok or the error's code.",
+        values=("ok",),
+    ),
     Spec("mkd_stage_seconds", "histogram", ("stage",), "Time in one stage: decode, queue, device or encode.", SECONDS),
     Spec("mkd_batch_images", "histogram", (), "Images that shared one device step.", IMAGES),
     Spec(

@@ -133,7 +133,7 @@ def test_the_alerts_and_their_tests_speak_of_metrics_that_exist() -> None:
 
 def test_every_alert_has_a_test() -> None:
     rules = yaml.safe_load((ROOT / "docker" / "alerts.yml").read_text(encoding="utf-8"))
-    alerts = {rule["alert"] for group in rules["groups"] for rule in group["rules"]}
+    alerts = {rule["alert"] for group in rules["groups"] for rule in group["rules"] if "alert" in rule}
     tested = (ROOT / "docker" / "alerts_test.yml").read_text(encoding="utf-8")
     assert [alert for alert in sorted(alerts) if f'{{alertname="{alert}", alertstate="firing"' not in tested] == []
 
