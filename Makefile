@@ -9,7 +9,7 @@ BENCHMARKS := $(sort $(wildcard benchmarks/[a-z]*.py))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test check serve bench clean
+.PHONY: help install demo test check serve bench study clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null \
@@ -33,6 +33,11 @@ serve: $(STAMP)  ## serve ARTIFACTS (artifacts, else demo/artifacts) on http://1
 
 bench: $(STAMP)  ## the benchmarks there are, with the command for each
 	@$(BIN)/python -c 'import ast, pathlib, sys; [print(f"python -m benchmarks.{p.stem}\n    {(ast.get_docstring(ast.parse(p.read_text())) or str()).split(chr(10))[0]}") for p in map(pathlib.Path, sys.argv[1:])] or print("no benchmarks in benchmarks/")' $(BENCHMARKS)
+
+# quick, main, ablations ...: the plans in studies/. The measuring data and Fashion-MNIST must be where the plan says.
+STUDY ?= main
+study: $(STAMP)  ## the figures of docs/results.md, in reports/studies; STUDY=quick for a first look
+	$(BIN)/python -m trainer study studies/$(STUDY).toml --out reports/studies/$(STUDY)
 
 clean:  ## remove what the demo, the tests and the tools have written; artifacts/ and .venv stay
 	rm -rf demo build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

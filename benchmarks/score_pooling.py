@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import torch
@@ -21,10 +20,10 @@ from models.discrepancy import discrepancy_terms, power_mean
 from models.engines.pool import SourcePool
 from models.heads.mkd import MkdHead
 from models.heads.mkd_trainee import MkdRecipe, Usual
-from models.image_file import Pixels
 from models.preprocess import prepare
 from trainer.data import good_folder, image_files, read_pixels
 from trainer.labelled import read_labelled_set
+from trainer.light import level, usual_median
 from trainer.metrics import auroc
 
 BATCH = 16
@@ -47,12 +46,14 @@ def main() -> None:
     engine = pool.require(artifact.source)
     good = image_files(good_folder(given.data))
     chosen = np.random.default_rng(0).permutation(len(good))[:MOST_TRAINING_IMAGES]
-    target = float(np.median([np.median(read_pixels(file)) for file in good])) if given.level_light else None
+    target = usual_median(good) if given.level_light else None
 
     @torch.no_grad()
     def pairs(files: list[Path]) -> Iterator[Pair]:
         for start in range(0, len(files), BATCH):
-            pixels = [_lit(read_pixels(file), target) for file in files[start : start + BATCH]]
+            pixels = [read_pixels(file) for file in files[start : start + BATCH]]
+            if target is not None:
+                pixels = [level(one, target) for one in pixels]
             images = torch.from_numpy(np.stack([prepare(one, artifact.preprocessing) for one in pixels]))
             yield head.scaled(engine.activations(images)), head.cloner(images)
 
@@ -85,13 +86,6 @@ def _scores(recipe: MkdRecipe, training: list[Pair], test: list[Pair]) -> np.nda
         terms = discrepancy_terms(source, cloned, power, relative=recipe.score_relative, levels=usual.levels or None)
         found.append((power_mean(terms, power)[..., 0] / usual.score_terms[:, 0]).sum(dim=1))
     return np.asarray(torch.cat(found).numpy(), dtype=np.float32)
-
-
-def _lit(pixels: Pixels, target: float | None) -> Pixels:
-    if target is None:
-        return pixels
-    white = np.iinfo(pixels.dtype).max
-    return cast(Pixels, np.clip(pixels * (target / float(np.median(pixels))), 0, white).astype(pixels.dtype))
 
 
 if __name__ == "__main__":

@@ -26,6 +26,8 @@ from trainer.display import RichDisplay
 from trainer.evaluate import evaluate
 from trainer.fit import FitDiverged
 from trainer.run import Job, train
+from trainer.study.plan import read_plan
+from trainer.study.study import StudyJob, run_study
 
 INTERRUPTED = 130
 _DEFAULTS = TrainingSettings()
@@ -37,6 +39,7 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(dest="command", required=True)
     _add_fit(commands.add_parser("fit", help="a folder of good images in, an artifact out"))
     _add_evaluate(commands.add_parser("evaluate", help="an artifact and a labelled set in, a report out"))
+    _add_study(commands.add_parser("study", help="a grid of data sets, variants and seeds in, one table out"))
     return top
 
 
@@ -92,6 +95,13 @@ def _add_evaluate(command: argparse.ArgumentParser) -> None:
     command.add_argument("artifact", type=Path, help="artifact folder")
     command.add_argument("data", type=Path, help="labelled set in the MVTec layout (test/good, test/<defect>)")
     command.add_argument("--out", type=Path, help="folder of the report [reports/<product>]")
+    _add_device(command)
+
+
+def _add_study(command: argparse.ArgumentParser) -> None:
+    command.add_argument("plan", type=Path, help="STUDY.toml: data sets, variants, baselines and seeds")
+    command.add_argument("--out", type=Path, required=True, help="folder of results, table and plots; a rerun goes on")
+    command.add_argument("--cache-limit-gib", type=float, default=DEFAULT_LIMIT_BYTES / 2**30, help="[8]")
     _add_device(command)
 
 
@@ -198,6 +208,23 @@ def _evaluate(arguments: argparse.Namespace, display: RichDisplay) -> None:
     display.say(f"open {report}")
 
 
+def _study(arguments: argparse.Namespace, display: RichDisplay) -> int:
+    job = StudyJob(
+        plan=read_plan(arguments.plan),
+        out=arguments.out,
+        device=_device(arguments.device),
+        engine=arguments.engine,
+        threads=arguments.threads,
+        weights_file=arguments.source_weights,
+        cache_limit_bytes=int(arguments.cache_limit_gib * 2**30),
+    )
+    outcome = run_study(job, display)
+    for text in outcome.missing:
+        display.say(f"missing: {text}")
+    display.say(f"read {outcome.table}")
+    return 1 if outcome.missing else 0
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command; 0 when it is done, 1 with a sentence on standard error when it is not, 130 when interrupted."""
     arguments = parser().parse_args(argv)
@@ -208,6 +235,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if arguments.command == "fit":
             _fit(arguments, display)
+        elif arguments.command == "study":
+            return _study(arguments, display)
         else:
             _evaluate(arguments, display)
     except KeyboardInterrupt:

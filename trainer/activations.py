@@ -40,7 +40,7 @@ def bytes_per_image(size: int) -> int:
 
 
 class ActivationStore:
-    """A context manager; leaving it removes the files. `rms` is each tap's over all images that were added."""
+    """A context manager; leaving it removes the files. `squares` are the images' mean squares by tap."""
 
     def __init__(
         self, count: int, size: int, engine: SourceEngine, *, folder: Path, limit_bytes: int = DEFAULT_LIMIT_BYTES
@@ -49,7 +49,7 @@ class ActivationStore:
         self._size = size
         self._engine = engine
         self.cached = count * bytes_per_image(size) <= limit_bytes
-        self.rms: dict[str, float] = {}
+        self.squares: dict[str, npt.NDArray[np.float64]] = {tap: np.zeros(count) for tap in TAPS}
         self._folder = folder
         self._path: Path | None = None
         self._images: npt.NDArray[np.float32]
@@ -99,7 +99,6 @@ class ActivationStore:
 
     def fill(self, images: Iterator[npt.NDArray[np.float32]], progress: Progress = lambda done: None) -> None:
         """Runs the source over all `count` images and measures the taps' RMS. Reports how many are done."""
-        squares = dict.fromkeys(TAPS, 0.0)
         start = 0
         while start < self.count:
             batch = list(islice(images, min(SOURCE_BATCH, self.count - start)))
@@ -108,14 +107,18 @@ class ActivationStore:
             stop = start + len(batch)
             self._images[start:stop] = np.stack(batch)
             for tap, tensor in self._engine.activations(torch.from_numpy(np.stack(batch))).items():
-                squares[tap] += float(tensor.double().square().mean(dim=(1, 2, 3)).sum())
+                self.squares[tap][start:stop] = tensor.double().square().mean(dim=(1, 2, 3)).cpu().numpy()
                 if self.cached:
                     # Loud taps reach several thousands; a fixed scale from the first batch keeps them in range.
                     scale = self._stored_scale.setdefault(tap, max(float(tensor.square().mean().sqrt()), 1e-6))
                     self._taps[tap][start:stop] = (tensor / scale).cpu().numpy().astype(np.float16)
             start = stop
             progress(start)
-        self.rms = {tap: max((total / self.count) ** 0.5, 1e-6) for tap, total in squares.items()}
+
+    def rms(self, indices: Sequence[int] | None = None) -> dict[str, float]:
+        """Each tap's root mean square over those images, or over all."""
+        chosen = slice(None) if indices is None else list(indices)
+        return {tap: max(float(squares[chosen].mean()) ** 0.5, 1e-6) for tap, squares in self.squares.items()}
 
     def batch(self, indices: Sequence[int], device: torch.device) -> tuple[Tensor, dict[str, Tensor]]:
         """Images (B, 3, S, S) and activations of those indices, float32 on the device."""
@@ -134,3 +137,7 @@ class ActivationStore:
         """All of the indices once, in order."""
         for start in range(0, len(indices), size):
             yield self.batch(indices[start : start + size], device)
+
+    def brightness(self, indices: Sequence[int]) -> npt.NDArray[np.float64]:
+        """The mean of each of those images."""
+        return np.array([self._images[index].mean(dtype=np.float64) for index in indices])

@@ -6,11 +6,12 @@ checkpoint and ends where it would have ended.
 
 from __future__ import annotations
 
+import copy
 import math
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 import safetensors.torch
@@ -19,6 +20,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from models.heads.base import Head, to_device
 from models.heads.mkd_trainee import MkdTrainee
 from trainer.activations import ActivationStore
 from trainer.config import TrainingSettings
@@ -46,6 +48,21 @@ class FitDiverged(Exception):
 
 class Fit:
     """One run of training. `run` may be interrupted by KeyboardInterrupt; the checkpoint is then written."""
+
+    @classmethod
+    def begin(
+        cls,
+        settings: TrainingSettings,
+        store: ActivationStore,
+        indices: Sequence[int],
+        device: torch.device,
+        checkpoint: Path,
+        fingerprint: str,
+    ) -> Self:
+        """A run at its first step on those images of the store, everything random seeded by the settings."""
+        torch.manual_seed(settings.seed)
+        trainee = MkdTrainee(settings.recipe, store.rms(indices))
+        return cls(trainee, store, indices, settings, device, checkpoint, fingerprint)
 
     def __init__(
         self,
@@ -89,6 +106,14 @@ class Fit:
         if self._settings.average_decay > 0:
             self.trainee.cloner.load_state_dict(self._averaged.module.state_dict())
         self.trainee.eval()
+
+    def head(self) -> Head:
+        """The finished head, frozen and on the device, as it would be if training ended at this step."""
+        trainee = copy.deepcopy(self.trainee)
+        if self._settings.average_decay > 0:
+            trainee.cloner.load_state_dict(self._averaged.module.state_dict())
+        found = trainee.eval().finish(self._store.batches(self._indices.tolist(), self._device))
+        return to_device(found, self._device)
 
     def batch_indices(self, step: int) -> list[int]:
         """The store's indices for a step: epochs of seeded permutations, laid end to end."""

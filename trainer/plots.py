@@ -17,13 +17,15 @@ GOOD_COLOUR, BAD_COLOUR, NG_COLOUR, REVIEW_COLOUR = "#2a7f62", "#c0392b", "#7b1e
 Floats = npt.NDArray[np.float32]
 
 
-def _figure() -> Figure:
-    figure = Figure(figsize=(6.4, 3.6), dpi=110, layout="constrained")
+def new_figure(width: float = 6.4, height: float = 3.6) -> Figure:
+    """An empty figure of that size in inches, without a screen."""
+    figure = Figure(figsize=(width, height), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
     return figure
 
 
-def _png(figure: Figure) -> bytes:
+def png(figure: Figure) -> bytes:
+    """The figure as a PNG file."""
     stream = io.BytesIO()
     figure.savefig(stream, format="png")
     return stream.getvalue()
@@ -31,7 +33,7 @@ def _png(figure: Figure) -> bytes:
 
 def score_histogram(held_out: Sequence[float], good: Floats, bad: Floats, thresholds: Thresholds) -> bytes:
     """Scores of held-out, good and defective parts, with the two thresholds."""
-    figure = _figure()
+    figure = new_figure()
     axes = figure.subplots()
     everything = np.concatenate([np.asarray(held_out), good, bad])
     edges = np.histogram_bin_edges(everything, bins=40).tolist()
@@ -45,12 +47,12 @@ def score_histogram(held_out: Sequence[float], good: Floats, bad: Floats, thresh
     axes.set_ylabel("images")
     axes.legend(frameon=False, fontsize=8)
     axes.spines[["top", "right"]].set_visible(False)
-    return _png(figure)
+    return png(figure)
 
 
 def roc(anomalous: npt.NDArray[np.bool_], scores: Floats, auroc: float) -> bytes:
     """The ROC curve of the image scores."""
-    figure = _figure()
+    figure = new_figure()
     axes = figure.subplots()
     false_rejects, found, _ = roc_curve(anomalous, scores)
     axes.plot(false_rejects, found, color=BAD_COLOUR, label=f"score, AUROC {100 * auroc:.1f} %")
@@ -59,4 +61,4 @@ def roc(anomalous: npt.NDArray[np.bool_], scores: Floats, auroc: float) -> bytes
     axes.set_ylabel("defective parts found")
     axes.legend(frameon=False, fontsize=8, loc="lower right")
     axes.spines[["top", "right"]].set_visible(False)
-    return _png(figure)
+    return png(figure)

@@ -6,7 +6,7 @@ import base64
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import cv2
 import jinja2
@@ -17,9 +17,7 @@ from models.artifact import Artifact
 from models.map_picture import eight_bit, grey_picture, overlay
 from trainer import plots
 from trainer.data import read_pixels
-
-if TYPE_CHECKING:
-    from trainer.evaluate import Evaluated
+from trainer.figures import Evaluated
 
 TEMPLATES = Path(__file__).parent / "templates"
 THUMBNAIL = 220  # pixels of the longer side in the gallery

@@ -29,7 +29,6 @@ from models.detector import Detector, Row
 from models.engines.base import SourceKey
 from models.engines.pool import EngineName, SourcePool, source_key
 from models.heads.base import Head, to_device
-from models.heads.mkd_trainee import MkdTrainee
 from models.image_file import Pixels, decode_image
 from models.preprocess import Prepared, Preprocessing, prepare
 from models.source import SOURCES
@@ -103,9 +102,8 @@ def train(job: Job, display: Display) -> Artifact:
     pool = SourcePool(job.device, engine=job.engine, threads=job.threads, weights_file=job.weights_file)
     pool.require(source)
     display.say(f"source {settings.source} by engine {pool.engine} on {job.device}: {pool.reason}")
-    trainee, losses = _fit(job, found, training, preprocessing, pool, source, display)
+    head, losses = _fit(job, found, training, preprocessing, pool, source, display)
     detector = Detector(job.device, pool)
-    head = to_device(trainee, job.device)
     images = prepared_images(tuple(found.files[index] for index in held_out), preprocessing)
     judged = judge_all(detector, head, source, images)
     calibration = calibrate(
@@ -166,10 +164,8 @@ def _fit(
             display.say("the activations do not fit the cache limit: the source runs again for every step (slow)")
         with display.bar("source activations", count) as bar:
             store.fill(_augmented(files, preprocessing, settings), bar.update)
-        torch.manual_seed(settings.seed)
-        trainee = MkdTrainee(settings.recipe, store.rms)
-        fit = Fit(
-            *(trainee, store, range(count), settings, job.device),
+        fit = Fit.begin(
+            *(settings, store, range(count), job.device),
             checkpoint=job.work / "checkpoint.safetensors",
             fingerprint=_fingerprint(settings, found.sha256, source),
         )
@@ -177,8 +173,7 @@ def _fit(
             display.say(f"going on from the checkpoint at step {fit.step}")
         with display.bar("training", settings.steps) as bar:
             fit.run(lambda progress: bar.update(progress.step, f"loss {progress.loss:.4f}"))
-        head = fit.trainee.finish(store.batches(range(count), job.device))
-    return head, fit.losses
+        return fit.head(), fit.losses
 
 
 def _augmented(files: tuple[Path, ...], preprocessing: Preprocessing, settings: TrainingSettings) -> Iterator[Prepared]:

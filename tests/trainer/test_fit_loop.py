@@ -39,7 +39,7 @@ def settings(**fields: object) -> TrainingSettings:
 def fit(store: ActivationStore, checkpoint: Path, fingerprint: str = "same", **fields: object) -> Fit:
     chosen = settings(**fields)
     torch.manual_seed(chosen.seed)
-    trainee = MkdTrainee(chosen.recipe, store.rms)
+    trainee = MkdTrainee(chosen.recipe, store.rms())
     return Fit(trainee, store, range(COUNT), chosen, CPU, checkpoint, fingerprint)
 
 

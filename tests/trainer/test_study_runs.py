@@ -1,0 +1,216 @@
+"""Whole tiny studies on the real source: resumable, shared, and the table says what happened."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import cv2
+import pytest
+import torch
+
+from trainer.fit import Fit
+from trainer.run import Bar, Display
+from trainer.study import runs
+from trainer.study.plan import StudyPlan
+from trainer.study.results import Results
+from trainer.study.runs import checkpoint_steps
+from trainer.study.study import StudyJob, run_study
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def bolts(tmp_path: Path, good_folder_of_bolts: Path, good_images: list[bytes], bad_image: bytes) -> Path:
+    """12 training pictures, 4 good test pictures, and one blot with its mask."""
+    data = tmp_path / "bolts"
+    for folder in ("train/good", "test/good", "test/blot", "ground_truth/blot"):
+        (data / folder).mkdir(parents=True)
+    for file in good_folder_of_bolts.iterdir():
+        (data / "train" / "good" / file.name).write_bytes(file.read_bytes())
+    for number, content in enumerate(good_images[:4]):
+        (data / "test" / "good" / f"{number}.png").write_bytes(content)
+    (data / "test" / "blot" / "0.png").write_bytes(bad_image)
+    mask = cv2.circle(torch.zeros(40, 40, dtype=torch.uint8).numpy(), (26, 14), 6, 255, -1)
+    assert cv2.imwrite(str(data / "ground_truth" / "blot" / "0_mask.png"), mask)
+    return data
+
+
+def job(bolts: Path, tmp_path: Path, **fields: object) -> StudyJob:
+    plan = {
+        "name": "tiny",
+        "checkpoints": 2,
+        "training": {"image_size": 32, "steps": 6, "batch_size": 4, "hold_out": 0.4},
+        "data": [{"name": "bolts", "path": bolts}],
+        "variant": [{"name": "default"}],
+        **fields,
+    }
+    return StudyJob(StudyPlan.model_validate(plan), tmp_path / "out", CPU, engine="torch", threads=1)
+
+
+def lines(of: StudyJob) -> dict[tuple[str, str], Any]:
+    found = json.loads((of.out / "table.json").read_text())["lines"]
+    return {(line["data"], line["method"]): line for line in found}
+
+
+class InterruptingDisplay:
+    """A display at which Ctrl-C is pressed when a training bar reaches a step."""
+
+    def __init__(self, step: int) -> None:
+        self._step = step
+
+    def say(self, text: str) -> None:
+        """Nothing."""
+
+    @contextmanager
+    def bar(self, title: str, total: int) -> Iterator[Bar]:
+        yield _Bar(self._step if "seed" in title else -1)
+
+
+class _Bar:
+    def __init__(self, step: int) -> None:
+        self._step = step
+
+    def update(self, done: int, note: str = "") -> None:
+        if done == self._step:
+            raise KeyboardInterrupt
+
+
+def test_a_study_runs_every_seed_variant_and_baseline_once_and_tables_them(
+    bolts: Path,
+    tmp_path: Path,
+    source_weights: Mapping[str, torch.Tensor],
+    silent_display: Display,
+    said: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    filled: list[int] = []
+    fill = runs.Stores.seen
+
+    def counted(*arguments: Any) -> Any:
+        seen = fill(*arguments)
+        filled.append(id(seen.store))
+        return seen
+
+    monkeypatch.setattr(runs.Stores, "seen", counted)
+    turned = {"copies": 2, "rotation": 10}
+    study = job(
+        bolts,
+        tmp_path,
+        seeds=[0, 1],
+        baselines=["brightness", "brightness-distance", "pooled-pool4", "patch"],
+        variant=[{"name": "default"}, {"name": "turned", "recipe": "paper", "training": {"augmentation": turned}}],
+    )
+    outcome = run_study(study, silent_display)
+    assert outcome.missing == ()
+    assert said[-1] == "12 runs done now, 0 were there, 0 missing"
+    assert len(filled) == 12
+    assert len(set(filled)) == 1, "all runs share one pass of the source"
+    table = lines(study)
+    default = table["bolts", "default"]
+    assert len(default["figures"]["image_auroc"]["values"]) == 2
+    assert default["figures"]["pixel_auroc"] is not None
+    assert default["swing"]["image_auroc"] is not None
+    assert [one["rate_asked"] for one in default["realised"][0]] == [0.01, 0.02, 0.05, 0.1]
+    assert table["bolts", "patch"]["figures"]["pixel_auroc"] is not None
+    assert table["bolts", "brightness"]["figures"]["pixel_auroc"] is None
+    control = default["control"]["as_it_is"]
+    assert table["bolts", "brightness"]["figures"]["image_auroc"]["mean"] == pytest.approx(control)
+    page = outcome.table.read_text()
+    for words in ("| bolts | default |", "## False rejects", "## Brightness control", "![training.png]"):
+        assert words in page
+    assert sorted(path.name for path in study.out.iterdir()) == [
+        "figures.png",
+        "runs",
+        "table.json",
+        "table.md",
+        "training.png",
+    ]
+
+    before = outcome.table.read_text()
+    run_study(study, silent_display)
+    assert said[-1] == "0 runs done now, 12 were there, 0 missing"
+    assert outcome.table.read_text() == before
+    monkeypatch.setattr(Fit, "run", lambda *_: pytest.fail("nothing is left to train"))
+    run_study(job(bolts, tmp_path, seeds=[1]), silent_display)
+    assert said[-1] == "0 runs done now, 1 were there, 0 missing"
+
+
+def test_other_settings_are_other_runs(
+    bolts: Path,
+    tmp_path: Path,
+    source_weights: Mapping[str, torch.Tensor],
+    silent_display: Display,
+    said: list[str],
+) -> None:
+    run_study(job(bolts, tmp_path), silent_display)
+    changed = job(bolts, tmp_path, variant=[{"name": "default", "method": {"score_power": 2.0}}])
+    run_study(changed, silent_display)
+    assert said[-1] == "1 runs done now, 0 were there, 0 missing"
+    (bolts / "test" / "good" / "0.png").unlink()
+    run_study(changed, silent_display)
+    assert said[-1] == "1 runs done now, 0 were there, 0 missing"
+
+
+def test_an_interrupted_run_goes_on_to_the_same_figures(
+    bolts: Path,
+    tmp_path: Path,
+    source_weights: Mapping[str, torch.Tensor],
+    silent_display: Display,
+    said: list[str],
+) -> None:
+    whole, broken = (job(bolts, tmp_path / name, variant=[{"name": "v"}], checkpoints=3) for name in ("a", "b"))
+    run_study(whole, silent_display)
+    with pytest.raises(KeyboardInterrupt):
+        run_study(broken, InterruptingDisplay(5))
+    assert not (broken.out / "table.md").exists()
+    assert [path.name for path in (broken.out / "runs").iterdir()] == []
+    run_study(broken, silent_display)
+    assert any("going on from step 5" in line for line in said)
+    assert lines(broken)["bolts", "v"]["figures"] == lines(whole)["bolts", "v"]["figures"]
+    assert lines(broken)["bolts", "v"]["swing"] == lines(whole)["bolts", "v"]["swing"]
+
+
+def test_what_is_missing_and_what_diverged_is_said_and_the_rest_is_done(
+    bolts: Path,
+    tmp_path: Path,
+    source_weights: Mapping[str, torch.Tensor],
+    silent_display: Display,
+) -> None:
+    wild = {"name": "wild", "training": {"learning_rate": 1e30}, "method": {"batchnorm": False}}
+    data = [{"name": "gone", "path": tmp_path / "gone"}, {"name": "bolts", "path": bolts}]
+    study = job(bolts, tmp_path, data=data, variant=[{"name": "good"}, wild])
+    outcome = run_study(study, silent_display)
+    assert [text.split(":")[0] for text in outcome.missing] == ["gone", "bolts, wild, seed 0"]
+    page = outcome.table.read_text()
+    assert "Not in the table: gone:" in page
+    assert "## Runs that failed" in page
+    assert "| bolts | good |" in page
+
+
+def test_a_run_that_another_process_has_taken_is_left_to_it(tmp_path: Path) -> None:
+    results = Results(tmp_path)
+    with results.taken("a") as first, results.taken("a") as second, results.taken("b") as other:
+        assert (first, second, other) == (True, False, True)
+    with results.taken("a") as again:
+        assert again
+
+
+def test_a_damaged_result_counts_as_none(tmp_path: Path) -> None:
+    results = Results(tmp_path)
+    results.write("a", {"seed": 0})
+    assert results.read("a") == {"seed": 0, "fingerprint": "a"}
+    (tmp_path / "a.json").write_text('{"seed": 0, "fing')
+    assert results.read("a") is None
+    with pytest.raises(ValueError, match="JSON"):
+        results.write("b", {"seed": float("nan")})
+    assert results.read("b") is None
+
+
+def test_looks_are_spread_over_the_last_third() -> None:
+    assert checkpoint_steps(3000, 4) == [2000, 2333, 2667, 3000]
+    assert checkpoint_steps(3000, 1) == [3000]
+    assert checkpoint_steps(2, 4) == [2]

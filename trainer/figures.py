@@ -1,0 +1,167 @@
+"""A labelled set, what a detector said of it and a calibration in; AUROC, PRO and rates with their intervals out.
+
+Used for artifacts (`trainer.evaluate`), and for every run and baseline of a study.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from models.calibration import Calibration, Decision
+from models.image_file import ImageError
+from models.preprocess import Preprocessing, prepare
+from trainer import metrics
+from trainer.calibrate import Judged
+from trainer.data import read_pixels
+from trainer.labelled import GOOD, LabelledImage, Mask
+
+EVALUATION_SIDE = 256  # masks and maps are compared at most at this size of the longer side, to bound the memory
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What is known of a labelled set before anything judges it: mask and mean brightness of each readable image."""
+
+    images: tuple[LabelledImage, ...]
+    masks: tuple[Mask | None, ...]
+    brightness: tuple[float, ...]
+    unreadable: tuple[str, ...]
+
+    @property
+    def anomalous(self) -> npt.NDArray[np.bool_]:
+        """Which images show a defective part."""
+        return np.array([image.anomalous for image in self.images])
+
+    def small_mask(self, number: int, size: int) -> Mask:
+        """A known mask squeezed to (size, size)."""
+        mask = self.masks[number]
+        assert mask is not None
+        squeezed = cv2.resize(mask.astype(np.float32), (size, size), interpolation=cv2.INTER_AREA)
+        return np.asarray(squeezed) > 0.5
+
+
+def read_truth(labelled: Sequence[LabelledImage], preprocessing: Preprocessing) -> Truth:
+    """Looks at every image and mask once; what cannot be read is named in `unreadable` and left out."""
+    images, masks, brightness, unreadable = [], [], [], []
+    for image in labelled:
+        try:
+            pixels = read_pixels(image.file)
+        except ImageError as error:
+            unreadable.append(f"{image.defect}/{image.file.name}: {error}")
+            continue
+        height, width = pixels.shape[:2]
+        shrink = min(1.0, EVALUATION_SIDE / max(height, width))
+        images.append(image)
+        masks.append(image.mask(max(1, round(width * shrink)), max(1, round(height * shrink))))
+        brightness.append(float(prepare(pixels, preprocessing).mean()))
+    return Truth(tuple(images), tuple(masks), tuple(brightness), tuple(unreadable))
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """One test image with its verdict; `map` is (S, S), `mask` at the comparison's size or None where unknown."""
+
+    image: LabelledImage
+    score: float
+    p_value: float
+    decision: Decision
+    map: Floats
+    mask: Mask | None
+    brightness: float
+
+    def lit(self, calibration: Calibration) -> bool:
+        """Whether any pixel of the map is above the map's threshold."""
+        return bool((self.map > calibration.map_scale.threshold).any())
+
+    def map_at_mask(self) -> Floats:
+        """The map at the size of the mask."""
+        assert self.mask is not None
+        height, width = self.mask.shape
+        resized: Floats = cv2.resize(self.map, (width, height), interpolation=cv2.INTER_LINEAR)  # type: ignore[assignment]
+        return resized
+
+
+def evaluated(truth: Truth, judged: Judged, calibration: Calibration) -> list[Evaluated]:
+    """The verdict on every image of `truth`, in its order."""
+    thresholds = calibration.thresholds()
+    return [
+        Evaluated(image, float(score), calibration.p_value(float(score)), thresholds.decide(float(score)), *rest)
+        for image, score, *rest in zip(
+            truth.images, judged.scores, judged.maps, truth.masks, truth.brightness, strict=True
+        )
+    ]
+
+
+def measure(
+    found: Sequence[Evaluated],
+    calibration: Calibration,
+    training_brightness: float | None,
+    *,
+    with_map: bool = True,
+) -> dict[str, object]:
+    """All figures of one judged set. AUROC and PRO from 0 to 1; None where they cannot be computed.
+
+    Without a map, as some baselines are, nothing is said of where.
+    """
+    anomalous = np.array([one.image.anomalous for one in found])
+    scores = np.array([one.score for one in found], dtype=np.float32)
+    light = np.array([one.brightness for one in found], dtype=np.float32)
+    control: dict[str, float | None] = {"as_it_is": metrics.auroc(anomalous, light), "distance_from_training": None}
+    if training_brightness is not None:
+        control["distance_from_training"] = metrics.auroc(anomalous, np.abs(light - np.float32(training_brightness)))
+    defects = sorted({one.image.defect for one in found} - {GOOD})
+    quiet = [one for one in found if not one.image.anomalous]
+    return {
+        "images": len(found),
+        "images_anomalous": int(anomalous.sum()),
+        "masks_unknown": sum(one.mask is None for one in found),
+        "image_auroc": metrics.auroc(anomalous, scores),
+        "brightness_control": control,
+        **_pixel_figures(found, with_map),
+        "good_parts_lit": _rate(sum(one.lit(calibration) for one in quiet), len(quiet)) if with_map else None,
+        "decisions_on_good": _decisions(quiet),
+        "defects": {
+            defect: {
+                "image_auroc": metrics.auroc(
+                    *_against_good([one for one in found if one.image.defect in {GOOD, defect}])
+                ),
+                **_pixel_figures([one for one in found if one.image.defect in {GOOD, defect}], with_map),
+                "decisions": _decisions([one for one in found if one.image.defect == defect]),
+            }
+            for defect in defects
+        },
+    }
+
+
+def _against_good(found: Sequence[Evaluated]) -> tuple[npt.NDArray[np.bool_], Floats]:
+    return np.array([one.image.anomalous for one in found]), np.array([one.score for one in found], dtype=np.float32)
+
+
+def _pixel_figures(found: Sequence[Evaluated], with_map: bool) -> dict[str, float | None]:
+    known = [one for one in found if one.mask is not None] if with_map else []
+    masks = [one.mask for one in known if one.mask is not None]
+    if not any(mask.any() for mask in masks):
+        return {"pixel_auroc": None, "pro": None}
+    maps = [one.map_at_mask() for one in known]
+    return {"pixel_auroc": metrics.pixel_auroc(masks, maps), "pro": metrics.pro(masks, maps)}
+
+
+def _decisions(found: Sequence[Evaluated]) -> dict[str, object]:
+    decisions = [one.decision for one in found]
+    rejected = len(decisions) - decisions.count("OK")
+    return {
+        **{decision: decisions.count(decision) for decision in ("OK", "REVIEW", "NG")},
+        "ng_share": _rate(decisions.count("NG"), len(found)),
+        "not_ok_share": _rate(rejected, len(found)),
+    }
+
+
+def _rate(count: int, total: int) -> dict[str, float]:
+    found = metrics.rate(count, total)
+    return {"count": count, "total": total, "share": found.share, "low_95": found.low, "high_95": found.high}

@@ -1,0 +1,176 @@
+"""One run of a study (or one baseline) in, its figures out, as they stand in its result file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from models.calibration import calibrate
+from models.engines.base import SourceKey
+from trainer import metrics
+from trainer.baselines import has_map, judge_baseline
+from trainer.calibrate import Judged, judge_stored
+from trainer.config import TrainingSettings
+from trainer.data import split
+from trainer.figures import Evaluated, evaluated, measure
+from trainer.fit import Fit, Progress
+from trainer.realised import realised_rates
+from trainer.run import Display
+from trainer.study.sets import StudySet
+from trainer.study.stores import Seen, Stores
+
+ROOT = Path(__file__).parents[2]
+# What decides a trained run's or a baseline's figures beside the settings; recorded with every result.
+METHOD_FILES = ("models/heads/*.py", "models/*.py", "trainer/fit.py", "trainer/figures.py", "trainer/metrics.py")
+BASELINE_FILES = ("trainer/baselines.py", "trainer/figures.py", "trainer/metrics.py")
+
+
+@dataclass(frozen=True)
+class Run:
+    """What is run: a variant's name with its settings, or a baseline's name with those of the runs beside it."""
+
+    data: StudySet
+    variant: str
+    settings: TrainingSettings
+    baseline: bool
+
+    @property
+    def seed(self) -> int:
+        """The run's seed."""
+        return self.settings.seed
+
+    @property
+    def title(self) -> str:
+        """As it is told."""
+        return f"{self.data.name}, {self.variant}, seed {self.seed}"
+
+    def fingerprint(self, data: str, source: SourceKey, checkpoints: int) -> str:
+        """The same for the same figures: settings, pictures, source, and how it is looked at."""
+        settings = self.settings.model_dump(mode="json")
+        if self.baseline:  # only these decide
+            settings = {key: settings[key] for key in ("image_size", "seed", "hold_out", "source", "normalisation")}
+        what: dict[str, object] = {"variant": self.variant if self.baseline else "", "settings": settings, "data": data}
+        what |= {"source": source.sha256, "checkpoints": 0 if self.baseline else checkpoints}
+        return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:20]
+
+
+def code_mark(*, baseline: bool) -> str:
+    """A hash of the code that decides the figures: results of other code are told apart in the table."""
+    files = sorted(file for pattern in (BASELINE_FILES if baseline else METHOD_FILES) for file in ROOT.glob(pattern))
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:12]
+
+
+def checkpoint_steps(steps: int, count: int) -> list[int]:
+    """`count` steps spread evenly over the last third, the last step included."""
+    first = steps - steps // 3
+    spread = np.linspace(first, steps, count) if count > 1 else np.array([steps])
+    return sorted({max(1, round(float(step))) for step in spread})
+
+
+class Runner:
+    """Runs runs on one device. `work` holds their checkpoints, from which an interrupted one goes on."""
+
+    def __init__(self, stores: Stores, device: torch.device, work: Path, checkpoints: int, display: Display) -> None:
+        self._stores = stores
+        self._device = device
+        self._work = work
+        self._checkpoints = checkpoints
+        self._display = display
+
+    def figures(self, run: Run, seen: Seen, source: SourceKey, fingerprint: str) -> dict[str, object]:
+        """Trains (or not), calibrates, judges. Raises FitDiverged."""
+        started = time.monotonic()
+        chosen, held = split(len(seen.good.files), run.settings.hold_out, run.seed)
+        if run.baseline:
+            both = judge_baseline(run.variant, seen.store, chosen, [*held, *seen.labelled], self._device, run.seed)
+            held_out = Judged(both.scores[: len(held)], both.maps[: len(held)])
+            test = Judged(both.scores[len(held) :], both.maps[len(held) :])
+            points: list[dict[str, object]] = []
+            found = self._measured(run, seen, held_out, test, with_map=has_map(run.variant))
+        else:
+            held_out, test, points, trained = self._trained(run, seen, source, held, fingerprint)
+            found = {**self._measured(run, seen, held_out, test, with_map=True), **trained}
+        found["checkpoints"] = points
+        found["seconds"] = round(time.monotonic() - started, 1)
+        return found
+
+    def _trained(
+        self, run: Run, seen: Seen, source: SourceKey, held: list[int], fingerprint: str
+    ) -> tuple[Judged, Judged, list[dict[str, object]], Mapping[str, object]]:
+        store, indices = self._stores.training(seen, source, run.settings)
+        folder = self._work / fingerprint
+        fit = Fit.begin(run.settings, store, indices, self._device, folder / "checkpoint.safetensors", fingerprint)
+        notes = folder / "points.json"
+        points: list[dict[str, object]] = []
+        if fit.resume():
+            points = [one for one in _read_points(notes) if int(str(one["step"])) <= fit.step]
+            self._display.say(f"{run.title}: going on from step {fit.step}")
+        wanted = checkpoint_steps(run.settings.steps, self._checkpoints)[:-1]
+        last: list[Judged] = []
+
+        def look(step: int) -> None:
+            test = judge_stored(fit.head(), seen.store, seen.labelled, self._device)
+            points.append({"step": step, **_short_figures(seen, test)})
+            last[:] = [test]
+
+        with self._display.bar(run.title, run.settings.steps) as bar:
+
+            def told(progress: Progress) -> None:
+                bar.update(progress.step, f"loss {progress.loss:.4f}")
+                if progress.step in wanted:
+                    look(progress.step)
+                    notes.parent.mkdir(parents=True, exist_ok=True)
+                    notes.write_text(json.dumps(points))
+
+            fit.run(told)
+        look(run.settings.steps)
+        held_out = judge_stored(fit.head(), seen.store, held, self._device)
+        outcome = {"loss_first": fit.losses[0], "loss_last_100_mean": float(np.mean(fit.losses[-100:]))}
+        return held_out, last[0], points, outcome
+
+    def _measured(self, run: Run, seen: Seen, held_out: Judged, test: Judged, *, with_map: bool) -> dict[str, object]:
+        settings = run.settings
+        calibration = calibrate(
+            held_out.scores,
+            held_out.maps,
+            review_rate=settings.review_rate,
+            ng_rate=settings.ng_rate,
+            map_rate=settings.map_rate,
+        )
+        light = float(seen.store.brightness(range(len(seen.good.files))).mean())
+        found: list[Evaluated] = evaluated(seen.truth, test, calibration)
+        numbers = measure(found, calibration, light, with_map=with_map)
+        good = ~seen.truth.anomalous
+        numbers["realised"] = realised_rates(held_out.scores, test.scores[good])
+        if with_map:
+            peaks = [judged.maps.reshape(len(judged.maps), -1).max(axis=1) for judged in (held_out, test)]
+            numbers["realised_map"] = realised_rates(peaks[0], peaks[1][good])
+        numbers["held_out"] = len(held_out.scores)
+        numbers["trained"] = len(seen.good.files) - len(held_out.scores)
+        return numbers
+
+
+def _short_figures(seen: Seen, test: Judged) -> dict[str, object]:
+    """Image AUROC, and pixel AUROC at the maps' own size: what a look at a checkpoint takes."""
+    found: dict[str, object] = {"image_auroc": metrics.auroc(seen.truth.anomalous, test.scores), "pixel_auroc": None}
+    known = [number for number, mask in enumerate(seen.truth.masks) if mask is not None]
+    size = test.maps.shape[-1]
+    masks = [seen.truth.small_mask(number, size) for number in known]
+    if any(mask.any() for mask in masks):
+        found["pixel_auroc"] = metrics.pixel_auroc(masks, [test.maps[number] for number in known])
+    return found
+
+
+def _read_points(file: Path) -> list[dict[str, object]]:
+    try:
+        points: list[dict[str, object]] = json.loads(file.read_text())
+    except (OSError, ValueError):
+        return []
+    return points

@@ -1,0 +1,110 @@
+"""Data sets in, their source activations out: computed once and shared by all runs that see the same pictures.
+
+A store holds all good pictures, then the labelled ones. Runs share it where data, source, normalisation and size are
+equal; the seed only picks other indices. Augmented copies have a store of their own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from itertools import chain
+from pathlib import Path
+from typing import NamedTuple
+
+from models.engines.base import SourceKey
+from models.engines.pool import SourcePool
+from models.preprocess import Preprocessing
+from trainer.activations import ActivationStore
+from trainer.augment import variants
+from trainer.config import TrainingSettings
+from trainer.data import TrainingSet, prepared_images, split
+from trainer.figures import Truth, read_truth
+from trainer.labelled import LabelledImage
+from trainer.run import Display
+
+
+class Seen(NamedTuple):
+    """One data set as one kind of run sees it. Good image i is number i of `store`, labelled image j len(good) + j."""
+
+    store: ActivationStore
+    good: TrainingSet
+    truth: Truth
+
+    @property
+    def labelled(self) -> range:
+        """The store's indices of the labelled images."""
+        return range(len(self.good.files), self.store.count)
+
+
+class Stores:
+    """A context manager that keeps the last plain and the last augmented store open. `folder` holds their files."""
+
+    def __init__(self, pool: SourcePool, folder: Path, limit_bytes: int, display: Display) -> None:
+        self._pool = pool
+        self._folder = folder
+        self._limit_bytes = limit_bytes
+        self._display = display
+        self._open = contextlib.ExitStack()
+        self._plain: tuple[object, Seen] | None = None
+        self._augmented: tuple[object, ActivationStore] | None = None
+
+    def __enter__(self) -> Stores:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Removes all files."""
+        self._open.close()
+        self._plain = self._augmented = None
+
+    def seen(
+        self, good: TrainingSet, labelled: Sequence[LabelledImage], source: SourceKey, settings: TrainingSettings
+    ) -> Seen:
+        """The set's activations, from the open store where it is the same."""
+        key = (good.sha256, tuple(labelled), source, settings.image_size)
+        if self._plain is None or self._plain[0] != key:
+            self.close()
+            preprocessing = _preprocessing(good, settings)
+            truth = read_truth(labelled, preprocessing)
+            files = (*good.files, *(image.file for image in truth.images))
+            store = self._enter(len(files), source, settings)
+            with self._display.bar("source activations", len(files)) as bar:
+                store.fill(prepared_images(files, preprocessing), bar.update)
+            self._plain = key, Seen(store, good, truth)
+        return self._plain[1]
+
+    def training(self, seen: Seen, source: SourceKey, settings: TrainingSettings) -> tuple[ActivationStore, list[int]]:
+        """The store to train from and the indices of this seed's training images in it."""
+        chosen, _ = split(len(seen.good.files), settings.hold_out, settings.seed)
+        if not settings.augmentation.varies:
+            return seen.store, chosen
+        copies = settings.augmentation.copies
+        key = (seen.good.sha256, source, settings.image_size, settings.augmentation, settings.seed, settings.hold_out)
+        if self._augmented is None or self._augmented[0] != key:
+            if self._augmented is not None:
+                self._augmented[1].close()
+            images = prepared_images(
+                tuple(seen.good.files[index] for index in chosen), _preprocessing(seen.good, settings)
+            )
+            store = self._enter(len(chosen) * copies, source, settings)
+            with self._display.bar("source activations, augmented", store.count) as bar:
+                turned = (
+                    variants(image, settings.augmentation, (settings.seed, number))
+                    for number, image in enumerate(images)
+                )
+                store.fill(chain.from_iterable(turned), bar.update)
+            self._augmented = key, store
+        return self._augmented[1], list(range(self._augmented[1].count))
+
+    def _enter(self, count: int, source: SourceKey, settings: TrainingSettings) -> ActivationStore:
+        engine = self._pool.require(source)
+        return self._open.enter_context(
+            ActivationStore(count, settings.image_size, engine, folder=self._folder, limit_bytes=self._limit_bytes)
+        )
+
+
+def _preprocessing(good: TrainingSet, settings: TrainingSettings) -> Preprocessing:
+    return Preprocessing(image_size=settings.image_size, sixteen_bit_white=good.sixteen_bit_white)

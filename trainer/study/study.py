@@ -1,0 +1,205 @@
+"""A plan and a folder in; every run's result, one table and its plots out. A rerun does only what is missing."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import platform
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+import torch
+
+from models.engines.base import SourceKey
+from models.engines.pool import EngineName, SourcePool, source_key
+from trainer.activations import DEFAULT_LIMIT_BYTES
+from trainer.data import DataError, TrainingSet, read_training_set
+from trainer.fit import FitDiverged
+from trainer.labelled import LabelledImage, read_labelled_set
+from trainer.run import PACKAGES, Display
+from trainer.study.pictures import write_pictures
+from trainer.study.plan import StudyPlan
+from trainer.study.results import Result, Results
+from trainer.study.runs import Run, Runner, code_mark
+from trainer.study.sets import StudySet, study_sets
+from trainer.study.stores import Stores
+from trainer.study.summary import summary
+from trainer.study.table import markdown
+
+
+@dataclass(frozen=True)
+class StudyJob:
+    """A plan, where its results go, and on what it runs."""
+
+    plan: StudyPlan
+    out: Path
+    device: torch.device
+    engine: EngineName = "auto"
+    threads: int | None = None
+    weights_file: Path | None = None
+    cache_limit_bytes: int = DEFAULT_LIMIT_BYTES
+
+    @property
+    def work(self) -> Path:
+        """Caches and checkpoints, gone when all is done; apart for each process, so that they do not meet."""
+        return self.out / ".work"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Where the table is, and what could not be run, in words."""
+
+    table: Path
+    missing: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """One data set, read once."""
+
+    data: StudySet
+    good: TrainingSet
+    labelled: list[LabelledImage]
+    sha256: str
+
+
+def run_study(job: StudyJob, display: Display) -> Outcome:
+    """Runs what has no result yet, then writes table.md, table.json and the plots anew. May be run by several at once.
+
+    Raises SourceWeightsError, ActivationError or OSError. A data set that is not there and a run that diverged are
+    told in the outcome and in the table. KeyboardInterrupt leaves what is done, and a checkpoint.
+    """
+    results = Results(job.out / "runs")
+    pool = SourcePool(job.device, engine=job.engine, threads=job.threads, weights_file=job.weights_file)
+    found: list[Result] = []
+    missing: list[str] = []
+    done = 0
+    with Stores(pool, job.work / str(os.getpid()), job.cache_limit_bytes, display) as stores:
+        runner = Runner(stores, job.device, job.work, job.plan.checkpoints, display)
+        for opened in _opened_sets(job, display, missing):
+            for run in _runs(job.plan, opened.data):
+                source = source_key(run.settings.source, run.settings.normalisation, job.weights_file)
+                fingerprint = run.fingerprint(opened.sha256, source, job.plan.checkpoints)
+                result = results.read(fingerprint)
+                if result is None:
+                    with results.taken(fingerprint) as mine:
+                        if mine:
+                            result = results.read(fingerprint) or _run_one(
+                                run, opened, stores, runner, source, fingerprint, display
+                            )
+                            results.write(fingerprint, result)
+                            shutil.rmtree(job.work / fingerprint, ignore_errors=True)
+                            done += 1
+                if result is None:
+                    missing.append(f"{run.title}: another process is at it")
+                else:
+                    found.append(
+                        {**result, "data": opened.data.name, "group": opened.data.group, "variant": run.variant}
+                    )
+    with contextlib.suppress(OSError):
+        (job.work / str(os.getpid())).rmdir()
+        job.work.rmdir()
+    display.say(f"{done} runs done now, {len(found) - done} were there, {len(missing)} missing")
+    failed = [one for one in found if "failed" in one]
+    missing += [f"{one['data']}, {one['variant']}, seed {one['seed']}: {one['failed']}" for one in failed]
+    return Outcome(_write(job, found, missing), tuple(missing))
+
+
+def _opened_sets(job: StudyJob, display: Display, missing: list[str]) -> Iterator[_Opened]:
+    for plan in job.plan.data:
+        try:
+            for data in study_sets(plan, job.out / "data"):
+                good, labelled = read_training_set(data.path), read_labelled_set(data.path)
+                marks = [good.sha256]
+                for image in labelled:
+                    files = [image.file] + ([image.mask_file] if image.mask_file else [])
+                    marks += [image.defect, *(hashlib.sha256(file.read_bytes()).hexdigest() for file in files)]
+                yield _Opened(data, good, labelled, hashlib.sha256(" ".join(marks).encode()).hexdigest())
+        except DataError as error:
+            display.say(f"left out: {plan.name}: {error}")
+            missing.append(f"{plan.name}: {error}")
+
+
+def _runs(plan: StudyPlan, data: StudySet) -> Iterator[Run]:
+    """Ordered so that runs that share activations follow each other."""
+    runs = [
+        Run(data, name, plan.settings(data.plan, None, seed), baseline=True)
+        for seed in plan.seeds
+        for name in plan.baselines
+    ]
+    runs += [
+        Run(data, variant.name, plan.settings(data.plan, variant, seed), baseline=False)
+        for seed in plan.seeds
+        for variant in plan.variant
+        if not variant.only or data.group in variant.only
+    ]
+    order = {key: place for place, key in enumerate(dict.fromkeys(_shares(run) for run in runs))}
+    yield from sorted(runs, key=lambda run: order[_shares(run)])
+
+
+def _shares(run: Run) -> tuple[object, ...]:
+    return run.settings.source, run.settings.normalisation, run.settings.image_size
+
+
+def _run_one(
+    run: Run,
+    opened: _Opened,
+    stores: Stores,
+    runner: Runner,
+    source: SourceKey,
+    fingerprint: str,
+    display: Display,
+) -> Result:
+    display.say(run.title)
+    result: Result = {
+        "seed": run.seed,
+        "baseline": run.baseline,
+        "settings": run.settings.model_dump(mode="json"),
+        "source_sha256": source.sha256,
+        "data_sha256": opened.sha256,
+        "code": code_mark(baseline=run.baseline),
+        "packages": {name: _version(name) for name in PACKAGES},
+        "machine": f"{platform.machine()}, {os.cpu_count()} CPUs",
+    }
+    try:
+        seen = stores.seen(opened.good, opened.labelled, source, run.settings)
+        result["figures"] = runner.figures(run, seen, source, fingerprint)
+    except FitDiverged as error:
+        display.say(f"{run.title}: {error}")
+        return {**result, "failed": str(error)}
+    figures = result["figures"]
+    display.say(f"{run.title}: image {figures['image_auroc']:.3f}, pixel {figures['pixel_auroc'] or float('nan'):.3f}")
+    return result
+
+
+def _write(job: StudyJob, found: Sequence[Result], missing: Sequence[str]) -> Path:
+    lines = summary(found)
+    notes = [f"Not in the table: {text}." for text in missing]
+    for baseline, word in ((False, "method"), (True, "baselines")):
+        codes = {one["code"] for one in found if one["baseline"] == baseline}
+        if codes - {code_mark(baseline=baseline)}:
+            notes.append(f"Beware: some results of the {word} were made by other code than is here now.")
+    plots = write_pictures(job.out, lines, found)
+    table = job.out / "table.md"
+    content = {"study": job.plan.name, "lines": [line.as_json() for line in lines]}
+    _replace(job.out / "table.json", json.dumps(content, indent=1))
+    _replace(table, markdown(job.plan, lines, notes, plots))
+    return table
+
+
+def _replace(file: Path, text: str) -> None:
+    part = file.with_suffix(f"{file.suffix}.{os.getpid()}.part")
+    part.write_text(text + ("" if text.endswith("\n") else "\n"), encoding="utf-8")
+    os.replace(part, file)
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return ""
