@@ -25,14 +25,16 @@ def test_exchangeable_scores_keep_the_promise_nearly_always() -> None:
     kept = [
         one["kept"]
         for _ in range(200)
-        for one in realised_rates(random.normal(size=64), random.normal(size=41).astype(np.float32))
+        for one in realised_rates(random.normal(size=64).astype(np.float32), random.normal(size=41).astype(np.float32))
     ]
     assert np.mean(kept) > 0.95
 
 
 def test_parts_that_drifted_break_the_promise() -> None:
     random = np.random.default_rng(4)
-    found = realised_rates(random.normal(size=100), random.normal(2, 1, size=100).astype(np.float32), (0.1,))
+    found = realised_rates(
+        random.normal(size=100).astype(np.float32), random.normal(2, 1, size=100).astype(np.float32), (0.1,)
+    )
     assert found[0]["kept"] is False
     with pytest.raises(ValueError, match=r"."):
         realised_rates(np.ones(3, np.float32), np.zeros(0, np.float32))

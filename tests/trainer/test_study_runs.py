@@ -14,10 +14,10 @@ import torch
 
 from trainer.fit import Fit
 from trainer.run import Bar, Display
-from trainer.study import runs
 from trainer.study.plan import StudyPlan
 from trainer.study.results import Results
 from trainer.study.runs import checkpoint_steps
+from trainer.study.stores import Stores
 from trainer.study.study import StudyJob, run_study
 
 CPU = torch.device("cpu")
@@ -88,14 +88,14 @@ def test_a_study_runs_every_seed_variant_and_baseline_once_and_tables_them(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     filled: list[int] = []
-    fill = runs.Stores.seen
+    fill = Stores.seen
 
     def counted(*arguments: Any) -> Any:
         seen = fill(*arguments)
         filled.append(id(seen.store))
         return seen
 
-    monkeypatch.setattr(runs.Stores, "seen", counted)
+    monkeypatch.setattr(Stores, "seen", counted)
     turned = {"copies": 2, "rotation": 10}
     study = job(
         bolts,

@@ -35,7 +35,7 @@ def test_a_line_has_mean_spread_and_the_widest_swing_of_any_seed() -> None:
     (line,) = summary([result("bolts", 0, 0.80, (0.70, 0.80)), result("bolts", 1, 0.90, (0.89, 0.92, 0.90))])
     spread = line.figures["image_auroc"]
     assert spread is not None
-    assert (spread.mean, spread.low, spread.high) == (pytest.approx(0.85), 0.80, 0.90)
+    assert (spread.mean, spread.low, spread.high) == pytest.approx((0.85, 0.80, 0.90))
     assert spread.deviation == pytest.approx(0.05 * 2**0.5)
     assert line.swing["image_auroc"] == pytest.approx(0.10)
     assert line.figures["pixel_auroc"] is None
@@ -47,7 +47,7 @@ def test_a_group_is_averaged_over_its_sets_within_each_seed() -> None:
     assert (group.data, group.sets) == ("f", 2)
     spread = group.figures["image_auroc"]
     assert spread is not None
-    assert spread.values == (pytest.approx(0.8), pytest.approx(0.85))
+    assert spread.values == pytest.approx((0.8, 0.85))
 
 
 def test_a_failed_run_leaves_the_others_figures_and_its_words() -> None:
