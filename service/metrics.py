@@ -122,6 +122,23 @@ METRICS: tuple[Spec, ...] = (
         across="livemax",
     ),
     Spec("mkd_drift_parts", "gauge", ("product",), "Parts that the drift watch has seen since its start or reset."),
+    Spec(
+        "mkd_audit_records_total",
+        "counter",
+        ("outcome",),
+        "Records of the audit trail: written, or dropped (no room in the queue, or none on the disk at the stop).",
+        values=("written", "dropped"),
+    ),
+    Spec(
+        "mkd_audit_failures_total",
+        "counter",
+        ("reason",),
+        "What went wrong with the audit trail: disk_full or disk_error (a write failed and is tried again), queue (a "
+        "record was dropped, the disk being too slow), image (an image was not kept), fault (of the service).",
+        values=("disk_full", "disk_error", "queue", "image", "fault"),
+    ),
+    Spec("mkd_audit_queue", "gauge", (), "Records that wait to be written to the audit trail."),
+    Spec("mkd_audit_head", "gauge", ("chain",), "Number of the last record of the chain that was logged as its head."),
     Spec("mkd_heads_loaded", "gauge", (), "Heads in memory, all products and versions."),
     Spec("mkd_head_bytes", "gauge", (), "Memory of the heads that are loaded, one copy each."),
     Spec(

@@ -110,6 +110,36 @@ class Settings(BaseSettings):
         default=False, description="Serve without API keys even where others can reach the port."
     )
 
+    # Audit
+    audit_folder: Path | None = Field(
+        default=None, description="Folder of the audit trail, a record of every verdict; without it there is none."
+    )
+    audit_images: Literal["none", "ng", "ng+review"] = Field(
+        default="none", description="Which images are kept beside their records: none, ng or ng+review."
+    )
+    audit_images_mb: int = Field(
+        default=10_240, ge=1, description="MiB of kept images at most; the oldest make room for new ones."
+    )
+    audit_file_mb: int = Field(
+        default=64, ge=1, description="MiB of records in one file at most; each day (UTC) begins one as well."
+    )
+    audit_keep_days: int = Field(
+        default=0,
+        ge=0,
+        description="Days after which whole old files of records, and images, are removed; 0 for never.",
+    )
+    audit_keep_mb: int = Field(
+        default=0, ge=0, description="MiB of records above which the oldest whole files are removed; 0 for no limit."
+    )
+    audit_queue_mb: int = Field(
+        default=64,
+        ge=1,
+        description="MiB of records and images that may wait for the disk; beyond it they are dropped.",
+    )
+    audit_sync_s: float = Field(
+        default=1.0, ge=0, description="Seconds of records that a power cut may cost; 0 syncs after each record."
+    )
+
     # Running
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="Least level that is logged."

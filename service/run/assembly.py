@@ -8,8 +8,10 @@ from importlib.metadata import PackageNotFoundError, version
 
 import torch
 
+from service.audit.trail import audit_trail
 from service.engine.engine import Engine, EngineSettings
 from service.engine.stepper import device_steppers
+from service.inspection.witness import Witness
 from service.metrics import Metrics
 from service.products.registry import Registry
 from service.run.state import Parts
@@ -39,7 +41,13 @@ def assemble(settings: Settings) -> Parts:
         watch_s=settings.watch_s,
         head_memory_bytes=settings.head_memory_mb << 20,
     )
-    return Parts(engine, registry, metrics, threads.decode)
+    return Parts(engine, registry, metrics, threads.decode, witnesses(settings, metrics))
+
+
+def witnesses(settings: Settings, metrics: Metrics) -> tuple[Witness, ...]:
+    """Who learns of every verdict, as the settings ask for."""
+    trail = audit_trail(settings, metrics, service_version())
+    return (trail,) if trail is not None else ()
 
 
 def device_names(settings: Settings) -> tuple[str, ...]:

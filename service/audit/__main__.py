@@ -1,0 +1,133 @@
+"""In: `mkd-audit verify | show | export FOLDER`. Out: where its chains break, or the records asked for."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from service.audit.query import Found, Wanted, moment, search, write_csv
+from service.audit.verify import ChainReport, heads_in, verify
+
+OK, BROKEN, MISUSED = 0, 1, 2
+LINES_SHOWN = 20
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Returns the exit code: 0 in order, 1 a chain is broken, 2 the folder or the log cannot be read."""
+    given = parser().parse_args(arguments)
+    try:
+        return int(given.run(given))
+    except BrokenPipeError:  # `| head`
+        with suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OK
+    except OSError as error:
+        sys.stderr.write(f"mkd-audit: {error.filename or given.folder}: {error.strerror}\n")
+        return MISUSED
+
+
+def parser() -> argparse.ArgumentParser:
+    """The parser of all three commands."""
+    options = argparse.ArgumentParser(prog="mkd-audit", description="Read the audit trail of a service.")
+    commands = options.add_subparsers(required=True, metavar="COMMAND")
+    check = commands.add_parser("verify", help="say where chains break; exit code 1 if one does")
+    check.add_argument("folder", type=Path, metavar="FOLDER")
+    check.add_argument("--log", type=Path, metavar="FILE", help="log of the service, whose heads the chains must hold")
+    check.add_argument("--images", action="store_true", help="compare the images kept with their records")
+    check.add_argument("--strict", action="store_true", help="exit code 1 for warnings as well")
+    check.set_defaults(run=run_verify)
+    show = _search_parser(commands, "show", "print the records of verdicts as JSON lines, in order of time")
+    show.set_defaults(run=run_show)
+    export = _search_parser(commands, "export", "write the records of verdicts as a table")
+    export.add_argument("--csv", required=True, metavar="FILE", help="the file to write, - for standard output")
+    export.set_defaults(run=run_export)
+    return options
+
+
+def _search_parser(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, text: str
+) -> argparse.ArgumentParser:
+    options = commands.add_parser(name, help=text)
+    options.add_argument("folder", type=Path, metavar="FOLDER")
+    options.add_argument("--product", help="of this product only")
+    options.add_argument("--since", type=_moment, help="from this time on: 2026-03-01, 2026-03-01T06:00+01:00, 8h, 7d")
+    options.add_argument("--until", type=_moment, help="before this time")
+    options.add_argument("--decision", action="append", choices=["OK", "REVIEW", "NG"], help="may be given twice")
+    options.add_argument("--request-id", metavar="ID")
+    return options
+
+
+def run_verify(given: argparse.Namespace) -> int:
+    """Print a report for each chain."""
+    heads = None
+    if given.log is not None:
+        with given.log.open(encoding="utf-8", errors="replace") as log:
+            heads = heads_in(log)
+    reports = verify(given.folder, heads, images=given.images)
+    for report in reports:
+        print("\n".join(_lines(report)))
+    broken = sum(1 for report in reports if report.breaks)
+    warned = sum(1 for report in reports if report.warnings)
+    print(f"{'BROKEN' if broken else 'OK'}: {len(reports)} chains, {broken} broken, {warned} with warnings")
+    return BROKEN if broken or (given.strict and warned) else OK
+
+
+def run_show(given: argparse.Namespace) -> int:
+    """Print records as they were written."""
+    damage: list[str] = []
+    for found in _search(given, damage):
+        sys.stdout.write(found.line.decode("ascii"))
+    return _said(damage)
+
+
+def run_export(given: argparse.Namespace) -> int:
+    """Write a CSV file."""
+    damage: list[str] = []
+    if given.csv == "-":
+        write_csv(_search(given, damage), sys.stdout)
+        return _said(damage)
+    with Path(given.csv).open("w", encoding="utf-8", newline="") as out:
+        rows = write_csv(_search(given, damage), out)
+    print(f"{rows} records written to {given.csv}")
+    return _said(damage)
+
+
+def _search(given: argparse.Namespace, damage: list[str]) -> Iterator[Found]:
+    decisions = frozenset(given.decision or ())
+    wanted = Wanted(given.product, given.since, given.until, decisions, given.request_id)
+    return search(given.folder, wanted, damage.append)
+
+
+def _said(damage: list[str]) -> int:
+    for text in damage[:LINES_SHOWN]:
+        sys.stderr.write(f"left out: {text}\n")
+    return BROKEN if damage else OK
+
+
+def _moment(text: str) -> str:
+    try:
+        return moment(text, time.time())
+    except (ValueError, OverflowError):
+        raise argparse.ArgumentTypeError(f"{text!r} is no time") from None
+
+
+def _lines(report: ChainReport) -> list[str]:
+    """A report in words: its head, then breaks, warnings and notes, some of each."""
+    head = f"{report.name}: {report.records} records, {report.verdicts} of them verdicts, in {report.files} files"
+    if report.last is not None:
+        head += f"; the last is {report.last.seq}, {report.last.time}, hash {report.last.hash}"
+    found = [head]
+    for word, texts in (("BREAK", report.breaks), ("warning", report.warnings), ("note", report.notes)):
+        found += [f"  {word}: {text}" for text in texts[:LINES_SHOWN]]
+        if len(texts) > LINES_SHOWN:
+            found.append(f"  {word}: ... and {len(texts) - LINES_SHOWN} more")
+    return found
+
+
+if __name__ == "__main__":
+    sys.exit(main())
