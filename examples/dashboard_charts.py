@@ -153,8 +153,8 @@ def _time_axis(axes: Axes, times: Values, spans: Sequence[Span]) -> None:
         )  # fmt: skip
     axes.set_xlim(times[0], times[-1])
     minutes = max(1, round((times[-1] - times[0]) * 1440 / 6))
-    axes.xaxis.set_major_locator(matplotlib.dates.MinuteLocator(interval=minutes))
-    axes.xaxis.set_major_formatter(matplotlib.dates.DateFormatter("%H:%M"))
+    axes.xaxis.set_major_locator(matplotlib.dates.MinuteLocator(interval=minutes))  # type: ignore[no-untyped-call]
+    axes.xaxis.set_major_formatter(matplotlib.dates.DateFormatter("%H:%M"))  # type: ignore[no-untyped-call]
     axes.tick_params(labelsize=SMALL, colors=FAINT, length=0)
     axes.grid(color=GRID, linewidth=0.6)
     axes.set_axisbelow(True)
