@@ -138,7 +138,13 @@ METRICS: tuple[Spec, ...] = (
         values=("disk_full", "disk_error", "queue", "image", "fault"),
     ),
     Spec("mkd_audit_queue", "gauge", (), "Records that wait to be written to the audit trail."),
-    Spec("mkd_audit_head", "gauge", ("chain",), "Number of the last record of the chain that was logged as its head."),
+    Spec(
+        "mkd_audit_head",
+        "gauge",
+        ("chain",),
+        "Number of the last record of the chain that was logged as its head.",
+        across="livemax",
+    ),
     Spec("mkd_heads_loaded", "gauge", (), "Heads in memory, all products and versions."),
     Spec("mkd_head_bytes", "gauge", (), "Memory of the heads that are loaded, one copy each."),
     Spec(

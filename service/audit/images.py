@@ -57,7 +57,8 @@ class ImageStore:
         path = day / (digest + suffix(data))
         if not path.exists():
             self._make_room(len(data))
-            day.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+            for folder in (day.parent, day):
+                folder.mkdir(mode=FOLDER_MODE, exist_ok=True)
             self._refuse_the_reserve(day, len(data))
             _write(path, data)
             self._kept.append(Kept(path, len(data)))

@@ -219,7 +219,7 @@ def test_a_beginning_that_somebody_else_removed_shows(open_diary: OpenDiary) -> 
 MOVES = st.lists(st.sampled_from(["judge", "restart", "kill", "tear", "day", "retention"]), max_size=30)
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(MOVES)
 def test_whatever_happens_to_the_service_the_chain_is_whole(open_diary: OpenDiary, moves: list[str]) -> None:
     diary = open_diary(file_bytes=900, keep_days=2, keep_bytes=2500)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from service.audit.__main__ import main
+from service.audit.__main__ import main, parser
 from service.audit.query import COLUMNS
+from service.run.command_line import flag
+from service.settings import Settings
 
 if TYPE_CHECKING:
     from tests.service.audit.conftest import Diary
@@ -179,6 +182,16 @@ def test_the_command_needs_neither_torch_nor_the_web_framework() -> None:
     code = "import sys, service.audit.__main__; print(*sorted(set(sys.modules) & {'torch', 'fastapi', 'cv2'}))"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == ""
+
+
+def test_every_flag_that_the_page_names_exists() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "audit.md").read_text(encoding="utf-8")
+    known = {flag(name) for name in Settings.model_fields}
+    for command in parser()._subparsers._group_actions[0].choices.values():  # type: ignore[union-attr]
+        known |= {option for action in command._actions for option in action.option_strings}
+    named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", page))
+    assert named <= known
+    assert len(named) > 10
 
 
 def test_a_reader_that_leaves_early_is_no_error(full: Diary) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.audit.waiting import ENTRY_BYTES, Entry, Gap, Waiting
@@ -74,6 +74,7 @@ def test_a_gap_says_how_many_why_and_when() -> None:
     }
 
 
+@settings(deadline=None)
 @given(st.lists(st.one_of(st.just("take"), st.integers(0, 4000)), max_size=60))
 @pytest.mark.parametrize("max_bytes", [1, 6000])
 def test_every_entry_comes_out_or_is_counted_in_a_gap_in_order(max_bytes: int, moves: list[str | int]) -> None:

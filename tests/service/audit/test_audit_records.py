@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.audit.record import NO_RECORD, Damaged, opened, sealed, time_of, time_text
@@ -23,6 +23,7 @@ def line_of(members: dict[str, Any] | None = None) -> bytes:
     return sealed(7, "verdict", AT, members if members is not None else {"score": 1.25}, HASH)[0]
 
 
+@settings(deadline=None)
 @given(MEMBERS)
 def test_a_record_comes_back_as_it_was_written(members: dict[str, Any]) -> None:
     line, digest = sealed(7, "verdict", AT, members, HASH)
@@ -33,6 +34,7 @@ def test_a_record_comes_back_as_it_was_written(members: dict[str, Any]) -> None:
         assert name == "hash" or record.members[name] == value
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_any_byte_that_is_changed_shows(data: st.DataObject) -> None:
     line = line_of()
@@ -42,12 +44,14 @@ def test_any_byte_that_is_changed_shows(data: st.DataObject) -> None:
         opened(line[:place] + bytes([byte]) + line[place + 1 :])
 
 
+@settings(deadline=None)
 @given(st.integers(0, len(line_of()) - 1))
 def test_half_a_record_is_none(length: int) -> None:
     with pytest.raises(Damaged):
         opened(line_of()[:length])
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_arbitrary_bytes_are_refused_and_nothing_else_happens(line: bytes) -> None:
     with pytest.raises(Damaged):
@@ -74,6 +78,7 @@ def test_what_json_cannot_say_is_refused() -> None:
         sealed(1, "verdict", AT, {"score": float("nan")}, NO_RECORD)
 
 
+@settings(deadline=None)
 @given(st.floats(0, 4e9), st.floats(0, 4e9))
 def test_times_as_text_sort_as_times_do(one: float, other: float) -> None:
     assert (time_text(one) <= time_text(other)) or one > other - 0.001

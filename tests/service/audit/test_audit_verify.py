@@ -16,7 +16,7 @@ from service.audit.verify import heads_in, verify
 if TYPE_CHECKING:
     from tests.service.audit.conftest import Diary, OpenDiary
 
-ONE_FOLDER = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+ONE_FOLDER = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 JUDGED = 8
 
 
