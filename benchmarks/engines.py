@@ -28,7 +28,7 @@ from models.heads.mkd import MkdHead
 from models.source import SOURCES, SourceNetwork
 from models.source_weights import load_source_weights
 
-ENGINES: tuple[EngineName, ...] = ("torch", "ncnn")
+ENGINES: tuple[EngineName, ...] = ("torch", "ncnn", "winograd")
 BATCHES = (1, 8, 32)
 Run = Callable[[int, bool], None]  # (batch, with maps)
 

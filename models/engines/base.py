@@ -22,7 +22,7 @@ class SourceEngine(Protocol):
 
     @property
     def name(self) -> str:
-        """Which engine this is: "torch", "ncnn", ..."""
+        """Which engine this is: "torch", "ncnn", "winograd", ..."""
 
     def activations(self, images: Tensor) -> dict[str, Tensor]:
         """(B, 3, S, S) float in [0, 1] on the CPU or the device -> tap name -> (B, C, S/stride, S/stride) float32.

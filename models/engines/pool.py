@@ -15,10 +15,13 @@ import torch
 from models.engines.base import SourceEngine, SourceKey
 from models.engines.ncnn_engine import NcnnEngine
 from models.engines.torch_engine import TorchEngine
+from models.engines.winograd_engine import WinogradEngine
 from models.source import SOURCES, SourceNetwork
 from models.source_weights import SourceWeightsError, canonical_sha256, load_source_weights
 
-EngineName = Literal["auto", "torch", "ncnn"]
+EngineName = Literal["auto", "torch", "ncnn", "winograd"]
+BuiltEngine = Literal["torch", "ncnn", "winograd"]
+CPU_ENGINES = ("ncnn", "winograd")
 ENGINE_NAMES: tuple[str, ...] = get_args(EngineName)
 log = logging.getLogger("mkd.engines")
 
@@ -66,6 +69,8 @@ class SourcePool(Mapping[SourceKey, SourceEngine]):
         log.info("source %s on %s by engine %s (%s)", key.weights, self.device, self.engine, self.reason)
         if self.engine == "ncnn":
             return NcnnEngine(network, self._threads)
+        if self.engine == "winograd":
+            return WinogradEngine(network, self._threads)
         return TorchEngine(network, self.device, half=self._half)
 
     def __getitem__(self, key: SourceKey) -> SourceEngine:
@@ -78,22 +83,21 @@ class SourcePool(Mapping[SourceKey, SourceEngine]):
         return len(self._engines)
 
 
-def choose_engine(asked: EngineName, device: torch.device) -> tuple[Literal["torch", "ncnn"], str]:
+def choose_engine(asked: EngineName, device: torch.device) -> tuple[BuiltEngine, str]:
     """The engine to build on this device and, in words, why. Raises ValueError where the asked one cannot be."""
-    installed = importlib.util.find_spec("ncnn") is not None
-    if asked == "ncnn":
+    if asked == "auto":
         if device.type != "cpu":
-            raise ValueError(f"the engine ncnn runs on a CPU, not on {device}; use --engine torch or auto")
-        if not installed:
-            raise ValueError("the engine ncnn is not installed: pip install 'mkdserve[ncnn]'")
-        return "ncnn", "asked for"
-    if asked == "torch":
-        return "torch", "asked for"
-    if device.type != "cpu":
-        return "torch", f"the device is {device}"
-    if installed:
-        return "ncnn", "the fastest one installed for a CPU"
-    return "torch", "ncnn is not installed"
+            return "torch", f"the device is {device}"
+        if torch.backends.mkl.is_available():  # type: ignore[no-untyped-call]
+            return "winograd", "the fastest one for a CPU where torch has MKL"
+        if importlib.util.find_spec("ncnn") is not None:
+            return "ncnn", "the fastest one installed for a CPU where torch has no MKL"
+        return "torch", "torch has no MKL and ncnn is not installed"
+    if asked in CPU_ENGINES and device.type != "cpu":
+        raise ValueError(f"the engine {asked} runs on a CPU, not on {device}; use --engine torch or auto")
+    if asked == "ncnn" and importlib.util.find_spec("ncnn") is None:
+        raise ValueError("the engine ncnn is not installed: pip install 'mkdserve[ncnn]'")
+    return asked, "asked for"
 
 
 def source_key(weights: str, normalisation: Literal["source", "unit"], file: Path | None = None) -> SourceKey:

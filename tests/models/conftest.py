@@ -1,4 +1,4 @@
-"""What several tests of models/ share: the real source on both engines, and loaded artifacts."""
+"""What several tests of models/ share: the real source on every engine of a CPU, and loaded artifacts."""
 
 from __future__ import annotations
 
@@ -38,15 +38,21 @@ def ncnn_pool(source_weights: Mapping[str, torch.Tensor], bolt: Artifact) -> Sou
     return _pool("ncnn", bolt)
 
 
+@pytest.fixture(scope="session")
+def winograd_pool(source_weights: Mapping[str, torch.Tensor], bolt: Artifact) -> SourcePool:
+    """The source by matrix products on one CPU thread."""
+    return _pool("winograd", bolt)
+
+
 def _pool(engine: EngineName, artifact: Artifact) -> SourcePool:
     pool = SourcePool(torch.device("cpu"), engine=engine, threads=1)
     pool.require(artifact.source)
     return pool
 
 
-@pytest.fixture(params=["torch", "ncnn"])
+@pytest.fixture(params=["torch", "ncnn", "winograd"])
 def detector(request: pytest.FixtureRequest) -> Detector:
-    """A detector on either engine."""
+    """A detector on every engine of a CPU."""
     return Detector(torch.device("cpu"), request.getfixturevalue(f"{request.param}_pool"))
 
 

@@ -78,11 +78,13 @@ def test_the_order_of_the_rows_does_not_matter(detector: Detector, images: list[
         assert_same(one, other)
 
 
+@pytest.mark.parametrize("engine", ["ncnn", "winograd"])
 def test_the_engines_agree(
-    torch_pool: SourcePool, ncnn_pool: SourcePool, images: list[Prepared], bolt: Artifact
+    torch_pool: SourcePool, engine: str, images: list[Prepared], bolt: Artifact, request: pytest.FixtureRequest
 ) -> None:
     rows = [row(image, bolt, wants_map=True) for image in images]
-    pairs = (Detector(pool.device, pool).judge(rows) for pool in (torch_pool, ncnn_pool))
+    other: SourcePool = request.getfixturevalue(f"{engine}_pool")
+    pairs = (Detector(pool.device, pool).judge(rows) for pool in (torch_pool, other))
     for reference, fast in zip(*pairs, strict=True):
         assert fast.score == pytest.approx(reference.score, rel=1e-3)
         assert fast.map is not None

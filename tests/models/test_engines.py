@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from models.engines import pool as subject
 from models.engines.ncnn_engine import NcnnEngine
 from models.engines.pool import SourcePool, choose_engine, source_key
 from models.engines.torch_engine import TorchEngine
+from models.engines.winograd_engine import WinogradEngine
 from models.source import SOURCES, TAPS, SourceNetwork
 from models.source_weights import SourceWeightsError
 
@@ -39,11 +41,15 @@ def test_the_torch_engine_is_the_source_network(network: SourceNetwork) -> None:
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-def test_the_ncnn_engine_gives_the_same_for_one_image_and_for_many(network: SourceNetwork, threads: int) -> None:
-    pytest.importorskip("ncnn")
-    images = torch.rand(3, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+@pytest.mark.parametrize(("kind", "size"), [("ncnn", 64), ("winograd", 64), ("winograd", 96)])
+def test_a_cpus_engine_gives_the_same_for_one_image_and_for_many(
+    network: SourceNetwork, kind: str, size: int, threads: int
+) -> None:
+    if kind == "ncnn":
+        pytest.importorskip("ncnn")
+    images = torch.rand(3, 3, size, size, generator=torch.Generator().manual_seed(0))
     reference = TorchEngine(network, CPU).activations(images)
-    engine = NcnnEngine(network, threads)
+    engine = NcnnEngine(network, threads) if kind == "ncnn" else WinogradEngine(network, threads)
     many = engine.activations(images)
     for row in range(3):
         one = engine.activations(images[row : row + 1])
@@ -54,12 +60,35 @@ def test_the_ncnn_engine_gives_the_same_for_one_image_and_for_many(network: Sour
             assert torch.allclose(many[tap][row], reference[tap][row], atol=1e-3 * loudest)
 
 
+def test_what_an_engine_gave_stays_when_it_runs_again(network: SourceNetwork) -> None:
+    """It keeps its working memory from call to call; what it handed out must not be part of it."""
+    engine = WinogradEngine(network, 1)
+    first = engine.activations(torch.rand(2, 3, 32, 32))
+    copies = {tap: tensor.clone() for tap, tensor in first.items()}
+    engine.activations(torch.rand(2, 3, 32, 32))
+    engine.activations(torch.rand(1, 3, 64, 64))
+    assert all(torch.equal(first[tap], copies[tap]) for tap in TAPS)
+
+
+def test_several_threads_may_share_an_engine(network: SourceNetwork) -> None:
+    engine = WinogradEngine(network, 2)
+    batches = [torch.rand(count, 3, 32, 32) for count in (1, 2, 3, 1, 4, 1)]
+    expected = [engine.activations(batch) for batch in batches]
+    with ThreadPoolExecutor(3) as pool:
+        for one, other in zip(expected, pool.map(engine.activations, batches), strict=True):
+            assert all(torch.allclose(one[tap], other[tap], atol=1e-4 * float(one[tap].max())) for tap in TAPS)
+
+
 def test_the_engine_of_a_cpu_is_the_fastest_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.mkl, "is_available", lambda: True)
+    assert choose_engine("auto", CPU) == ("winograd", "the fastest one for a CPU where torch has MKL")
+    monkeypatch.setattr(torch.backends.mkl, "is_available", lambda: False)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())
-    assert choose_engine("auto", CPU) == ("ncnn", "the fastest one installed for a CPU")
+    assert choose_engine("auto", CPU) == ("ncnn", "the fastest one installed for a CPU where torch has no MKL")
     assert choose_engine("torch", CPU) == ("torch", "asked for")
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    assert choose_engine("auto", CPU) == ("torch", "ncnn is not installed")
+    assert choose_engine("auto", CPU) == ("torch", "torch has no MKL and ncnn is not installed")
+    assert choose_engine("winograd", CPU) == ("winograd", "asked for")
     with pytest.raises(ValueError, match="pip install"):
         choose_engine("ncnn", CPU)
 
@@ -69,6 +98,8 @@ def test_a_gpu_is_never_given_the_cpus_engine() -> None:
     assert choose_engine("auto", cuda) == ("torch", "the device is cuda:1")
     with pytest.raises(ValueError, match="runs on a CPU, not on cuda:1"):
         choose_engine("ncnn", cuda)
+    with pytest.raises(ValueError, match="the engine winograd runs on a CPU"):
+        choose_engine("winograd", cuda)
 
 
 def test_a_source_is_built_once_and_only_when_required(bolt: Artifact) -> None:

@@ -1,0 +1,53 @@
+"""A number of threads in, a pool of which each runs torch's operations alone on one core out.
+
+Operations of torch are spread over cores by OpenMP, and matrix products by MKL. For work that is cut into pieces anyway
+each piece on its own core is faster: nothing is handed from cache to cache and nobody waits at the end of an operation.
+torch.set_num_threads is of the whole process (for MKL), so the limits are set by the two libraries' own calls for the
+calling thread alone. Where torch comes with another matrix library there is no such call, and the pool has one thread.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+
+LIMITS = ("omp_set_num_threads", "MKL_Set_Num_Threads_Local")
+
+
+class SingleThreads:
+    """Up to `wanted` threads; `count` is how many there are."""
+
+    def __init__(self, wanted: int, name: str) -> None:
+        self._limits = limits() if wanted > 1 else []
+        self.count = wanted if self._limits else 1
+        self._pool = ThreadPoolExecutor(self.count, thread_name_prefix=name, initializer=self._limit)
+
+    def map(self, function: Callable[..., object], *arguments: Iterable[object]) -> None:
+        """Calls it for each set of arguments and returns when all are done; raises the first error."""
+        for _ in self._pool.map(function, *arguments):
+            pass
+
+    def _limit(self) -> None:
+        if self._limits:
+            torch.get_num_threads()  # torch sets up a thread at its first use; what is set before that is lost
+        for limit in self._limits:
+            limit(1)
+
+
+@lru_cache(maxsize=1)
+def limits() -> list[Callable[[int], object]]:
+    """The calls that limit the calling thread, or none where one of them is missing."""
+    libraries = sorted((Path(torch.__file__).parent / "lib").glob("libtorch_cpu.*"))
+    try:
+        library = ctypes.CDLL(str(libraries[0]))
+        found = [getattr(library, name) for name in LIMITS]
+    except (IndexError, OSError, AttributeError):
+        return []
+    for call in found:
+        call.argtypes = [ctypes.c_int]
+    return found
