@@ -32,6 +32,7 @@ from models.engines.base import SourceKey
 from models.heads import HEADS
 from models.heads.base import Head
 from models.image_file import ImageError, decode_image
+from models.input_statistics import InputStatistics
 from models.preprocess import Preprocessing, prepare
 from models.source import Normalisation
 
@@ -96,6 +97,7 @@ class Manifest(_Record):
     preprocessing: Preprocessing
     head: dict[str, object]
     calibration: Calibration
+    input_statistics: InputStatistics | None = None  # of the calibration images; not in artifacts of the first release
     training: TrainingRecord
     golden: tuple[GoldenRecord, ...] = Field(min_length=1)
     packages: dict[str, str]

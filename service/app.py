@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from service.http import problems
 from service.http.middleware import RecordMiddleware
 from service.http.openapi import DESCRIPTION, document_of
-from service.routes import admin, infer, ops
+from service.routes import admin, drift, infer, ops
 from service.run.assembly import assemble as assemble_parts
 from service.run.assembly import service_version
 from service.run.state import Assemble, LifespanState, Service
@@ -42,7 +42,7 @@ def create_app(settings: Settings, assemble: Assemble = assemble_parts) -> FastA
     app.state.service = service
     problems.install(app)
     app.add_middleware(RecordMiddleware, service=service)
-    for routes in (infer, ops, admin):
+    for routes in (infer, ops, drift, admin):
         app.include_router(routes.router)
     app.openapi = lambda: document_of(app, keys_needed=settings.auth_enabled)  # type: ignore[method-assign]
     return app

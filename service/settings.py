@@ -140,6 +140,21 @@ class Settings(BaseSettings):
         default=1.0, ge=0, description="Seconds of records that a power cut may cost; 0 syncs after each record."
     )
 
+    # Drift
+    drift: bool = Field(default=True, description="Watch scores and pictures of every product for drift.")
+    drift_alarm_parts: float = Field(
+        default=100_000.0,
+        ge=1000,
+        le=1e12,
+        description="Good parts between two false alarms of drift, on average at least.",
+    )
+    drift_window: int = Field(
+        default=500, ge=20, le=100_000, description="Newest parts that drift's reference leaves out, at least."
+    )
+    drift_defect_share: float = Field(
+        default=0.05, ge=0, le=0.5, description="Share of defective parts that is a matter of course and no drift."
+    )
+
     # Running
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="Least level that is logged."

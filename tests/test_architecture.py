@@ -90,6 +90,10 @@ def test_the_batcher_brings_in_neither_torch_nor_fastapi() -> None:
     assert not found & {"torch", "fastapi", "starlette"}
 
 
+def test_the_mathematics_of_drift_brings_in_neither_torch_nor_fastapi() -> None:
+    assert not tops(reached("service.drift.monitor")) & {"torch", "fastapi", "starlette"}
+
+
 def test_the_reading_of_imports_would_find_one() -> None:
     """The tests above must be able to fail: the same reading finds torch behind modules that do use it."""
     assert {"torch", "models", "pydantic"} <= tops(reached("models.artifact"))

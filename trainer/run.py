@@ -38,6 +38,7 @@ from trainer.calibrate import judge_all
 from trainer.config import TrainingSettings
 from trainer.data import TrainingSet, prepared_images, read_pixels, read_training_set, split
 from trainer.fit import Fit
+from trainer.measure import measured_files
 
 GOLDEN_SIDE = 512  # golden images are kept at most this large, to keep the artifact small
 PACKAGES = ("mkdserve", "torch", "torchvision", "numpy", "opencv-python-headless", "pillow", "ncnn")
@@ -249,6 +250,7 @@ def _manifest(
         preprocessing=preprocessing,
         head=head.config.model_dump(mode="json"),
         calibration=calibration,
+        input_statistics=measured_files([found.files[index] for index in held_out], preprocessing),
         training=TrainingRecord(
             settings=job.settings.model_dump(mode="json"),
             images_trained=len(training),

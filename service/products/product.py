@@ -11,6 +11,7 @@ from models.artifact import Artifact
 from models.calibration import Calibration
 from models.detector import Row
 from models.heads.base import Head
+from models.input_statistics import InputStatistics
 from models.preprocess import Prepared, Preprocessing
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -47,6 +48,10 @@ class ProductVersion:
     @property
     def preprocessing(self) -> Preprocessing:
         return self.artifact.preprocessing
+
+    @property
+    def input_statistics(self) -> InputStatistics | None:
+        return self.artifact.manifest.input_statistics
 
     @property
     def method(self) -> str:

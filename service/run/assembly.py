@@ -9,6 +9,8 @@ from importlib.metadata import PackageNotFoundError, version
 import torch
 
 from service.audit.trail import audit_trail
+from service.drift.monitor import DriftRules
+from service.drift.witness import DriftWitness
 from service.engine.engine import Engine, EngineSettings
 from service.engine.stepper import device_steppers
 from service.inspection.witness import Witness
@@ -47,7 +49,9 @@ def assemble(settings: Settings) -> Parts:
 def witnesses(settings: Settings, metrics: Metrics) -> tuple[Witness, ...]:
     """Who learns of every verdict, as the settings ask for."""
     trail = audit_trail(settings, metrics, service_version())
-    return (trail,) if trail is not None else ()
+    rules = DriftRules(settings.drift_alarm_parts, settings.drift_window, settings.drift_defect_share)
+    watch = DriftWitness(rules, metrics) if settings.drift else None
+    return tuple(witness for witness in (trail, watch) if witness is not None)
 
 
 def device_names(settings: Settings) -> tuple[str, ...]:

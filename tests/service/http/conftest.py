@@ -17,6 +17,7 @@ from fastapi import FastAPI
 from PIL import Image
 
 from models.calibration import Calibration, MapScale
+from models.input_statistics import InputStatistics
 from models.preprocess import Preprocessing
 from service.app import create_app
 from service.engine.admission import Admission
@@ -56,6 +57,7 @@ class FakeVersion:
     method: str = "mkd"
     calibration: Calibration = CALIBRATION
     preprocessing: Preprocessing = PREPROCESSING
+    input_statistics: InputStatistics | None = None
 
     def row(self, image: Any, *, wants_map: bool = False) -> FakeRow:
         return FakeRow(image, wants_map)
