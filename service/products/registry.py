@@ -43,6 +43,7 @@ class Registry:
         state_file: Path | None = None,
         watch_s: float = 2.0,
         head_memory_bytes: int = 0,
+        alone: bool = True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._root = root
@@ -51,7 +52,7 @@ class Registry:
         catalogue = Catalogue(root)
         self._loader = Loader(catalogue, prove, metrics)
         self._shelf = Shelf(head_memory_bytes, metrics, clock)
-        self._roster = Roster(catalogue, self._loader, self._shelf, Pins(state_file), metrics)
+        self._roster = Roster(catalogue, self._loader, self._shelf, Pins(state_file), metrics, alone=alone)
         self._changes = ThreadPoolExecutor(1, "registry")
         self._restores = ThreadPoolExecutor(1, "registry-restore")  # requests wait for these, not behind a long load
         self._watch: asyncio.Task[None] | None = None
@@ -126,7 +127,8 @@ class Registry:
     async def rollback(self, product: str) -> ProductStatus:
         """Back to the version that was active before (else the next lower one), pinned.
 
-        A plain NAME whose artifact was replaced goes back to the one in memory, as long as this process lives.
+        A plain NAME whose artifact was replaced goes back to the one in memory, as long as this process lives; refused
+        where the registry is not `alone` in serving the folder, as the other processes would not follow.
         """
         return await self._in(self._changes, self._roster.rollback, product)
 

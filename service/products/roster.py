@@ -20,16 +20,24 @@ from service.products.product import ProductStatus, ProductVersion
 from service.products.record import Active, ProductRecord, active_of
 from service.products.shelf import Shelf
 
+NOT_IN_ALL_PROCESSES = (
+    "a plain NAME goes back to what is in memory, which only the process that was asked would do: put the files back, "
+    "or use NAME/VERSION"
+)
+
 
 class Roster:
     """See the module."""
 
-    def __init__(self, catalogue: Catalogue, loader: Loader, shelf: Shelf, pins: Pins, metrics: Metrics) -> None:
+    def __init__(
+        self, catalogue: Catalogue, loader: Loader, shelf: Shelf, pins: Pins, metrics: Metrics, *, alone: bool = True
+    ) -> None:
         self._catalogue = catalogue
         self._loader = loader
         self._shelf = shelf
         self._pins = pins
         self._metrics = metrics
+        self._alone = alone
         self._records: dict[str, ProductRecord] = {}  # replaced, never changed, as other threads walk over it
 
     def look(self, *, starting: bool = False) -> None:
@@ -87,6 +95,8 @@ class Roster:
         if back is None or held is None:
             return self.activate(product, record.version_before(self._pins.of(product)))
         try:
+            if back.key.folder == PLAIN and not self._alone:
+                raise ArtifactRefused(NOT_IN_ALL_PROCESSES)
             if back.key.folder == PLAIN:  # there is no older folder to pin: leave the present contents alone instead
                 record.refused[PLAIN] = record.on_disk.get(PLAIN, "")
                 record.problems[PLAIN] = "rolled back by an operator; load takes it again"

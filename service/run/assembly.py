@@ -42,6 +42,7 @@ def assemble(settings: Settings) -> Parts:
         state_file=settings.state_file,
         watch_s=settings.watch_s,
         head_memory_bytes=settings.head_memory_mb << 20,
+        alone=settings.processes == 1,
     )
     return Parts(engine, registry, metrics, threads.decode, witnesses(settings, metrics))
 

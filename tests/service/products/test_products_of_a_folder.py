@@ -1,0 +1,162 @@
+"""What lies in a folder is what is served: names, versions, and what a request may leave out."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from typing import TYPE_CHECKING
+
+import pytest
+
+from models.artifact import SUMS
+from service.errors import (
+    NotReady,
+    ProductNotFound,
+    ProductRequired,
+    VersionNotFound,
+)
+from service.metrics import Metrics
+from service.products.catalogue import Catalogue, in_order
+from service.products.registry import Registry
+
+if TYPE_CHECKING:
+    from tests.service.products.conftest import Stock
+
+
+def test_versions_are_ordered_as_people_count() -> None:
+    assert in_order(["v10", "v9", "v1.10", "v1.9", "2024-11-02", "2024-2-3"]) == [
+        "2024-2-3",
+        "2024-11-02",
+        "v1.9",
+        "v1.10",
+        "v9",
+        "v10",
+    ]
+
+
+def test_a_plain_artifact_and_a_numbered_one_are_served(stock: Stock) -> None:
+    stock.write("bolt", product="bolt", version="7")
+    stock.write("screw/v9", seed=1)
+    stock.write("screw/v10", seed=2)
+
+    async def check() -> None:
+        async with stock.opened() as registry:
+            assert [await stock.version_of(registry, "bolt"), await stock.version_of(registry)] == ["7", "v10"]
+            bolt, screw = registry.products()
+            assert (bolt.versions, screw.versions) == ((), ("v9", "v10"))
+            assert (screw.state, screw.method, screw.pinned) == ("served", "mkd", None)
+            assert registry.ready() == (True, "")
+
+    asyncio.run(check())
+
+
+def test_the_product_may_be_left_out_where_there_is_one(stock: Stock) -> None:
+    stock.write("screw")
+
+    async def check() -> None:
+        async with stock.opened() as registry:
+            assert await stock.version_of(registry, None) == "1"
+            stock.write("bolt", product="bolt")
+            await registry.look()
+            with pytest.raises(ProductRequired, match="bolt, screw"):
+                await stock.version_of(registry, None)
+
+    asyncio.run(check())
+
+
+def test_an_unknown_product_is_answered_with_those_that_exist(stock: Stock) -> None:
+    stock.write("screw")
+
+    async def check() -> None:
+        async with stock.opened() as registry:
+            for name in ("nut", "../screw", "screw/../screw", "", "."):
+                with pytest.raises(ProductNotFound, match="screw"):
+                    registry.status(name)
+            with pytest.raises(ProductNotFound):
+                await registry.activate("../../etc", "1")
+            with pytest.raises(VersionNotFound, match="there are"):
+                await registry.activate("screw", "../bolt")
+
+    asyncio.run(check())
+
+
+def test_folders_with_other_names_are_left_alone(stock: Stock) -> None:
+    stock.write("screw")
+    stock.write(".hidden")
+    (stock.root / "notes").mkdir()
+    (stock.root / "readme.txt").write_text("hello")
+
+    async def check() -> None:
+        async with stock.opened() as registry:
+            assert [status.name for status in registry.products()] == ["screw"]
+
+    asyncio.run(check())
+
+
+def test_an_empty_folder_starts_and_is_not_ready(stock: Stock) -> None:
+    async def check() -> None:
+        async with stock.opened(within="nothing") as registry:
+            assert not registry.ready()[0]
+            with pytest.raises(NotReady):
+                await stock.version_of(registry, None)
+            stock.write("nothing/screw")
+            await registry.look()
+            assert await stock.version_of(registry) == "1"
+
+    asyncio.run(check())
+
+
+def test_a_removed_product_goes_only_when_two_looks_have_missed_it(stock: Stock) -> None:
+    stock.write("screw")
+
+    async def check() -> None:
+        async with stock.opened() as registry:
+            shutil.rmtree(stock.root / "screw")
+            await registry.look()
+            assert await stock.version_of(registry) == "1"
+            await registry.look()
+            with pytest.raises(ProductNotFound):
+                await stock.version_of(registry)
+
+    asyncio.run(check())
+
+
+def test_a_folder_that_comes_back_between_two_looks_was_never_gone(stock: Stock) -> None:
+    stock.write("screw/1")
+    catalogue = Catalogue(stock.root)
+    before = catalogue.look()
+    (stock.root / "screw").rename(stock.root / "away")
+    assert "screw" in catalogue.look()
+    (stock.root / "away").rename(stock.root / "screw")
+    assert catalogue.look()["screw"] == before["screw"]
+
+
+def test_the_watch_takes_new_versions_over_by_itself(stock: Stock) -> None:
+    stock.write("screw/1")
+
+    async def check() -> None:
+        registry = Registry(stock.root, prove=lambda _: None, metrics=Metrics(), watch_s=0.01)
+        await registry.start()
+        stock.write("screw/2", seed=2)
+        while await stock.version_of(registry) != "2":  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        await registry.stop()
+
+    asyncio.run(check())
+
+
+def test_a_half_copied_artifact_is_taken_once_it_is_whole(stock: Stock) -> None:
+    stock.write("away")
+    sums = (stock.root / "away" / SUMS).read_bytes()
+    (stock.root / "away" / SUMS).unlink()
+    (stock.root / "art").mkdir()
+    (stock.root / "away").rename(stock.root / "art/screw")
+
+    async def check() -> None:
+        async with stock.opened(within="art") as registry:
+            assert registry.status("screw").state == "refused"
+            (stock.root / "art/screw" / SUMS).write_bytes(sums)
+            await registry.look()
+            assert await stock.version_of(registry) == "1"
+
+    asyncio.run(check())
