@@ -2,7 +2,8 @@
 
 The real service serves the artifact as two products, a real Prometheus scrapes it with the rules of docker/, and parts
 come at random times: good ones with a defect now and then, then with the lamp of the second product dimmed, then far
-more than can be judged. `make demo` makes an artifact that will do; Prometheus comes from Debian's package.
+more than can be judged; some seconds beforehand find out how many that is. `make demo` makes an artifact that will do;
+Prometheus comes from Debian's package.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import cv2
 import numpy as np
 
 from benchmarks.harness.connection import post_images
-from benchmarks.harness.load import open_loop
+from benchmarks.harness.load import closed_loop, open_loop
 from benchmarks.harness.prometheus_process import PACKAGE, PrometheusProcess, configuration, installed
 from benchmarks.harness.service_process import ServiceProcess
 from examples.dashboard_sheet import Shown, draw_dashboard, now
@@ -33,7 +34,8 @@ SCRAPE_S = 2
 DIFFERENT = 200  # parts of each product and phase
 DEFECTIVE = 0.02
 WITH_MAP = 0.2
-DEADLINE_MS = "1000"
+DEADLINE_MS = "2000"
+PEAK_CLIENTS, PEAK_S = 4, 10.0  # the closed loop that finds out what this machine can do
 
 
 class Phase(NamedTuple):
@@ -60,8 +62,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options.add_argument("--artifact", type=Path, default=Path("demo/artifacts/brick"), help="[demo/artifacts/brick]")
     options.add_argument("--out", type=Path, default=Path("demo/dashboard.png"), help="[demo/dashboard.png]")
     options.add_argument("--minutes", type=float, default=4.0, help="of traffic [4]")
-    options.add_argument("--per-second", type=float, default=8.0, help="parts, in quiet times [8]")
-    options.add_argument("--overload", type=float, default=150.0, help="parts a second, in the overload [150]")
+    options.add_argument("--load", type=float, default=0.3, help="share of the peak, in quiet times [0.3]")
+    options.add_argument("--overload", type=float, default=4.0, help="times the peak, in the overload [4]")
     given = options.parse_args(arguments)
     if not installed():
         print(PACKAGE, file=sys.stderr)
@@ -83,12 +85,13 @@ def watch(given: argparse.Namespace, folder: Path) -> None:
         config = configuration({"hall-1": service.port}, key=None, folder=folder, interval_s=SCRAPE_S)
         with PrometheusProcess(config, folder) as prometheus:
             spans = []
-            time.sleep(3 * SCRAPE_S)
+            peak = peak_of(service.port)
+            print(f"peak: {peak:.1f} parts a second", flush=True)
             start = now()
             for number, phase in enumerate(PHASES):
                 began, seconds = now(), phase.share * given.minutes * 60
-                rate = given.overload if phase.overload else given.per_second
-                print(f"{seconds:.0f} s: {phase.name or 'as usual'}, {rate:g} parts a second", flush=True)
+                rate = peak * (given.overload if phase.overload else given.load)
+                print(f"{seconds:.0f} s: {phase.name or 'as usual'}, {rate:.1f} parts a second", flush=True)
                 requests = requests_of(phase, number)
                 tally = asyncio.run(open_loop(service.port, requests, per_second=rate, seconds=seconds, seed=number))
                 print(f"      answers by status: {tally.statuses}", flush=True)
@@ -97,6 +100,13 @@ def watch(given: argparse.Namespace, folder: Path) -> None:
             time.sleep(SCRAPE_S)
             title = f"mkdserve, {(now() - start) / 60:.0f} minutes of two products"
             draw_dashboard(prometheus, Shown(start, now(), SCRAPE_S, spans), title, given.out)
+
+
+def peak_of(port: int) -> float:
+    """Parts a second that the service can judge on this machine, as it is now."""
+    requests = requests_of(PHASES[0], seed=len(PHASES))
+    tally = asyncio.run(closed_loop(port, requests, clients=PEAK_CLIENTS, seconds=PEAK_S))
+    return tally.images_per_second(PEAK_S / 5, PEAK_S)
 
 
 def requests_of(phase: Phase, seed: int) -> list[bytes]:

@@ -56,12 +56,12 @@ def draw_lines(axes: Axes, panel: Panel, times: Values, series: Sequence[Series]
     if panel.defaults.get("custom", {}).get("thresholdsStyle"):
         axes.axhline(panel.defaults["thresholds"]["steps"][-1]["value"], color="#cc3d3d", linewidth=0.9, linestyle=":")
     _time_axis(axes, times, spans)
-    highest = axes.get_ylim()[1]
-    axes.set_ylim(0, max(highest, 1e-9) if series and highest > 0 else 1)
+    highest = 1.08 * axes.dataLim.y1
+    axes.set_ylim(0, panel.defaults.get("max") or (highest if series and 0 < highest < np.inf else 1))
     axes.yaxis.set_major_locator(MaxNLocator(4))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: text_of(round(value, 9), axis_unit(panel))))
     if series:
-        axes.legend(loc="upper left", bbox_to_anchor=(-0.02, -0.12), ncols=legend_columns(series), **_legend())
+        axes.legend(loc="upper left", bbox_to_anchor=(-0.02, -0.12), ncols=legend_columns(panel, series), **_legend())
     else:
         axes.text(0.5, 0.5, "no data", transform=axes.transAxes, ha="center", va="center", color=FAINT, fontsize=9)
 
@@ -127,9 +127,10 @@ def drawn(panel: Panel, series: Sequence[Series]) -> Sequence[Series]:
     return [one for one in series if np.nan_to_num(one.values).any()] or series[:1] if panel.stacked else series
 
 
-def legend_columns(series: Sequence[Series]) -> int:
+def legend_columns(panel: Panel, series: Sequence[Series]) -> int:
     """How many legends fit beside each other."""
-    return min(4, max(1, 100 // (6 + max(len(one.label) for one in series))))
+    characters = panel.place.width * 12.5
+    return min(7, max(1, int(characters / (6 + max(len(one.label) for one in series)))))
 
 
 def last_of(values: Values) -> float:

@@ -133,7 +133,7 @@ def _draw(figure: Figure, panel: Panel, height: float, prometheus: PrometheusPro
 
 def _legend_lines(panel: Panel, series: Sequence[Series]) -> int:
     named = drawn(panel, series)
-    return -(-len(named) // legend_columns(named)) if named else 0
+    return -(-len(named) // legend_columns(panel, named)) if named else 0
 
 
 def now() -> float:
