@@ -16,7 +16,10 @@ from benchmarks.harness.dashboard import Panel
 from examples.dashboard_units import text_of
 
 INK, FAINT, GRID = "#2a2c33", "#6f7480", "#e3e5ea"
-PALETTE = ("#3c78b4", "#e0a030", "#4e9a55", "#8a63b0", "#cc5c5c", "#4fa3a5", "#b07a4a", "#d584b0", "#7d8590", "#a8b545")
+PALETTE = (
+    "#3c78b4", "#e0a030", "#4e9a55", "#8a63b0", "#cc5c5c", "#4fa3a5", "#b07a4a", "#d584b0", "#7d8590", "#a8b545",
+    "#1f3f66", "#8a5f10", "#23552a", "#4a2f66", "#7a2626", "#1f5a5c", "#5e3d20", "#8a3f68", "#3d434b", "#5f6a1f",
+)  # fmt: skip
 SPAN = "#f3d9a4"
 SMALL = 7.0
 
