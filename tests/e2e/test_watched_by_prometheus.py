@@ -6,7 +6,9 @@ import asyncio
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,8 +19,8 @@ from benchmarks.harness.prometheus_process import PACKAGE, PrometheusProcess, co
 from benchmarks.harness.service_process import ServiceProcess
 from service.auth import new_key
 
-SECONDS = 5.0
-PATIENCE_S = 30.0
+REQUESTS = 60
+PATIENCE_S = 120.0
 JUDGED = 'sum(mkd_images_total{outcome="ok"})'
 # Not there until the drift watch has seen more parts than a test of seconds sends.
 DRIFT = ("Evidence that scores drift", "Evidence that pictures drift", "Parts behind the evidence")
@@ -58,30 +60,38 @@ def watched(
 
 
 async def traffic(port: int, key: str, good: list[bytes], bad: bytes) -> int:
-    """Some seconds of all there is: two products, maps, bad images, answers too late. The verdicts that came."""
+    """Some of all there is: two products, maps, bad images, answers too late. The verdicts that came."""
     headers = {"Authorization": f"Bearer {key}"}
-    requests = [post_images(f"/score?product={name}", [image], headers) for name in ("bolt", "tile") for image in good]
-    requests += [post_images("/localize?product=bolt", [good[0], bad], headers)]
-    requests += [post("/score?product=bolt", b"no image", "image/png", headers)]
+    requests = [post("/score?product=bolt", b"no image", "image/png", headers)]
     requests += [post_images("/score?product=bolt", [bad], {**headers, "X-Deadline-Ms": "1"})]
-    counted: list[int] = []
+    requests += [post_images("/localize?product=bolt", [good[0], bad], headers)]
+    requests += [post_images(f"/score?product={name}", [image], headers) for name in ("bolt", "tile") for image in good]
+    came: list[int] = []
 
     def keep(number: int, answer: Answer) -> None:
-        counted.append(answer.verdicts)
+        came.append(answer.verdicts)
 
-    await closed_loop(port, requests, clients=2, seconds=SECONDS, keep=keep)
-    return sum(counted)
+    await closed_loop(port, requests, clients=2, count=REQUESTS, keep=keep)
+    return sum(came)
 
 
 def wait_until_counted(prometheus: PrometheusProcess, verdicts: int) -> None:
-    """Until the last scrape and the last evaluation of the rules have seen all of the traffic."""
+    """Until Prometheus has seen all of the traffic, every series twice, and has evaluated every rule since."""
     patience = time.monotonic() + PATIENCE_S
-    while time.monotonic() < patience:
-        series = prometheus.query(JUDGED)
-        if series and float(series[0]["value"][1]) >= verdicts:
-            break
+    while time.monotonic() < patience and not counted(prometheus, verdicts):
         time.sleep(0.5)
-    time.sleep(2)
+    seen = time.time()
+    while time.monotonic() < patience and not all(evaluated(rule) > seen for rule in prometheus.rules()):
+        time.sleep(0.5)
+
+
+def counted(prometheus: PrometheusProcess, verdicts: int) -> bool:
+    twice = prometheus.query(f"{JUDGED} and on() min(count_over_time(mkd_requests_total[10m])) >= 2")
+    return bool(twice) and float(twice[0]["value"][1]) >= verdicts
+
+
+def evaluated(rule: dict[str, Any]) -> float:
+    return datetime.fromisoformat(rule["lastEvaluation"]).timestamp()
 
 
 def test_it_is_scraped_with_a_key_and_counts_every_verdict(watched: Watched) -> None:
