@@ -63,9 +63,16 @@ def discrepancy_terms(
         if levels is not None:
             errors = errors / levels[index]
         val = (errors if power == 1 else errors.pow(power)).mean(dim=(1, 2))
-        direction = 1 - functional.cosine_similarity(a_s.flatten(1), a_c.flatten(1), dim=1)
+        direction = 1 - functional.cosine_similarity(*_flattened(a_s, a_c), dim=1)
         rows.append(torch.stack((val, direction), dim=1))
     return torch.stack(rows, dim=1)
+
+
+def _flattened(a_s: Tensor, a_c: Tensor) -> tuple[Tensor, Tensor]:
+    """Two (B, C, h, w) -> two (B, C * h * w) in one order, whichever of the two orders takes no copy."""
+    if all(tensor.is_contiguous(memory_format=torch.channels_last) for tensor in (a_s, a_c)):
+        a_s, a_c = a_s.permute(0, 2, 3, 1), a_c.permute(0, 2, 3, 1)
+    return a_s.flatten(1), a_c.flatten(1)
 
 
 def weighted_sum(terms: Tensor, weights: Tensor) -> Tensor:

@@ -1,7 +1,8 @@
 """Prepared images in, batches of images and source activations out; the source runs once over the whole set.
 
 The activations lie in memory-mapped half-precision files, divided by each tap's RMS over its own tensors' scale so that
-half precision holds them; beyond the limit on disk they are computed anew for each batch instead.
+half precision holds them; beyond the limit on disk they are computed anew for each batch instead. They lie, and come out,
+channels last, as the cloner computes: tensors of one layout are compared without being copied first.
 """
 
 from __future__ import annotations
@@ -71,7 +72,7 @@ class ActivationStore:
             if self.cached:
                 for tap in TAPS:
                     side = self._size // TAP_STRIDES[tap]
-                    self._taps[tap] = self._open(tap, np.float16, (self.count, TAP_CHANNELS[tap], side, side))
+                    self._taps[tap] = self._open(tap, np.float16, (self.count, side, side, TAP_CHANNELS[tap]))
         except OSError as error:
             self.close()
             raise ActivationError(f"{self._folder}: {error.strerror or error}") from error
@@ -111,7 +112,7 @@ class ActivationStore:
                 if self.cached:
                     # Loud taps reach several thousands; a fixed scale from the first batch keeps them in range.
                     scale = self._stored_scale.setdefault(tap, max(float(tensor.square().mean().sqrt()), 1e-6))
-                    self._taps[tap][start:stop] = (tensor / scale).cpu().numpy().astype(np.float16)
+                    self._taps[tap][start:stop] = (tensor / scale).cpu().permute(0, 2, 3, 1).half().numpy()
             start = stop
             progress(start)
 
@@ -121,12 +122,14 @@ class ActivationStore:
         return {tap: max(float(squares[chosen].mean()) ** 0.5, 1e-6) for tap, squares in self.squares.items()}
 
     def batch(self, indices: Sequence[int], device: torch.device) -> tuple[Tensor, dict[str, Tensor]]:
-        """Images (B, 3, S, S) and activations of those indices, float32 on the device."""
-        images = torch.from_numpy(self._images[list(indices)]).to(device)
+        """Images (B, 3, S, S) and activations of those indices, float32 and channels last on the device."""
+        rows = list(indices)
+        images = torch.from_numpy(self._images[rows]).to(device, memory_format=torch.channels_last)
         if not self.cached:
-            return images, self._engine.activations(images)
+            found = self._engine.activations(images)
+            return images, {tap: tensor.to(memory_format=torch.channels_last) for tap, tensor in found.items()}
         taps = {
-            tap: torch.from_numpy(stored[list(indices)]).to(device).float() * self._stored_scale[tap]
+            tap: torch.from_numpy(stored[rows]).to(device).float().mul_(self._stored_scale[tap]).permute(0, 3, 1, 2)
             for tap, stored in self._taps.items()
         }
         return images, taps

@@ -145,7 +145,7 @@ class Fit:
         for group in self._optimiser.param_groups:
             group["lr"] = self.learning_rate(self.step)
         images, activations = self._store.batch(self.batch_indices(self.step), self._device)
-        loss = self.trainee.training_loss(images.to(memory_format=torch.channels_last), activations)
+        loss = self.trainee.training_loss(images, activations)
         value = float(loss.detach())
         if not math.isfinite(value):
             raise FitDiverged(f"the loss became {value} at step {self.step}; try a smaller --lr")
