@@ -5,7 +5,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 # After a demo and before a first training of your own, `make serve` serves what the demo has trained.
 ARTIFACTS ?= $(firstword $(wildcard artifacts demo/artifacts) artifacts)
-BENCHMARKS := $(sort $(wildcard benchmarks/[a-z]*.py))
+# Options of benchmarks.suite: --quick, --only PART ..., --artifact FOLDER, --peers-python PYTHON.
+BENCH ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -31,8 +32,8 @@ check: $(STAMP)  ## lint, format and types
 serve: $(STAMP)  ## serve ARTIFACTS (artifacts, else demo/artifacts) on http://127.0.0.1:8000
 	$(BIN)/python -m service --artifacts $(ARTIFACTS)
 
-bench: $(STAMP)  ## the benchmarks there are, with the command for each
-	@$(BIN)/python -c 'import ast, pathlib, sys; [print(f"python -m benchmarks.{p.stem}\n    {(ast.get_docstring(ast.parse(p.read_text())) or str()).split(chr(10))[0]}") for p in map(pathlib.Path, sys.argv[1:])] or print("no benchmarks in benchmarks/")' $(BENCHMARKS)
+bench: $(STAMP)  ## all benchmarks, an hour on two cores; writes docs/benchmarks.md (BENCH=--quick for some minutes)
+	$(BIN)/python -m benchmarks.suite $(BENCH)
 
 # quick, main, ablations ...: the plans in studies/. The measuring data and Fashion-MNIST must be where the plan says.
 STUDY ?= main

@@ -1,8 +1,8 @@
 """Prepared images in, batches of images and source activations out; the source runs once over the whole set.
 
 The activations lie in memory-mapped half-precision files, divided by each tap's RMS over its own tensors' scale so that
-half precision holds them; beyond the limit on disk they are computed anew for each batch instead. They lie, and come out,
-channels last, as the cloner computes: tensors of one layout are compared without being copied first.
+half precision holds them; beyond the limit on disk they are computed anew for each batch instead. They lie, and come
+out, channels last, as the cloner computes: tensors of one layout are compared without being copied first.
 """
 
 from __future__ import annotations

@@ -1,0 +1,100 @@
+"""The machine's measured float32 matrix rate, and what share of it the source pass reaches, by engine, in turns.
+
+A pass counts with the operations of plain 3x3 convolutions. Winograd's algorithms need fewer multiplications, F(4,3) a
+quarter, so an engine that uses them can pass 100 %; the second share counts every convolution as F(4,3).
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import cast
+
+import torch
+
+from benchmarks.harness.inputs import served_folder
+from benchmarks.harness.report import machine, options_of, report
+from models.engines.base import SourceKey
+from models.engines.pool import ENGINE_NAMES, EngineName, SourcePool
+from models.source import VGG16
+from service.run.openmp import let_waiting_threads_sleep
+from service.settings import Settings, thread_counts
+
+SIDE = 2048  # of the matrices
+BATCH = 16
+WINOGRAD = 4.0  # fewer multiplications by F(4,3)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure."""
+    let_waiting_threads_sleep()
+    options = options_of(__doc__)
+    options.add_argument("--rounds", type=int, default=5, help="[5]")
+    given = options.parse_args(arguments)
+    where = machine()
+    return report("roofline", given, where, measure(given), ())  # it promises nothing
+
+
+def measure(given: argparse.Namespace) -> dict[str, object]:
+    """Matrix rate and source passes in turns."""
+    threads = thread_counts(Settings(), on_cpu=True).torch
+    torch.set_num_threads(threads)
+    left, right = torch.rand(SIDE, SIDE), torch.rand(SIDE, SIDE)
+    with served_folder(given.artifact) as (_, artifact):
+        side = artifact.preprocessing.image_size
+        runs: dict[str, Callable[[], object]] = {"matrix": lambda: left @ right}
+        images = torch.rand(BATCH, 3, side, side)
+        for name in ENGINE_NAMES:
+            if (run := source_pass(name, threads, artifact.source, images)) is not None:
+                runs[name] = run
+        seconds: dict[str, list[float]] = {name: [] for name in runs}
+        for number in range(given.rounds + 1):
+            for name, run in runs.items():
+                started = time.perf_counter()
+                run()
+                if number:  # the first round warms up
+                    seconds[name].append(time.perf_counter() - started)
+    middle = {name: statistics.median(found) for name, found in seconds.items()}
+    matrix = 2 * SIDE**3 / middle.pop("matrix") / 1e9
+    work = operations(side)
+    rates = {name: BATCH * work / spent / 1e9 for name, spent in middle.items()}
+    return {
+        "network_input_px": side,
+        "threads": threads,
+        "matrix_gflops": round(matrix, 1),
+        "source_gflop_per_image": round(work / 1e9, 2),
+        "source_ms_per_image": {name: round(spent / BATCH * 1000, 1) for name, spent in middle.items()},
+        "source_gflops": {name: round(rate, 1) for name, rate in rates.items()},
+        "share_of_matrix_rate": {name: round(rate / matrix, 2) for name, rate in rates.items()},
+        "share_counted_as_winograd": {name: round(rate / WINOGRAD / matrix, 2) for name, rate in rates.items()},
+    }
+
+
+def source_pass(name: str, threads: int, key: SourceKey, images: torch.Tensor) -> Callable[[], object] | None:
+    """One pass over the images by that engine; None where it is not installed, and for `auto`, which is one of them."""
+    if name == "auto":
+        return None
+    try:
+        engine = SourcePool(images.device, engine=cast(EngineName, name), threads=threads).require(key)
+    except (ImportError, ValueError):
+        return None
+    return lambda: engine.activations(images)
+
+
+def operations(side: int) -> int:
+    """Multiplications and additions of the source's convolutions on one image of that side."""
+    total, channels = 0, 3
+    for width in VGG16:
+        if isinstance(width, str):
+            side //= 2
+        else:
+            total += 2 * 9 * channels * width * side * side
+            channels = width
+    return total
+
+
+if __name__ == "__main__":
+    sys.exit(main())

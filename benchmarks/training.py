@@ -1,0 +1,192 @@
+"""Images a second of a training run, ours against the reference way, in turns; and whether the same comes out.
+
+The reference way: torch, NCHW, the source runs anew over every batch of every epoch. Ours: the source runs once over
+the set by the installed engine, which counts, and the cloner trains on cached half-precision activations, channels
+last. Both start from the same weights and see the same batches; both heads then judge the same test pictures.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from benchmarks.harness.report import Bar, machine, options_of, report
+from examples.demo_images import Counts, write_set
+from models.detector import Detector
+from models.engines.base import SourceEngine
+from models.engines.pool import SourcePool, source_key
+from models.heads.base import Head
+from models.preprocess import Preprocessing
+from models.source import SOURCES, SourceNetwork
+from models.source_weights import load_source_weights
+from trainer.activations import ActivationStore
+from trainer.calibrate import judge_all
+from trainer.config import TrainingSettings
+from trainer.data import good_folder, image_files, prepared_images
+from trainer.fit import Fit, Progress
+from trainer.labelled import read_labelled_set
+from trainer.metrics import auroc
+
+CPU = torch.device("cpu")
+TIMES_REFERENCE = 3.0
+EQUAL_AUROC = 0.01
+TURN = 10  # steps
+BRICKS = Counts(train=96, good=40, defect=10)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure; 0 where the bars are met."""
+    options = options_of(__doc__)
+    options.add_argument("--data", type=Path, help="set in the MVTec layout; without it the demo's brick wall")
+    options.add_argument("--images", type=int, default=96, help="to train on at most [96]")
+    options.add_argument("--steps", type=int, default=100, help="of 16 images, each way [100]")
+    given = options.parse_args(arguments)
+    where = machine()
+    with TemporaryDirectory(prefix="mkd-bench-") as name:
+        data = given.data
+        if data is None:
+            data = Path(name) / "bricks"
+            write_set(data, BRICKS)
+        results, bars = measure(given, data, Path(name))
+    return report("training", given, where, results, bars)
+
+
+class Pause(Exception):
+    """A turn is over."""
+
+
+class ReferenceEngine:
+    """The source in torch, NCHW."""
+
+    name = "reference"
+
+    def __init__(self, settings: TrainingSettings) -> None:
+        self._network = SourceNetwork(SOURCES[settings.source], settings.normalisation)
+        self._network.load_canonical(load_source_weights(settings.source))
+
+    @torch.no_grad()
+    def activations(self, images: Tensor) -> dict[str, Tensor]:
+        """See SourceEngine."""
+        return self._network(images)
+
+
+class EveryTime(ActivationStore):
+    """A store that keeps images alone: the source runs for each batch."""
+
+    def batch(self, indices: Sequence[int], device: torch.device) -> tuple[Tensor, dict[str, Tensor]]:
+        images = torch.from_numpy(self._images[list(indices)])
+        return images, self._engine.activations(images)
+
+
+class Way:
+    """One way to train, with the seconds it took so far."""
+
+    def __init__(self, store: ActivationStore, settings: TrainingSettings, folder: Path) -> None:
+        self.fit = Fit.begin(settings, store, range(store.count), CPU, folder / "checkpoint.safetensors", "benchmark")
+        self.seconds = 0.0
+
+    def turn(self) -> None:
+        """TURN steps."""
+        until = self.fit.step + TURN
+
+        def told(progress: Progress) -> None:
+            if progress.step == until:
+                raise Pause
+
+        started = time.perf_counter()
+        try:
+            self.fit.run(told)
+        except Pause:
+            pass
+        finally:
+            self.seconds += time.perf_counter() - started
+
+
+def measure(given: argparse.Namespace, data: Path, folder: Path) -> tuple[dict[str, object], list[Bar]]:
+    """Both ways in turns of ten steps, then both heads on the test pictures."""
+    settings = TrainingSettings(steps=-(-given.steps // TURN) * TURN)
+    pool = SourcePool(CPU)
+    source = source_key(settings.source, settings.normalisation)
+    pool.require(source)
+    files = tuple(image_files(good_folder(data))[: given.images])
+    images = list(prepared_images(files, Preprocessing(image_size=settings.image_size)))
+    size, count = settings.image_size, len(images)
+    reference_engine: SourceEngine = ReferenceEngine(settings)
+    with (
+        ActivationStore(count, size, pool[source], folder=folder / "ours") as cached,
+        EveryTime(count, size, reference_engine, folder=folder / "reference", limit_bytes=0) as anew,
+    ):
+        started = time.perf_counter()
+        cached.fill(iter(images))
+        filling = time.perf_counter() - started
+        anew.fill(iter(images))  # for the taps' scales, which the reference way gets for nothing
+        ways = {"reference": Way(anew, settings, folder), "ours": Way(cached, settings, folder)}
+        ways["reference"].fit.trainee.cloner.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+        for number in range(settings.steps // TURN):
+            for name in list(ways) if number % 2 == 0 else reversed(ways):
+                ways[name].turn()
+            print(f"step {ways['ours'].fit.step}: " + ", ".join(f"{n} {w.seconds:.1f} s" for n, w in ways.items()))
+        heads = {name: way.fit.head() for name, way in ways.items()}
+    found = {name: judged(head, Detector(CPU, pool), data, settings) for name, head in heads.items()}
+    seconds = {"reference": ways["reference"].seconds, "ours": ways["ours"].seconds + filling}
+    return told_of(given, settings, count, pool, seconds, filling, ways, found)
+
+
+def told_of(
+    given: argparse.Namespace,
+    settings: TrainingSettings,
+    count: int,
+    pool: SourcePool,
+    seconds: dict[str, float],
+    filling: float,
+    ways: dict[str, Way],
+    found: dict[str, float],
+) -> tuple[dict[str, object], list[Bar]]:
+    """Figures and bars."""
+    shown = settings.steps * settings.batch_size
+    rates = {name: shown / spent for name, spent in seconds.items()}
+    losses = {name: float(np.mean(way.fit.losses[-TURN:])) for name, way in ways.items()}
+    results: dict[str, object] = {
+        "network_input_px": settings.image_size,
+        "images": count,
+        "epochs": round(shown / count, 1),
+        "engine_of_the_caching_pass": pool.engine,
+        "caching_pass_s": round(filling, 2),
+        "step_ms": {name: round(way.seconds / settings.steps * 1000, 1) for name, way in ways.items()},
+        "images_per_s_over_the_run": {name: round(rate, 1) for name, rate in rates.items()},
+        "loss_of_the_last_ten_steps": {name: round(loss, 4) for name, loss in losses.items()},
+        "image_auroc": {name: round(value, 4) for name, value in found.items()},
+    }
+    bars = [
+        Bar(
+            "images a second as a multiple of the reference way",
+            rates["ours"] / rates["reference"],
+            ">=",
+            TIMES_REFERENCE,
+        ),
+        Bar("difference of the image AUROC", abs(found["ours"] - found["reference"]), "<=", EQUAL_AUROC),
+    ]
+    return results, bars
+
+
+def judged(head: Head, detector: Detector, data: Path, settings: TrainingSettings) -> float:
+    """Image AUROC of a head on the set's test pictures."""
+    labelled = read_labelled_set(data)
+    images = prepared_images(tuple(image.file for image in labelled), Preprocessing(image_size=settings.image_size))
+    source = source_key(settings.source, settings.normalisation)
+    scores = judge_all(detector, head, source, images).scores
+    anomalous: npt.NDArray[np.bool_] = np.array([image.anomalous for image in labelled])
+    return auroc(anomalous, scores)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
