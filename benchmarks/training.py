@@ -76,7 +76,8 @@ class ReferenceEngine:
     @torch.no_grad()
     def activations(self, images: Tensor) -> dict[str, Tensor]:
         """See SourceEngine."""
-        return self._network(images)
+        found: dict[str, Tensor] = self._network(images)
+        return found
 
 
 class EveryTime(ActivationStore):
@@ -130,7 +131,7 @@ def measure(given: argparse.Namespace, data: Path, folder: Path) -> tuple[dict[s
         filling = time.perf_counter() - started
         anew.fill(iter(images))  # for the taps' scales, which the reference way gets for nothing
         ways = {"reference": Way(anew, settings, folder), "ours": Way(cached, settings, folder)}
-        ways["reference"].fit.trainee.cloner.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+        ways["reference"].fit.trainee.cloner.to(memory_format=torch.contiguous_format)
         for number in range(settings.steps // TURN):
             for name in list(ways) if number % 2 == 0 else reversed(ways):
                 ways[name].turn()

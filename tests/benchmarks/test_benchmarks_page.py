@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import page, suite
-from benchmarks.contenders import BATCHES, bars_of, rows
+from benchmarks.contenders import BATCHES, Key, bars_of, rows
 from benchmarks.roofline import operations
 
 PNG = b"\x89PNG"
-SECONDS = {
+SECONDS: dict[Key, list[float]] = {
     (name, batch, maps): [batch * each * (1.2 if maps else 1.0)] * 3
     for name, each in (("reference", 0.1), ("torch", 0.05), ("ncnn", 0.025))
     for batch in BATCHES
@@ -38,8 +38,8 @@ def record(results: dict[str, Any], *bars: dict[str, Any]) -> dict[str, Any]:
 
 
 def detectors(missing: dict[str, str]) -> dict[str, Any]:
-    shown = {"network_input_px": 128, "threads": 2, "resident_mib": {"ncnn": 900}, "missing": missing}
-    return record({"rates": rows(SECONDS), **shown})  # type: ignore[arg-type]
+    shown: dict[str, Any] = {"network_input_px": 128, "threads": 2, "resident_mib": {"ncnn": 900}, "missing": missing}
+    return record({"rates": rows(SECONDS), **shown})
 
 
 def test_what_was_not_measured_is_said_to_be_so() -> None:
@@ -71,7 +71,7 @@ def test_a_peer_that_is_not_installed_is_named() -> None:
 
 
 def test_the_promises_are_those_of_the_fastest_engine() -> None:
-    measured = [bar.measured for bar in bars_of(SECONDS)]  # type: ignore[arg-type]
+    measured = [bar.measured for bar in bars_of(SECONDS)]
     assert [round(value, 6) for value in measured] == [4.0, 4.0, 0.5, 1.2]
 
 
