@@ -7,6 +7,7 @@ from typing import Any
 
 from benchmarks import page, suite
 from benchmarks.contenders import BATCHES, Key, bars_of, rows
+from benchmarks.harness.report import RESULTS
 from benchmarks.roofline import operations
 
 PNG = b"\x89PNG"
@@ -81,7 +82,7 @@ def test_the_plot_is_a_picture(tmp_path: Path) -> None:
 
 
 def test_the_records_of_the_repository_make_the_page() -> None:
-    records = page.read(page.RESULTS)
+    records = page.read(RESULTS)
     assert records
     assert "# Benchmarks" in page.page(records, page.NOTES.read_text(encoding="utf-8"))
 
