@@ -11,6 +11,7 @@ import statistics
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
+from pathlib import Path
 
 from benchmarks.harness.contender import PEERS, Contender
 from benchmarks.harness.inputs import served_folder
@@ -28,7 +29,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = options_of(__doc__)
     options.add_argument("--rounds", type=int, default=3, help="[3]")
     options.add_argument("--seconds", type=float, default=1.5, help="of each turn [1.5]")
-    options.add_argument("--peers-python", default=sys.executable, help="interpreter that has anomalib [this one]")
+    options.add_argument(
+        "--peers-python", type=Path, default=Path(sys.executable), help="interpreter that has anomalib [this one]"
+    )
     given = options.parse_args(arguments)
     where = machine()
     results, bars = measure(given)
@@ -46,7 +49,7 @@ def measure(given: argparse.Namespace) -> tuple[dict[str, object], list[Bar]]:
                 Contender(
                     *(name, artifact.path),
                     threads=threads,
-                    python=given.peers_python if name in PEERS else sys.executable,
+                    python=str(given.peers_python) if name in PEERS else sys.executable,
                 )
             )
             for name in names

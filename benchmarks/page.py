@@ -53,7 +53,7 @@ def page(records: Mapping[str, Record], notes: str) -> str:
     )
     lines = [HEAD, *machines(records), "## Promises", "", *bars(records)]
     for title, name, write in sections:
-        lines += ["", f"## {title}", "", f"    python -m benchmarks.{name} --artifact A", ""]
+        lines += ["", f"## {title}", "", f"    python -m benchmarks.{name}", ""]
         lines += write(records[name]) if name in records else ["Not measured yet."]
     return "\n".join([*lines, "", notes])
 

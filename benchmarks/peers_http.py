@@ -38,10 +38,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options.add_argument("--seconds", type=float, default=12.0, help="of each turn [12]")
     options.add_argument("--clients", type=int, default=48, help="[48]")
     options.add_argument("--batch", type=int, default=16, help="images in a batch at most [16]")
-    options.add_argument("--peers-python", default=sys.executable, help="interpreter that has litserve [this one]")
+    options.add_argument(
+        "--peers-python", type=Path, default=Path(sys.executable), help="interpreter that has litserve [this one]"
+    )
     given = options.parse_args(arguments)
     where = machine()
-    if not has_litserve(given.peers_python):
+    if not has_litserve(str(given.peers_python)):
         return report("peers_http", given, where, {"missing": "litserve is not installed"}, ())
     results, bars = measure(given)
     return report("peers_http", given, where, results, bars)
@@ -95,7 +97,7 @@ def measure(given: argparse.Namespace) -> tuple[dict[str, object], list[Bar]]:
 def lit_service(given: argparse.Namespace, artifact: Path) -> Iterator[int]:
     """LitServe's port, from ready to stopped; it has processes of its own, so it gets a group."""
     port, threads = free_port(), thread_counts(Settings(), on_cpu=True).torch
-    command = [given.peers_python, "-m", "benchmarks.harness.lit_service", str(artifact.resolve())]
+    command = [str(given.peers_python), "-m", "benchmarks.harness.lit_service", str(artifact.resolve())]
     command += ["--port", str(port), "--batch", str(given.batch), "--threads", str(threads)]
     process = subprocess.Popen(
         command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True

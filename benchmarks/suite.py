@@ -51,7 +51,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options.add_argument("--artifact", type=Path, help="artifact folder; without it a short one is trained, once")
     options.add_argument("--only", nargs="+", choices=sorted(PARTS), default=list(PARTS), help="these parts alone")
     options.add_argument("--quick", action="store_true", help="a few seconds each; kept in no record and on no page")
-    options.add_argument("--peers-python", default=sys.executable, help="interpreter that has the peers [this one]")
+    options.add_argument(
+        "--peers-python", type=Path, default=Path(sys.executable), help="interpreter that has the peers [this one]"
+    )
     given = options.parse_args(arguments)
     with TemporaryDirectory(prefix="mkd-bench-") as name:
         artifact = given.artifact or train_short(Path(name) / "data", Path(name) / "artifacts").path
@@ -69,7 +71,7 @@ def run(part: Part, given: argparse.Namespace, artifact: Path, out: Path) -> int
     command = [sys.executable, "-m", f"benchmarks.{part.name}", *part.options, "--out", str(out)]
     command += part.quick if given.quick else ()
     command += ["--artifact", str(artifact)] if part.artifact else []
-    command += ["--peers-python", given.peers_python] if part.peers else []
+    command += ["--peers-python", str(given.peers_python)] if part.peers else []
     print(f"\n=== {part.name} {' '.join(part.options)}", flush=True)
     return subprocess.run(command, cwd=ROOT, check=False).returncode
 
