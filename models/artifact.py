@@ -77,6 +77,17 @@ class TrainingRecord(_Record):
     outcome: dict[str, object] = {}
 
 
+class RecalibrationRecord(_Record):
+    """Where a calibration came from that is not the training's: the artifact before it, and the new good images."""
+
+    from_version: str
+    from_sha256: str
+    images: int = Field(ge=1)
+    images_unreadable: tuple[str, ...] = ()
+    data_sha256: str
+    under: tuple[str, ...] = ()
+
+
 class GoldenRecord(_Record):
     """One golden image, the score it had when the artifact was made, and its map's peak."""
 
@@ -99,6 +110,7 @@ class Manifest(_Record):
     calibration: Calibration
     input_statistics: InputStatistics | None = None  # of the calibration images; not in artifacts of the first release
     training: TrainingRecord
+    recalibration: RecalibrationRecord | None = None
     golden: tuple[GoldenRecord, ...] = Field(min_length=1)
     packages: dict[str, str]
 

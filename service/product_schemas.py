@@ -51,6 +51,10 @@ class ProductDetail(ProductSummary):
     smallest_false_reject: float | None = Field(
         default=None, description="The smallest max_false_reject that can be promised: 1 / (calibration images + 1)."
     )
+    smallest_fitted_false_reject: float | None = Field(
+        default=None,
+        description="The smallest max_false_reject that is answered from a fitted tail: an estimate, not a promise.",
+    )
     threshold: RatedThreshold | None = None
     review_threshold: RatedThreshold | None = None
 

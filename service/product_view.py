@@ -24,6 +24,7 @@ def detail_of(status: ProductStatus, version: ProductVersion | None) -> ProductD
             "image_size": version.preprocessing.image_size,
             "calibration_images": len(calibration.scores),
             "smallest_false_reject": calibration.smallest_rate,
+            "smallest_fitted_false_reject": calibration.smallest_fitted_rate,
             "threshold": _rated(thresholds.ng),
             "review_threshold": _rated(thresholds.review) if thresholds.review is not None else None,
         }

@@ -3,130 +3,30 @@
 from __future__ import annotations
 
 import argparse
-import math
 import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import get_args
 
 import torch
 from pydantic import ValidationError
 
-from models.artifact import NAME_PATTERN, SUMS, ArtifactError
-from models.engines.pool import ENGINE_NAMES
-from models.heads.mkd import Attribution
-from models.heads.mkd_trainee import Balance, Loss
-from models.source import SOURCES, TAPS
+from models.artifact import NAME_PATTERN, SUMS, ArtifactError, load_artifact
 from models.source_weights import SourceWeightsError
-from trainer.activations import DEFAULT_LIMIT_BYTES, ActivationError
+from trainer.activations import ActivationError
+from trainer.arguments import parser
 from trainer.config import RECIPES, Augmentation, TrainingSettings
 from trainer.data import DataError
 from trainer.display import RichDisplay
 from trainer.evaluate import evaluate
 from trainer.fit import FitDiverged
+from trainer.recalibrate import NewRates, Recalibration, recalibrate
+from trainer.robustness import Robustness, measure_robustness
 from trainer.run import Job, train
 from trainer.study.plan import read_plan
 from trainer.study.study import StudyJob, run_study
 
 INTERRUPTED = 130
-_DEFAULTS = TrainingSettings()
-
-
-def parser() -> argparse.ArgumentParser:
-    """The whole command line."""
-    top = argparse.ArgumentParser(prog="mkd-train", description="Train and evaluate mkdserve artifacts.")
-    commands = top.add_subparsers(dest="command", required=True)
-    _add_fit(commands.add_parser("fit", help="a folder of good images in, an artifact out"))
-    _add_evaluate(commands.add_parser("evaluate", help="an artifact and a labelled set in, a report out"))
-    _add_study(commands.add_parser("study", help="a grid of data sets, variants and seeds in, one table out"))
-    return top
-
-
-def _add_fit(fit: argparse.ArgumentParser) -> None:
-    fit.add_argument("data", type=Path, help="folder of good images, or MVTec layout (train/good)")
-    fit.add_argument("--product", required=True, help="name of the product")
-    fit.add_argument("--out", type=Path, default=Path("artifacts"), help="folder of artifacts [artifacts]")
-    fit.add_argument("--version", default="", help="write OUT/PRODUCT/VERSION, to keep several side by side")
-    fit.add_argument("--replace", action="store_true", help="replace an artifact that is there")
-    _add_device(fit)
-    run = fit.add_argument_group("training")
-    run.add_argument("--steps", type=int, help=f"[{_DEFAULTS.steps}]")
-    run.add_argument("--batch-size", type=int, help=f"[{_DEFAULTS.batch_size}]")
-    run.add_argument("--lr", type=float, dest="learning_rate", help=f"Adam's learning rate [{_DEFAULTS.learning_rate}]")
-    run.add_argument("--schedule", choices=("cosine", "constant"), help=f"[{_DEFAULTS.schedule}]")
-    run.add_argument("--average-decay", type=float, help=f"weight averaging, 0 for none [{_DEFAULTS.average_decay}]")
-    run.add_argument("--image-size", type=int, help=f"multiple of 32 [{_DEFAULTS.image_size}]")
-    run.add_argument("--seed", type=int, help=f"[{_DEFAULTS.seed}]")
-    run.add_argument("--hold-out", type=float, help=f"share kept for calibration [{_DEFAULTS.hold_out}]")
-    run.add_argument("--review-rate", type=float, help=f"false-reject rate of REVIEW [{_DEFAULTS.review_rate}]")
-    run.add_argument("--ng-rate", type=float, help=f"false-reject rate of NG [{_DEFAULTS.ng_rate}]")
-    run.add_argument("--map-rate", type=float, help=f"share of good images with a lit region [{_DEFAULTS.map_rate}]")
-    run.add_argument("--cache-limit-gib", type=float, default=DEFAULT_LIMIT_BYTES / 2**30, help="activation cache [8]")
-    augment = fit.add_argument_group("augmentation (off by default)")
-    augment.add_argument("--augment-copies", type=int, default=1, help="variants of each image [1]")
-    augment.add_argument("--augment-rotation", type=float, default=0.0, help="degrees to either side")
-    augment.add_argument("--augment-scale", type=float, nargs=2, metavar=("LOW", "HIGH"), default=(1.0, 1.0))
-    method = fit.add_argument_group("method")
-    method.add_argument("--recipe", choices=tuple(RECIPES), default="default", help="method settings [default]")
-    method.add_argument("--source", choices=tuple(SOURCES), help=f"[{_DEFAULTS.source}]")
-    method.add_argument("--normalisation", choices=("source", "unit"), help="of the source's input")
-    method.add_argument("--cloner", choices=("small", "equal"))
-    method.add_argument("--batchnorm", action=argparse.BooleanOptionalAction, default=None)
-    for name in ("taps", "score-taps", "map-taps"):
-        method.add_argument(f"--{name}", nargs="+", choices=TAPS)
-    for name in ("loss", "score-loss", "map-loss"):
-        method.add_argument(f"--{name}", choices=get_args(Loss))
-    method.add_argument("--lambda", dest="lambda_dir", type=_lambda, help='"auto" or a number')
-    for name in ("score-balance", "map-balance"):
-        method.add_argument(f"--{name}", choices=get_args(Balance))
-    method.add_argument("--score-power", type=float, help="power mean of the location errors in the score; 1 is a mean")
-    for name, words in (
-        ("relative", "divide errors by the picture's contrast"),
-        ("levels", "and by what is usual there"),
-    ):
-        method.add_argument(f"--score-{name}", action=argparse.BooleanOptionalAction, default=None, help=words)
-    method.add_argument("--map-power", type=float, help="power of the location errors in the map; 1 is the paper's")
-    method.add_argument("--attribution", choices=get_args(Attribution))
-    method.add_argument("--gaussian", action=argparse.BooleanOptionalAction, default=None)
-
-
-def _add_evaluate(command: argparse.ArgumentParser) -> None:
-    command.add_argument("artifact", type=Path, help="artifact folder")
-    command.add_argument("data", type=Path, help="labelled set in the MVTec layout (test/good, test/<defect>)")
-    command.add_argument("--out", type=Path, help="folder of the report [reports/<product>]")
-    _add_device(command)
-
-
-def _add_study(command: argparse.ArgumentParser) -> None:
-    command.add_argument("plan", type=Path, help="STUDY.toml: data sets, variants, baselines and seeds")
-    command.add_argument("--out", type=Path, required=True, help="folder of results, table and plots; a rerun goes on")
-    command.add_argument("--cache-limit-gib", type=float, default=DEFAULT_LIMIT_BYTES / 2**30, help="[8]")
-    _add_device(command)
-
-
-def _add_device(command: argparse.ArgumentParser) -> None:
-    machine = command.add_argument_group("machine")
-    machine.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 ... [auto]")
-    machine.add_argument("--threads", type=_positive, help="CPU threads [all]")
-    machine.add_argument("--engine", choices=ENGINE_NAMES, default="auto", help="what runs the source [auto]")
-    machine.add_argument("--source-weights", type=Path, help="file of source weights (.safetensors or .pth)")
-
-
-def _lambda(text: str) -> float | str:
-    if text == "auto":
-        return text
-    value = float(text)
-    if not (math.isfinite(value) and value >= 0):
-        raise argparse.ArgumentTypeError(f"lambda is auto or a number from 0 up, not {text}")
-    return value
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"at least 1 is needed, not {text}")
-    return value
 
 
 def settings_of(arguments: argparse.Namespace) -> TrainingSettings:
@@ -161,9 +61,7 @@ def _device(name: str) -> torch.device:
 
 
 def _fit(arguments: argparse.Namespace, display: RichDisplay) -> None:
-    for word, text in (("product", arguments.product), ("version", arguments.version or "v")):
-        if not NAME_PATTERN.fullmatch(text):
-            raise ValueError(f"the {word} {text!r} must match {NAME_PATTERN.pattern}")
+    _check_names(arguments.product, arguments.version)
     job = Job(
         data=arguments.data,
         product=arguments.product,
@@ -176,22 +74,51 @@ def _fit(arguments: argparse.Namespace, display: RichDisplay) -> None:
         weights_file=arguments.source_weights,
         cache_limit_bytes=int(arguments.cache_limit_gib * 2**30),
     )
-    _check_place(job, replace=arguments.replace)
+    _check_place(job.path, job.out / job.product, replace=arguments.replace)
     train(job, display)
 
 
-def _check_place(job: Job, *, replace: bool) -> None:
+def _check_names(product: str, version: str) -> None:
+    for word, text in (("product", product), ("version", version or "v")):
+        if not NAME_PATTERN.fullmatch(text):
+            raise ValueError(f"the {word} {text!r} must match {NAME_PATTERN.pattern}")
+
+
+def _check_place(path: Path, product: Path, *, replace: bool) -> None:
     """A product is one plain artifact or a folder of versions; a run never turns one into the other."""
-    product = job.out / job.product
-    if job.version and (product / SUMS).exists():
+    version = path != product
+    if version and (product / SUMS).exists():
         raise ValueError(
             f"{product} is a plain artifact: move it to {product}/VERSION before adding versions beside it"
         )
-    if not job.version and product.is_dir() and not (product / SUMS).exists():
+    if not version and product.is_dir() and not (product / SUMS).exists():
         raise ValueError(f"{product} holds versions: give --version to add one")
-    if job.path.exists() and not replace:
-        other = "--version" if job.version else "--product"
-        raise ValueError(f"{job.path} is there already: give --replace, or another {other}")
+    if path.exists() and not replace:
+        other = "--version" if version else "--product or --out"
+        raise ValueError(f"{path} is there already: give --replace, or another {other}")
+
+
+def _recalibrate(arguments: argparse.Namespace, display: RichDisplay) -> None:
+    product = load_artifact(arguments.artifact).manifest.product
+    _check_names(product, arguments.version)
+    folder = arguments.out / product
+    path = folder / arguments.version if arguments.version else folder
+    _check_place(path, folder, replace=arguments.replace)
+    given = arguments
+    rates = NewRates(given.review_rate, given.ng_rate, given.map_rate, given.tail_fit, tuple(given.calibrate_under))
+    job = Recalibration(
+        artifact=arguments.artifact,
+        data=arguments.data,
+        path=path,
+        version=arguments.version,
+        rates=rates,
+        accept_shift=arguments.accept_shift,
+        device=_device(arguments.device),
+        engine=arguments.engine,
+        threads=arguments.threads,
+        weights_file=arguments.source_weights,
+    )
+    recalibrate(job, display)
 
 
 def _evaluate(arguments: argparse.Namespace, display: RichDisplay) -> None:
@@ -206,6 +133,20 @@ def _evaluate(arguments: argparse.Namespace, display: RichDisplay) -> None:
         display=display,
     )
     display.say(f"open {report}")
+
+
+def _robustness(arguments: argparse.Namespace, display: RichDisplay) -> None:
+    job = Robustness(
+        artifact=arguments.artifact,
+        data=arguments.data,
+        out=arguments.out,
+        calibrate_under=tuple(arguments.calibrate_under),
+        device=_device(arguments.device),
+        engine=arguments.engine,
+        threads=arguments.threads,
+        weights_file=arguments.source_weights,
+    )
+    display.say(f"read {measure_robustness(job, display)}")
 
 
 def _study(arguments: argparse.Namespace, display: RichDisplay) -> int:
@@ -235,6 +176,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if arguments.command == "fit":
             _fit(arguments, display)
+        elif arguments.command == "recalibrate":
+            _recalibrate(arguments, display)
+        elif arguments.command == "robustness":
+            _robustness(arguments, display)
         elif arguments.command == "study":
             return _study(arguments, display)
         else:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from models.calibration import DEFAULT_MAP_RATE, DEFAULT_NG_RATE, DEFAULT_REVIEW_RATE
 from models.heads.mkd_trainee import MkdRecipe
 from models.source import Normalisation
+from trainer.perturb import Change
 
 RecipeName = Literal["default", "paper", "reference"]
 # The paper's equations, and its reference code where the two disagree (design notes in docs/method.md).
@@ -85,3 +86,6 @@ class TrainingSettings(BaseModel):
     review_rate: float = Field(default=DEFAULT_REVIEW_RATE, gt=0, lt=1)
     ng_rate: float = Field(default=DEFAULT_NG_RATE, gt=0, lt=1)
     map_rate: float = Field(default=DEFAULT_MAP_RATE, gt=0, lt=1)
+    # Held-out images count with their worst score under these changes, so that the promise covers them.
+    calibrate_under: tuple[Change, ...] = ()
+    tail_fit: bool = False  # also where the held-out images can promise the NG rate

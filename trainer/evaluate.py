@@ -21,7 +21,7 @@ from models.image_file import ImageError
 from models.preprocess import Prepared, Preprocessing, prepare
 from trainer.calibrate import judge_all
 from trainer.data import good_folder, image_files, read_pixels
-from trainer.figures import Truth, evaluated, measure, read_truth
+from trainer.figures import Truth, evaluated, measure, read_truth, realised_of
 from trainer.labelled import read_labelled_set
 from trainer.report import write_report
 from trainer.run import Bar, Display
@@ -62,6 +62,12 @@ def evaluate(
         "artifact_sha256": artifact.sha256,
         "unreadable": list(truth.unreadable),
         **measure(found, artifact.calibration, training_brightness(data, artifact.preprocessing)),
+        **realised_of(
+            np.array(artifact.calibration.scores, dtype=np.float32),
+            np.array(artifact.calibration.map_peaks, dtype=np.float32) if artifact.calibration.map_peaks else None,
+            judged,
+            truth,
+        ),
     }
     folder = out or Path("reports") / artifact.manifest.product
     folder.mkdir(parents=True, exist_ok=True)

@@ -5,6 +5,7 @@ Used for artifacts (`trainer.evaluate`), and for every run and baseline of a stu
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -19,8 +20,10 @@ from trainer import metrics
 from trainer.calibrate import Judged
 from trainer.data import read_pixels
 from trainer.labelled import GOOD, LabelledImage, Mask
+from trainer.realised import RATES, realised_rates
 
 EVALUATION_SIDE = 256  # masks and maps are compared at most at this size of the longer side, to bound the memory
+PRO_POINT_EVERY = 5  # of the curve's points, those that a report keeps
 Floats = npt.NDArray[np.float32]
 
 
@@ -123,7 +126,8 @@ def measure(
         "masks_unknown": sum(one.mask is None for one in found),
         "image_auroc": metrics.auroc(anomalous, scores),
         "brightness_control": control,
-        **_pixel_figures(found, with_map),
+        **_pixel_figures(found, with_map, curve=True),
+        "at_rates": [_at_rate(found, calibration, rate) for rate in RATES],
         "good_parts_lit": _rate(sum(one.lit(calibration) for one in quiet), len(quiet)) if with_map else None,
         "decisions_on_good": _decisions(quiet),
         "defects": {
@@ -139,17 +143,57 @@ def measure(
     }
 
 
+def realised_of(
+    scores: Floats, map_peaks: Floats | None, test: Judged, truth: Truth
+) -> dict[str, list[dict[str, float | int | bool]]]:
+    """Whether the promises of held-out scores and map peaks, (n,) each, hold on the good test images."""
+    good = ~truth.anomalous
+    found = {"realised": realised_rates(scores, test.scores[good])}
+    if map_peaks is not None:
+        found["realised_map"] = realised_rates(map_peaks, peaks(test)[good])
+    return found
+
+
+def peaks(judged: Judged) -> Floats:
+    """The highest value of each map, (n,)."""
+    highest: Floats = judged.maps.reshape(len(judged.maps), -1).max(axis=1)
+    return highest
+
+
+def _at_rate(found: Sequence[Evaluated], calibration: Calibration, rate: float) -> dict[str, object]:
+    """What NG at that rate would do here: good parts rejected, and defective ones missed, of each kind too."""
+    threshold = calibration.thresholds(rate).ng
+    passed = [one for one in found if one.image.anomalous and one.score <= threshold.value]
+    bad = sum(one.image.anomalous for one in found)
+    good = [one for one in found if not one.image.anomalous]
+    return {
+        "rate_asked": rate,
+        "rate_promised": threshold.rate_promised,
+        "threshold": threshold.value,
+        "origin": threshold.origin,
+        "rejected": _rate(sum(one.score > threshold.value for one in good), len(good)),
+        "missed": _rate(len(passed), bad),
+        "missed_by_defect": dict(sorted(Counter(one.image.defect for one in passed).items())),
+    }
+
+
 def _against_good(found: Sequence[Evaluated]) -> tuple[npt.NDArray[np.bool_], Floats]:
     return np.array([one.image.anomalous for one in found]), np.array([one.score for one in found], dtype=np.float32)
 
 
-def _pixel_figures(found: Sequence[Evaluated], with_map: bool) -> dict[str, float | None]:
+def _pixel_figures(found: Sequence[Evaluated], with_map: bool, *, curve: bool = False) -> dict[str, object]:
     known = [one for one in found if one.mask is not None] if with_map else []
     masks = [one.mask for one in known if one.mask is not None]
+    empty: dict[str, object] = {"pixel_auroc": None, "pro": None}
     if not any(mask.any() for mask in masks):
-        return {"pixel_auroc": None, "pro": None}
+        return {**empty, "pro_curve": None} if curve else empty
     maps = [one.map_at_mask() for one in known]
-    return {"pixel_auroc": metrics.pixel_auroc(masks, maps), "pro": metrics.pro(masks, maps)}
+    overlap = metrics.pro_curve(masks, maps)
+    figures: dict[str, object] = {"pixel_auroc": metrics.pixel_auroc(masks, maps), "pro": overlap.area}
+    if curve:
+        points = slice(None, None, PRO_POINT_EVERY)
+        figures["pro_curve"] = [[round(float(x), 4) for x in part[points]] for part in overlap]
+    return figures
 
 
 def _decisions(found: Sequence[Evaluated]) -> dict[str, object]:

@@ -48,8 +48,25 @@ def pixel_auroc(masks: Sequence[Mask], maps: Sequence[Floats]) -> float:
     return auroc(labels, np.concatenate([anomaly_map.ravel() for anomaly_map in maps]))
 
 
+class ProCurve(NamedTuple):
+    """Mean overlap of the defect regions at each false-positive rate, both from 0 to 1."""
+
+    rates: npt.NDArray[np.float64]
+    overlaps: npt.NDArray[np.float64]
+
+    @property
+    def area(self) -> float:
+        """PRO: the area under the curve divided by its widest rate, 0 to 1."""
+        return float(np.trapezoid(self.overlaps, self.rates) / self.rates[-1])
+
+
 def pro(masks: Sequence[Mask], maps: Sequence[Floats], limit: float = PRO_LIMIT) -> float:
-    """Area under the per-region-overlap curve up to a false-positive rate, divided by that rate: 0 to 1.
+    """See ProCurve.area."""
+    return pro_curve(masks, maps, limit).area
+
+
+def pro_curve(masks: Sequence[Mask], maps: Sequence[Floats], limit: float = PRO_LIMIT) -> ProCurve:
+    """The per-region-overlap curve up to a false-positive rate.
 
     Every connected defect region counts alike, however large (Bergmann et al., "Uninformed Students", section 4.1).
     """
@@ -62,7 +79,7 @@ def pro(masks: Sequence[Mask], maps: Sequence[Floats], limit: float = PRO_LIMIT)
     overlaps = np.zeros(len(rates))
     for values in regions:
         overlaps += 1 - np.searchsorted(values, quiet[places], side="right") / len(values)
-    return float(np.trapezoid(overlaps / len(regions), rates) / limit)
+    return ProCurve(rates, overlaps / len(regions))
 
 
 def _regions(mask: Mask, values: Floats) -> list[Floats]:

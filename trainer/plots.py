@@ -14,6 +14,7 @@ from sklearn.metrics import roc_curve
 from models.calibration import Thresholds
 
 GOOD_COLOUR, BAD_COLOUR, NG_COLOUR, REVIEW_COLOUR = "#2a7f62", "#c0392b", "#7b1e12", "#d68910"
+MAP_COLOUR = "#1f6f8b"
 Floats = npt.NDArray[np.float32]
 
 
@@ -50,15 +51,36 @@ def score_histogram(held_out: Sequence[float], good: Floats, bad: Floats, thresh
     return png(figure)
 
 
-def roc(anomalous: npt.NDArray[np.bool_], scores: Floats, auroc: float) -> bytes:
-    """The ROC curve of the image scores."""
+def roc(
+    anomalous: npt.NDArray[np.bool_], scores: Floats, auroc: float, marks: Sequence[tuple[float, float, float]] = ()
+) -> bytes:
+    """The ROC curve of the image scores; `marks` are (promised rate, share of good, share of defects above)."""
     figure = new_figure()
     axes = figure.subplots()
     false_rejects, found, _ = roc_curve(anomalous, scores)
     axes.plot(false_rejects, found, color=BAD_COLOUR, label=f"score, AUROC {100 * auroc:.1f} %")
     axes.plot([0, 1], [0, 1], color="grey", linestyle=":", linewidth=1)
+    for promised, rejected, caught in marks:
+        axes.plot(rejected, caught, marker="o", color=NG_COLOUR, markersize=4)
+        words = f"{100 * promised:.2g} %"
+        axes.annotate(words, (rejected, caught), (6, -4), textcoords="offset points", fontsize=7, color=NG_COLOUR)
     axes.set_xlabel("good parts rejected")
     axes.set_ylabel("defective parts found")
+    axes.legend(frameon=False, fontsize=8, loc="lower right")
+    axes.spines[["top", "right"]].set_visible(False)
+    return png(figure)
+
+
+def pro(rates: Sequence[float], overlaps: Sequence[float], area: float) -> bytes:
+    """The per-region-overlap curve of the maps."""
+    figure = new_figure()
+    axes = figure.subplots()
+    axes.plot(rates, overlaps, color=MAP_COLOUR, label=f"map, PRO {100 * area:.1f} %")
+    axes.fill_between(rates, overlaps, color=MAP_COLOUR, alpha=0.12)
+    axes.set_xlim(0, rates[-1])
+    axes.set_ylim(0, 1)
+    axes.set_xlabel("good area lit")
+    axes.set_ylabel("mean share of a defect that is lit")
     axes.legend(frameon=False, fontsize=8, loc="lower right")
     axes.spines[["top", "right"]].set_visible(False)
     return png(figure)

@@ -6,7 +6,7 @@ import base64
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import jinja2
@@ -25,7 +25,7 @@ ROW = 6
 
 
 class Card(NamedTuple):
-    """One image of the gallery: data URIs of input, map and overlay, and its verdict."""
+    """One image of the gallery: data URIs of input, map over input, and mask (None where unknown), and its verdict."""
 
     name: str
     defect: str
@@ -34,7 +34,7 @@ class Card(NamedTuple):
     p_value: float
     picture: str
     map: str
-    overlay: str
+    mask: str | None
 
 
 class Gallery(NamedTuple):
@@ -52,15 +52,18 @@ def write_report(path: Path, artifact: Artifact, found: Sequence[Evaluated], num
     thresholds = artifact.calibration.thresholds()
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True)
     environment.filters["percent"] = lambda share: "not known" if share is None else f"{100 * share:.1f} %"
+    at_rates: Any = numbers["at_rates"]
+    marks = [(one["rate_promised"], one["rejected"]["share"], 1 - one["missed"]["share"]) for one in at_rates]
+    histogram = plots.score_histogram(artifact.calibration.scores, scores[~anomalous], scores[anomalous], thresholds)
+    curve: Any = numbers["pro_curve"]
     page = environment.get_template("report.html").render(
         artifact=artifact,
         manifest=artifact.manifest,
         thresholds=thresholds,
         numbers=numbers,
-        histogram=_data_uri(
-            plots.score_histogram(artifact.calibration.scores, scores[~anomalous], scores[anomalous], thresholds)
-        ),
-        roc=_data_uri(plots.roc(anomalous, scores, float(str(numbers["image_auroc"])))),
+        histogram=_data_uri(histogram),
+        roc=_data_uri(plots.roc(anomalous, scores, float(str(numbers["image_auroc"])), marks)),
+        pro=_data_uri(plots.pro(curve[0], curve[1], float(str(numbers["pro"])))) if curve else None,
         galleries=_galleries(found, artifact),
     )
     part = path.with_suffix(".part")
@@ -92,11 +95,14 @@ def _card(one: Evaluated, artifact: Artifact) -> Card:
     size = (max(1, round(width * share)), max(1, round(height * share)))
     small: npt.NDArray[np.uint8] = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
     grey = grey_picture(one.map, artifact.calibration.map_scale, *size)
-    if one.mask is not None and one.mask.any():
-        outline = cv2.resize(one.mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
-        edges, _ = cv2.findContours(outline, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-        small = np.ascontiguousarray(small)
-        cv2.drawContours(small, edges, -1, (64, 200, 255), 1)
+    lit = overlay(small, grey)
+    mask = None
+    if one.mask is not None:
+        resized = cv2.resize(one.mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
+        mask = _picture_uri(np.repeat(resized[:, :, None] * np.uint8(255), 3, axis=2))
+        edges, _ = cv2.findContours(resized, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+        lit = np.ascontiguousarray(lit)
+        cv2.drawContours(lit, edges, -1, (64, 200, 255), 1)
     return Card(
         name=one.image.file.name,
         defect=one.image.defect,
@@ -104,8 +110,8 @@ def _card(one: Evaluated, artifact: Artifact) -> Card:
         score=one.score,
         p_value=one.p_value,
         picture=_picture_uri(small),
-        map=_picture_uri(np.repeat(grey[:, :, None], 3, axis=2)),
-        overlay=_picture_uri(overlay(small, grey)),
+        map=_picture_uri(lit),
+        mask=mask,
     )
 
 

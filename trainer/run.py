@@ -24,7 +24,7 @@ import numpy as np
 import torch
 
 from models.artifact import Artifact, GoldenRecord, Manifest, SourceRecord, TrainingRecord, write_artifact
-from models.calibration import Calibration, calibrate
+from models.calibration import Calibration
 from models.detector import Detector, Row
 from models.engines.base import SourceKey
 from models.engines.pool import EngineName, SourcePool, source_key
@@ -34,7 +34,7 @@ from models.preprocess import Prepared, Preprocessing, prepare
 from models.source import SOURCES
 from trainer.activations import DEFAULT_LIMIT_BYTES, ActivationStore, bytes_per_image
 from trainer.augment import variants
-from trainer.calibrate import judge_all
+from trainer.calibrate import calibrated, calibration_words, judge_under
 from trainer.config import TrainingSettings
 from trainer.data import TrainingSet, prepared_images, read_pixels, read_training_set, split
 from trainer.fit import Fit
@@ -105,15 +105,9 @@ def train(job: Job, display: Display) -> Artifact:
     display.say(f"source {settings.source} by engine {pool.engine} on {job.device}: {pool.reason}")
     head, losses = _fit(job, found, training, preprocessing, pool, source, display)
     detector = Detector(job.device, pool)
-    images = prepared_images(tuple(found.files[index] for index in held_out), preprocessing)
-    judged = judge_all(detector, head, source, images)
-    calibration = calibrate(
-        judged.scores,
-        judged.maps,
-        review_rate=settings.review_rate,
-        ng_rate=settings.ng_rate,
-        map_rate=settings.map_rate,
-    )
+    held_files = [found.files[index] for index in held_out]
+    judged = judge_under(detector, head, source, held_files, preprocessing, settings.calibrate_under)
+    calibration = calibrated(judged, settings)
     golden_files = [found.files[held_out[index]] for index in _spread(judged.scores)]
     golden, records = _golden(golden_files, preprocessing, head, source, detector)
     manifest = _manifest(job, found, training, held_out, source, preprocessing, head, calibration, records, losses)
@@ -121,7 +115,8 @@ def train(job: Job, display: Display) -> Artifact:
     to_device(artifact.head, job.device)
     artifact.verify_golden(detector)
     _remove_work(job.work)
-    _tell_thresholds(calibration, display)
+    for line in calibration_words(calibration):
+        display.say(line)
     display.say(f"{artifact.path}: {artifact.sha256[:12]}, made in {time.monotonic() - started:.0f} s")
     return artifact
 
@@ -269,13 +264,6 @@ def _version(package: str) -> str:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         return ""
-
-
-def _tell_thresholds(calibration: Calibration, display: Display) -> None:
-    thresholds = calibration.thresholds()
-    for decision, threshold in (("REVIEW", thresholds.review), ("NG", thresholds.ng)):
-        if threshold is not None:
-            display.say(f"{decision} above {threshold.value:.4g}: {threshold.origin}")
 
 
 def _remove_work(work: Path) -> None:

@@ -154,7 +154,7 @@ _VERDICT: Document = {
     "score": 0.31,
     "p_value": 0.42,
     "threshold": 0.58,
-    "threshold_origin": "split-conformal on 199 held-out good images: at most 0.01 of good parts above",
+    "threshold_origin": "counted, split-conformal on 199 held-out good images: at most 0.01 of good parts above",
     "review_threshold": 0.52,
     "decision": "OK",
     "image": {"width": 1024, "height": 1024},

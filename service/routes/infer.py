@@ -91,10 +91,13 @@ async def inspect(
 def choose_thresholds(calibration: Calibration, query: ScoreQuery) -> Thresholds:
     """The stored thresholds, or those of the rate asked for; raises RateNotPromised for one that is too small."""
     rate = query.max_false_reject
-    if rate is not None and rate < calibration.smallest_rate:
+    fitted = calibration.smallest_fitted_rate
+    smallest = calibration.smallest_rate if fitted is None else fitted
+    if rate is not None and rate < smallest:
+        more = f", and none under {fitted:.3g} fitted" if fitted is not None else ""
         raise RateNotPromised(
             f"max_false_reject {rate:g}: with {len(calibration.scores)} calibration images no rate under "
-            f"{calibration.smallest_rate:.3g} can be promised"
+            f"{calibration.smallest_rate:.3g} can be promised{more}"
         )
     return calibration.thresholds(rate, review=query.review == "on")
 

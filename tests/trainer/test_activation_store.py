@@ -17,8 +17,8 @@ import torch
 
 from models.engines.base import SourceEngine
 from models.source import TAPS
-from trainer.__main__ import parser
 from trainer.activations import DEFAULT_LIMIT_BYTES, ActivationError, ActivationStore, bytes_per_image
+from trainer.arguments import parser
 
 COUNT, SIZE = 20, 32  # more than one source batch
 CPU = torch.device("cpu")

@@ -136,11 +136,11 @@ def test_the_metrics_are_strict_json(evaluation: Evaluation) -> None:
 
 def test_the_report_stands_alone_and_shows_every_image(evaluation: Evaluation) -> None:
     page = evaluation.page
-    assert not re.findall(r"(?:src|href)=\"(?!data:)", page)
+    assert not re.findall(r"(?:src|href)=\"(?!data:|#)", page)
     assert "http" not in re.sub(r"data:[^\"]+", "", page)
     for name in ("g0.png", "b1.png", "missing.png", "blot", "scratch"):
         assert name in page
-    assert page.count("data:image/png") == 2  # histogram and ROC
+    assert page.count("data:image/png") == 3  # histogram, ROC and PRO
     assert page.count("data:image/jpeg") >= 3 * 7
 
 

@@ -63,6 +63,7 @@ def test_a_baseline_shares_the_settings_that_decide_what_is_seen(tmp_path: Path)
         (("seeds = [0, 3]", "seeds = [0, 3"), "is not TOML"),
         (("steps = 60", 'recipe_name = "paper"'), "a variant names its recipe"),
         (('name = "bolts"', 'name = "../bolts"'), "data.0.name"),
+        (("steps = 70", 'calibrate_under = ["light"]'), "by what it has cached"),
         (("pooled-pool5", "pooled-pool9"), "baselines.0"),
     ],
 )

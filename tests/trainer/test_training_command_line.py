@@ -12,7 +12,8 @@ from models.artifact import load_artifact
 from models.engines import pool
 from models.source_weights import SourceWeightsError
 from trainer import __main__ as subject
-from trainer.__main__ import main, parser, settings_of
+from trainer.__main__ import main, settings_of
+from trainer.arguments import parser
 from trainer.config import RECIPES, TrainingSettings
 
 TINY = ("--image-size", "32", "--steps", "2", "--batch-size", "4", "--engine", "torch", "--threads", "1")

@@ -111,6 +111,8 @@ class StudyPlan(_Plan):
             recipe = RECIPES[variant.recipe]
             chosen = type(recipe).model_validate({**recipe.model_dump(), **variant.method})
             merged |= {"recipe_name": variant.recipe, "recipe": chosen}
+        if merged.get("calibrate_under"):
+            raise ValueError("a study calibrates by what it has cached; calibrate_under is measured by `robustness`")
         return TrainingSettings.model_validate(merged)
 
 

@@ -12,16 +12,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from models.calibration import calibrate
 from models.engines.base import SourceKey
 from trainer import metrics
 from trainer.baselines import has_map, judge_baseline
-from trainer.calibrate import Judged, judge_stored
+from trainer.calibrate import Judged, calibrated, judge_stored
 from trainer.config import TrainingSettings
 from trainer.data import split
-from trainer.figures import Evaluated, evaluated, measure
+from trainer.figures import Evaluated, evaluated, measure, peaks, realised_of
 from trainer.fit import Fit, Progress
-from trainer.realised import realised_rates
 from trainer.run import Display
 from trainer.study.sets import StudySet
 from trainer.study.stores import Seen, Stores
@@ -29,6 +27,7 @@ from trainer.study.stores import Seen, Stores
 ROOT = Path(__file__).parents[2]
 # What decides a trained run's or a baseline's figures beside the settings; recorded with every result.
 METHOD_FILES = ("models/heads/*.py", "models/*.py", "trainer/fit.py", "trainer/figures.py", "trainer/metrics.py")
+ADDED = ("tail_fit", "calibrate_under")
 BASELINE_FILES = ("trainer/baselines.py", "trainer/figures.py", "trainer/metrics.py")
 
 
@@ -54,6 +53,9 @@ class Run:
     def fingerprint(self, data: str, source: SourceKey, checkpoints: int) -> str:
         """The same for the same figures: settings, pictures, source, and how it is looked at."""
         settings = self.settings.model_dump(mode="json")
+        for name in ADDED:  # a setting that came later must not make older results anew
+            if not settings[name]:
+                del settings[name]
         if self.baseline:  # only these decide
             settings = {key: settings[key] for key in ("image_size", "seed", "hold_out", "source", "normalisation")}
         what: dict[str, object] = {"variant": self.variant if self.baseline else "", "settings": settings, "data": data}
@@ -136,22 +138,11 @@ class Runner:
         return held_out, last[0], points, outcome
 
     def _measured(self, run: Run, seen: Seen, held_out: Judged, test: Judged, *, with_map: bool) -> dict[str, object]:
-        settings = run.settings
-        calibration = calibrate(
-            held_out.scores,
-            held_out.maps,
-            review_rate=settings.review_rate,
-            ng_rate=settings.ng_rate,
-            map_rate=settings.map_rate,
-        )
+        calibration = calibrated(held_out, run.settings)
         light = float(seen.store.brightness(range(len(seen.good.files))).mean())
         found: list[Evaluated] = evaluated(seen.truth, test, calibration)
         numbers = measure(found, calibration, light, with_map=with_map)
-        good = ~seen.truth.anomalous
-        numbers["realised"] = realised_rates(held_out.scores, test.scores[good])
-        if with_map:
-            peaks = [judged.maps.reshape(len(judged.maps), -1).max(axis=1) for judged in (held_out, test)]
-            numbers["realised_map"] = realised_rates(peaks[0], peaks[1][good])
+        numbers |= realised_of(held_out.scores, peaks(held_out) if with_map else None, test, seen.truth)
         numbers["held_out"] = len(held_out.scores)
         numbers["trained"] = len(seen.good.files) - len(held_out.scores)
         return numbers

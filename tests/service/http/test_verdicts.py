@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import base64
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 import pytest
 
+from models.tail import Replicate, Tail
 from service.engine.engine import Outcome
 from service.errors import DeadlineExceeded, InferenceFailed, NotReady, ShuttingDown
 
@@ -57,6 +59,23 @@ def test_a_rate_that_the_calibration_cannot_promise_is_refused(house: House, pic
     assert response.json()["code"] == "rate_not_promised"
     assert "0.005" in response.json()["detail"]
     assert house.engine.judged == []
+
+
+def test_a_rate_that_a_fitted_tail_speaks_of_is_answered_as_an_estimate(
+    open_house: OpenHouse, fake_registry: type[FakeRegistry], fake_version: type[FakeVersion], picture: Picture
+) -> None:
+    replicates = tuple(Replicate(0.2, 0.1, 0.1) for _ in range(20))
+    tail = Tail(start=0.7, share=0.2, shape=0.1, scale=0.1, exceedances=40, replicates=replicates)
+    version = fake_version()
+    fitted = replace(version, calibration=version.calibration.model_copy(update={"tail": tail}))
+    house = open_house(registry=fake_registry(fitted))
+    (entry,) = house.score(picture(), path="/score?max_false_reject=0.001").json()["results"]
+    assert entry["threshold_origin"].startswith("tail fit on the upper 40 of 199")
+    assert entry["threshold"] == pytest.approx(tail.score(0.001))
+    assert house.score(picture()).json()["results"][0]["threshold_origin"].startswith("counted")
+    refused = house.score(picture(), path="/score?max_false_reject=0.0004")
+    assert refused.json()["code"] == "rate_not_promised"
+    assert "none under 0.0005 fitted" in refused.json()["detail"]
 
 
 @pytest.mark.parametrize("score", [math.nan, math.inf, -math.inf])

@@ -1,0 +1,116 @@
+"""New good images and an old network: a new calibration, and nothing else changes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from models.artifact import TENSORS, Artifact, load_artifact
+from trainer.__main__ import main
+from trainer.data import DataError
+from trainer.recalibrate import NewRates, Recalibration, recalibrate
+from trainer.run import Display
+
+
+@pytest.fixture
+def new_good(tmp_path: Path, good_images: list[bytes], good_folder_of_bolts: Path) -> Path:
+    """Nine pictures, of sizes that training has not seen, and a broken file."""
+    folder = tmp_path / "new"
+    folder.mkdir()
+    for number in range(9):
+        picture = cv2.imdecode(np.frombuffer(good_images[number % 6], np.uint8), cv2.IMREAD_COLOR)
+        assert picture is not None
+        assert cv2.imwrite(str(folder / f"{number}.png"), cv2.resize(picture, (44 + 2 * number, 44)))
+    (folder / "broken.png").write_bytes(b"no picture")
+    return folder
+
+
+@pytest.fixture
+def job(artifacts_folder: Path, new_good: Path, tmp_path: Path) -> Recalibration:
+    return Recalibration(
+        artifact=artifacts_folder / "bolt",
+        data=new_good,
+        path=tmp_path / "out" / "bolt" / "2",
+        version="2",
+        rates=NewRates(),
+        accept_shift=True,
+        device=torch.device("cpu"),
+        engine="torch",
+        threads=1,
+    )
+
+
+def golden(of: Artifact) -> list[bytes]:
+    return [(of.path / one.file).read_bytes() for one in of.manifest.golden]
+
+
+def test_only_the_calibration_is_new_and_the_manifest_says_from_what(
+    job: Recalibration, silent_display: Display, said: list[str], source_weights: Mapping[str, torch.Tensor]
+) -> None:
+    old, new = load_artifact(job.artifact), recalibrate(job, silent_display)
+    assert (new.path / TENSORS).read_bytes() == (old.path / TENSORS).read_bytes()
+    assert (new.manifest.golden, golden(new)) == (old.manifest.golden, golden(old))
+    assert len(new.calibration.scores) == 9
+    assert new.calibration.scores != old.calibration.scores
+    assert new.calibration.ng_rate == old.calibration.ng_rate
+    record = new.manifest.recalibration
+    assert record is not None
+    assert (record.from_sha256, record.images, record.images_unreadable) == (old.sha256, 9, ("broken.png",))
+    assert new.manifest.version == "2"
+    assert new.manifest.training == old.manifest.training
+    assert any(line.startswith("beware: 9 held-out images are few") for line in said)
+
+
+def test_rates_can_be_changed(
+    job: Recalibration, silent_display: Display, source_weights: Mapping[str, torch.Tensor]
+) -> None:
+    new = recalibrate(replace(job, rates=NewRates(review_rate=0.4, ng_rate=0.2, map_rate=0.3)), silent_display)
+    assert (new.calibration.review_rate, new.calibration.ng_rate) == (0.4, 0.2)
+    assert new.calibration.map_scale.rate_promised == 0.3
+
+
+def test_the_training_images_are_refused(
+    job: Recalibration, good_folder_of_bolts: Path, silent_display: Display, source_weights: Mapping[str, torch.Tensor]
+) -> None:
+    with pytest.raises(DataError, match="was trained on"):
+        recalibrate(replace(job, data=good_folder_of_bolts), silent_display)
+    assert not job.path.exists()
+
+
+def test_images_that_the_old_calibration_rejects_need_a_word(
+    job: Recalibration, silent_display: Display, tmp_path: Path, source_weights: Mapping[str, torch.Tensor]
+) -> None:
+    folder = tmp_path / "other"
+    folder.mkdir()
+    random = np.random.default_rng(0)
+    for number in range(8):
+        assert cv2.imwrite(str(folder / f"{number}.png"), random.integers(0, 256, (40, 40, 3), dtype=np.uint8))
+    other = replace(job, data=folder, accept_shift=False)
+    with pytest.raises(DataError, match="8 of 8 new good images are NG"):
+        recalibrate(other, silent_display)
+    assert len(recalibrate(replace(other, accept_shift=True), silent_display).calibration.scores) == 8
+
+
+def test_too_few_images_are_refused(job: Recalibration, silent_display: Display, tmp_path: Path) -> None:
+    for number in range(3):
+        (job.data / f"{number}.png").unlink()
+    with pytest.raises(DataError, match="6 usable images"):
+        recalibrate(job, silent_display)
+
+
+def test_the_command_writes_a_version_beside_and_never_over(
+    job: Recalibration, tmp_path: Path, capsys: pytest.CaptureFixture[str], source_weights: Mapping[str, torch.Tensor]
+) -> None:
+    line = ["recalibrate", str(job.artifact), str(job.data), "--out", str(tmp_path / "line"), "--version", "7"]
+    line += ["--accept-shift", "--engine", "torch", "--threads", "1"]
+    assert main(line) == 0
+    assert load_artifact(tmp_path / "line" / "bolt" / "7").manifest.version == "7"
+    assert main(line) == 1
+    assert "is there already" in capsys.readouterr().err
+    assert main([*line[:-6], "--version", "../7"]) == 1

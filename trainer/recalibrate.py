@@ -1,0 +1,148 @@
+"""An artifact and new good images in, an artifact with the same network and a new calibration out.
+
+For a new lot, lens or lamp that moved the scores of good parts a little. The head's tensors, golden images and their
+scores stay as they are; thresholds, map scale and what can be promised are new, and the manifest says from what.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import torch
+
+from models.artifact import Artifact, RecalibrationRecord, load_artifact, write_artifact
+from models.calibration import DEFAULT_MAP_RATE, Calibration
+from models.detector import Detector
+from models.engines.pool import EngineName, SourcePool
+from models.heads.base import to_device
+from trainer.calibrate import Judged, calibrated, calibration_words, judge_under
+from trainer.data import DataError, TrainingSet, read_training_set
+from trainer.perturb import Change
+from trainer.run import Display
+
+
+@dataclass(frozen=True)
+class NewRates:
+    """False-reject rates of the new calibration; None keeps the artifact's."""
+
+    review_rate: float | None = None
+    ng_rate: float | None = None
+    map_rate: float | None = None
+    tail_fit: bool = False
+    under: tuple[Change, ...] = ()
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The rates that hold (see trainer.calibrate.Rates)."""
+
+    review_rate: float
+    ng_rate: float
+    map_rate: float
+    tail_fit: bool
+
+
+@dataclass(frozen=True)
+class Recalibration:
+    """What is done: `path` is the new artifact's folder, `version` its name or empty for one made of the time."""
+
+    artifact: Path
+    data: Path
+    path: Path
+    version: str
+    rates: NewRates
+    accept_shift: bool
+    device: torch.device
+    engine: EngineName = "auto"
+    threads: int | None = None
+    weights_file: Path | None = None
+
+
+def recalibrate(job: Recalibration, display: Display) -> Artifact:
+    """Judges the new images by the old network and writes the new artifact.
+
+    Raises ArtifactError, DataError or SourceWeightsError; DataError too where the images are those that the network was
+    trained on, or where most of them are rejected as they are now and `accept_shift` is not given: then they are
+    likely to be of another product, or the network must learn them.
+    """
+    old = load_artifact(job.artifact)
+    found = read_training_set(job.data)
+    _check_unseen(old, found)
+    for file, reason in found.unreadable:
+        display.say(f"left out, unreadable: {file.name}: {reason}")
+    if found.size_warning:
+        display.say(f"beware: {found.size_warning}")
+    pool = SourcePool(job.device, engine=job.engine, threads=job.threads, weights_file=job.weights_file)
+    pool.require(old.source)
+    detector = Detector(job.device, pool)
+    head = to_device(old.head, job.device)
+    old.verify_golden(detector)
+    judged = judge_under(detector, head, old.source, found.files, old.preprocessing)
+    _check_shift(old.calibration, judged, display, accepted=job.accept_shift)
+    if job.rates.under:
+        judged = judge_under(detector, head, old.source, found.files, old.preprocessing, job.rates.under)
+    calibration = calibrated(judged, _rates(old, job.rates))
+    artifact = _written(job, old, found, calibration)
+    to_device(artifact.head, job.device)
+    artifact.verify_golden(detector)
+    for line in calibration_words(calibration):
+        display.say(line)
+    display.say(f"{artifact.path}: {artifact.sha256[:12]}, recalibrated from {old.sha256[:12]}")
+    return artifact
+
+
+def _check_unseen(old: Artifact, found: TrainingSet) -> None:
+    if found.sha256 == old.manifest.training.data_sha256:
+        raise DataError(
+            "these are the images that the artifact was trained on: their scores are too low to calibrate with; "
+            "take good parts that it has not seen"
+        )
+
+
+def _check_shift(old: Calibration, judged: Judged, display: Display, *, accepted: bool) -> None:
+    threshold = old.thresholds().ng.value
+    above = int((judged.scores > threshold).sum())
+    words = f"{above} of {len(judged.scores)} new good images are NG by the old calibration"
+    if 2 * above > len(judged.scores) and not accepted:
+        raise DataError(
+            f"{words}: are they of this product, and good? A new calibration would pass defects that look like them; "
+            "train with them instead, or give --accept-shift"
+        )
+    display.say(words)
+
+
+def _rates(old: Artifact, new: NewRates) -> Chosen:
+    map_rate = old.manifest.training.settings.get("map_rate", DEFAULT_MAP_RATE)
+    return Chosen(
+        review_rate=old.calibration.review_rate if new.review_rate is None else new.review_rate,
+        ng_rate=old.calibration.ng_rate if new.ng_rate is None else new.ng_rate,
+        map_rate=float(str(map_rate)) if new.map_rate is None else new.map_rate,
+        tail_fit=new.tail_fit,
+    )
+
+
+def _written(job: Recalibration, old: Artifact, found: TrainingSet, calibration: Calibration) -> Artifact:
+    stamp = int(os.environ.get("SOURCE_DATE_EPOCH", time.time()))
+    created = datetime.fromtimestamp(stamp, UTC)
+    record = RecalibrationRecord(
+        from_version=old.manifest.version,
+        from_sha256=old.sha256,
+        images=len(found.files),
+        images_unreadable=tuple(file.name for file, _ in found.unreadable),
+        data_sha256=found.sha256,
+        under=job.rates.under,
+    )
+    manifest = old.manifest.model_copy(
+        update={
+            "version": job.version or created.strftime("%Y%m%d-%H%M%S"),
+            "created_at": created.isoformat(),
+            "calibration": calibration,
+            "recalibration": record,
+        }
+    )
+    golden = [(old.path / one.file).read_bytes() for one in manifest.golden]
+    return write_artifact(job.path, manifest, old.head, golden)
