@@ -1,4 +1,4 @@
-"""An artifact and a labelled set in, metrics.json and report.html out.
+"""An artifact and a labelled set in, metrics.json, images.json and report.html out.
 
 The set is only looked at: nothing of an artifact is ever chosen by what stands here.
 """
@@ -72,6 +72,7 @@ def evaluate(
     folder = out or Path("reports") / artifact.manifest.product
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "metrics.json").write_text(json.dumps(numbers, indent=2) + "\n")
+    (folder / "images.json").write_text(json.dumps([one.as_json() for one in found], indent=1) + "\n")
     display.say(json.dumps({key: numbers[key] for key in ("image_auroc", "pixel_auroc", "pro", "brightness_control")}))
     return write_report(folder / "report.html", artifact, found, numbers)
 

@@ -18,9 +18,9 @@ MAP_COLOUR = "#1f6f8b"
 Floats = npt.NDArray[np.float32]
 
 
-def new_figure(width: float = 6.4, height: float = 3.6) -> Figure:
+def new_figure(width: float = 5.0, height: float = 3.4) -> Figure:
     """An empty figure of that size in inches, without a screen."""
-    figure = Figure(figsize=(width, height), dpi=110, layout="constrained")
+    figure = Figure(figsize=(width, height), dpi=140, layout="constrained")
     FigureCanvasAgg(figure)
     return figure
 

@@ -25,7 +25,7 @@ ROW = 6
 
 
 class Card(NamedTuple):
-    """One image of the gallery: data URIs of input, map over input, and mask (None where unknown), and its verdict."""
+    """One image of the gallery: data URIs of input, overlay, map and mask (None where unknown), and its verdict."""
 
     name: str
     defect: str
@@ -33,6 +33,7 @@ class Card(NamedTuple):
     score: float
     p_value: float
     picture: str
+    overlay: str
     map: str
     mask: str | None
 
@@ -110,7 +111,8 @@ def _card(one: Evaluated, artifact: Artifact) -> Card:
         score=one.score,
         p_value=one.p_value,
         picture=_picture_uri(small),
-        map=_picture_uri(lit),
+        overlay=_picture_uri(lit),
+        map=_picture_uri(np.repeat(grey[:, :, None], 3, axis=2)),
         mask=mask,
     )
 

@@ -102,6 +102,27 @@ def test_image_auroc_is_of_the_scores_that_the_detector_gives(
     assert {word: told[word] for word in ("OK", "REVIEW", "NG")} == {w: good.count(w) for w in ("OK", "REVIEW", "NG")}
 
 
+def test_every_image_is_listed_with_its_score(evaluation: Evaluation) -> None:
+    listed = json.loads((evaluation.report.parent / "images.json").read_text())
+    assert len(listed) == evaluation.numbers["images"]
+    assert {one["defect"] for one in listed} == {"good", "blot", "scratch"}
+    promised = evaluation.numbers["realised"]
+    good = [one["score"] for one in listed if one["defect"] == "good"]
+    assert [one["count"] for one in promised] == [sum(s > one["threshold"] for s in good) for one in promised]
+    peaks = [one["map_peak"] for one in listed if one["defect"] == "good"]
+    lit = evaluation.numbers["realised_map"]
+    assert [one["count"] for one in lit] == [sum(p > one["threshold"] for p in peaks) for one in lit]
+
+
+def test_each_rate_says_what_it_rejects_and_misses(evaluation: Evaluation) -> None:
+    rates = evaluation.numbers["at_rates"]
+    assert [one["rate_asked"] for one in rates] == [0.01, 0.02, 0.05, 0.1]
+    listed = json.loads((evaluation.report.parent / "images.json").read_text())
+    for one in rates:
+        missed = [image for image in listed if image["defect"] != "good" and image["score"] <= one["threshold"]]
+        assert one["missed"]["count"] == len(missed) == sum(one["missed_by_defect"].values())
+
+
 def test_pixel_figures_come_from_known_masks_only(evaluation: Evaluation) -> None:
     defects = evaluation.numbers["defects"]
     assert defects.keys() == {"blot", "scratch"}

@@ -14,8 +14,8 @@ from trainer.perturb import CHANGES, PERTURBATIONS, perturbations
 @pytest.fixture(params=[np.uint8, np.uint16])
 def picture(request: pytest.FixtureRequest) -> Pixels:
     random = np.random.default_rng(0)
-    coarse = random.uniform(0.3, 0.7, (6, 8, 3))
-    smooth = np.kron(coarse, np.ones((8, 8, 1)))
+    coarse = random.uniform(0.3, 0.7, (3, 4, 3))
+    smooth = np.kron(coarse, np.ones((20, 20, 1)))
     return cast(Pixels, (smooth * np.iinfo(request.param).max).astype(request.param))
 
 
