@@ -46,7 +46,7 @@ def score_histogram(held_out: Sequence[float], good: Floats, bad: Floats, thresh
     axes.axvline(thresholds.ng.value, color=NG_COLOUR, label="NG above")
     axes.set_xlabel("score")
     axes.set_ylabel("images")
-    axes.legend(frameon=False, fontsize=8)
+    axes.legend(frameon=True, framealpha=0.9, edgecolor="none", fontsize=8)
     axes.spines[["top", "right"]].set_visible(False)
     return png(figure)
 
