@@ -21,6 +21,7 @@ from models.engines.pool import EngineName, SourcePool
 from models.heads.base import to_device
 from trainer.calibrate import Judged, calibrated, calibration_words, judge_under
 from trainer.data import DataError, TrainingSet, read_training_set
+from trainer.measure import measured_files
 from trainer.perturb import Change
 from trainer.run import Display
 
@@ -141,6 +142,7 @@ def _written(job: Recalibration, old: Artifact, found: TrainingSet, calibration:
             "version": job.version or created.strftime("%Y%m%d-%H%M%S"),
             "created_at": created.isoformat(),
             "calibration": calibration,
+            "input_statistics": measured_files(list(found.files), old.preprocessing),
             "recalibration": record,
         }
     )

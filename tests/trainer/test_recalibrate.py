@@ -64,6 +64,7 @@ def test_only_the_calibration_is_new_and_the_manifest_says_from_what(
     assert (record.from_sha256, record.images, record.images_unreadable) == (old.sha256, 9, ("broken.png",))
     assert new.manifest.version == "2"
     assert new.manifest.training == old.manifest.training
+    assert new.manifest.input_statistics != old.manifest.input_statistics, "drift is watched against the new images"
     assert any(line.startswith("beware: 9 held-out images are few") for line in said)
 
 
