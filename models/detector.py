@@ -1,4 +1,8 @@
-"""Rows of any mix of products in, their scores and maps out: one source pass, then each head on its own rows."""
+"""Rows of any mix of products in, their scores and maps out: one source pass, then each head on its own rows.
+
+On a CPU the heads' rows are cut into pieces that the cores take in turn, each piece on one core alone: many products in
+one batch then cost what one product costs, and a piece's activations stay near its core.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +14,11 @@ import numpy.typing as npt
 import torch
 
 from models.engines.base import SourceEngine, SourceKey
+from models.engines.single_threads import SingleThreads
 from models.heads.base import Head
 from models.preprocess import Prepared
+
+PIECE_ROWS = 8  # more at once only leave the core's cache
 
 
 class Row(NamedTuple):
@@ -39,6 +46,7 @@ class Detector:
     def __init__(self, device: torch.device, engines: Mapping[SourceKey, SourceEngine]) -> None:
         self.device = device
         self._engines = engines
+        self._threads = SingleThreads(torch.get_num_threads(), "mkd-head") if device.type == "cpu" else None
 
     def judge(self, rows: Sequence[Row]) -> list[Judgement]:
         """One Judgement for each row, in order. The heads must be on this detector's device.
@@ -60,17 +68,31 @@ class Detector:
     ) -> None:
         images = torch.from_numpy(np.stack([row.image for row in rows])).to(self.device)
         activations = self._engines[source].activations(images)
-        start = 0
-        while start < len(rows):
-            head = rows[start].head
-            stop = start
-            while stop < len(rows) and rows[stop].head is head:
-                stop += 1
-            part = slice(start, stop)
+
+        def judge(part: slice) -> None:
             wants = [row.wants_map for row in rows[part]]
-            output = head.judge(images[part], {tap: tensor[part] for tap, tensor in activations.items()}, wants)
-            scores = output.scores.tolist()
+            taps = {tap: tensor[part] for tap, tensor in activations.items()}
+            output = rows[part.start].head.judge(images[part], taps, wants)
             maps = iter(output.maps.cpu().numpy())
-            for number, score, wanted in zip(numbers[part], scores, wants, strict=True):
+            for number, score, wanted in zip(numbers[part], output.scores.tolist(), wants, strict=True):
                 found[number] = Judgement(score, next(maps) if wanted else None)
-            start = stop
+
+        threads = self._threads.count if self._threads else 1
+        pieces = _pieces(rows, min(PIECE_ROWS, -(-len(rows) // threads)) if self._threads else len(rows))
+        if self._threads is None or threads == 1 or len(pieces) == 1:
+            for piece in pieces:
+                judge(piece)
+        else:
+            self._threads.map(judge, pieces)
+
+
+def _pieces(rows: Sequence[Row], most: int) -> list[slice]:
+    """Neighbours of one head, at most `most` in a piece."""
+    found: list[slice] = []
+    for number, row in enumerate(rows):
+        last = found[-1] if found else None
+        if last and rows[last.start].head is row.head and number - last.start < most:
+            found[-1] = slice(last.start, number + 1)
+        else:
+            found.append(slice(number, number + 1))
+    return found

@@ -51,19 +51,25 @@ def discrepancy_terms(
     *,
     relative: bool = False,
     levels: Sequence[Tensor] | None = None,
+    wanted: Sequence[Sequence[bool]] | None = None,
 ) -> Tensor:
     """Both networks' activations, one (B, C_i, h_i, w_i) per tap -> (B, taps, 2), terms in the order of TERMS.
 
-    `power`, `relative` and `levels` (h_i, w_i) per tap are of the errors by location (see above). Every row depends on
-    its own image only: a batch equals singles.
+    `power`, `relative` and `levels` (h_i, w_i) per tap are of the errors by location (see above). `wanted` (taps, 2)
+    says which are computed, the others are zero and cost nothing. Every row depends on its own image only: a batch
+    equals singles.
     """
     rows = []
     for index, (a_s, a_c) in enumerate(zip(source, cloner, strict=True)):
-        errors = relative_errors(a_s, a_c) if relative else location_errors(a_s, a_c)
-        if levels is not None:
-            errors = errors / levels[index]
-        val = (errors if power == 1 else errors.pow(power)).mean(dim=(1, 2))
-        direction = 1 - functional.cosine_similarity(*_flattened(a_s, a_c), dim=1)
+        wants_val, wants_dir = (True, True) if wanted is None else wanted[index]
+        val = direction = a_s.new_zeros(len(a_s))
+        if wants_val:
+            errors = relative_errors(a_s, a_c) if relative else location_errors(a_s, a_c)
+            if levels is not None:
+                errors = errors / levels[index]
+            val = (errors if power == 1 else errors.pow(power)).mean(dim=(1, 2))
+        if wants_dir:
+            direction = 1 - functional.cosine_similarity(*_flattened(a_s, a_c), dim=1)
         rows.append(torch.stack((val, direction), dim=1))
     return torch.stack(rows, dim=1)
 

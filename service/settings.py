@@ -53,7 +53,7 @@ class Settings(BaseSettings):
     devices: str = Field(
         default="auto", description="Devices, comma-separated (cpu, cuda:0,cuda:1); auto takes every GPU or the CPU."
     )
-    engine: Literal["auto", "torch", "ncnn", "winograd"] = Field(
+    engine: Literal["auto", "torch", "ncnn", "winograd", "cuda"] = Field(
         default="auto", description="What runs the source network; auto takes the fastest that is installed."
     )
     half: bool = Field(default=False, description="Run the source network in half precision on GPUs.")

@@ -13,14 +13,15 @@ from typing import Literal, get_args
 import torch
 
 from models.engines.base import SourceEngine, SourceKey
+from models.engines.cuda_engine import CudaEngine
 from models.engines.ncnn_engine import NcnnEngine
 from models.engines.torch_engine import TorchEngine
 from models.engines.winograd_engine import WinogradEngine
 from models.source import SOURCES, SourceNetwork
 from models.source_weights import SourceWeightsError, canonical_sha256, load_source_weights
 
-EngineName = Literal["auto", "torch", "ncnn", "winograd"]
-BuiltEngine = Literal["torch", "ncnn", "winograd"]
+EngineName = Literal["auto", "torch", "ncnn", "winograd", "cuda"]
+BuiltEngine = Literal["torch", "ncnn", "winograd", "cuda"]
 CPU_ENGINES = ("ncnn", "winograd")
 ENGINE_NAMES: tuple[str, ...] = get_args(EngineName)
 log = logging.getLogger("mkd.engines")
@@ -71,6 +72,8 @@ class SourcePool(Mapping[SourceKey, SourceEngine]):
             return NcnnEngine(network, self._threads)
         if self.engine == "winograd":
             return WinogradEngine(network, self._threads)
+        if self.engine == "cuda":
+            return CudaEngine(network, self.device)
         return TorchEngine(network, self.device, half=self._half)
 
     def __getitem__(self, key: SourceKey) -> SourceEngine:
@@ -95,6 +98,8 @@ def choose_engine(asked: EngineName, device: torch.device) -> tuple[BuiltEngine,
         return "torch", "torch has no MKL and ncnn is not installed"
     if asked in CPU_ENGINES and device.type != "cpu":
         raise ValueError(f"the engine {asked} runs on a CPU, not on {device}; use --engine torch or auto")
+    if asked == "cuda" and device.type != "cuda":
+        raise ValueError(f"the engine cuda runs on a CUDA device, not on {device}")
     if asked == "ncnn" and importlib.util.find_spec("ncnn") is None:
         raise ValueError("the engine ncnn is not installed: pip install 'mkdserve[ncnn]'")
     return asked, "asked for"

@@ -35,7 +35,8 @@ class Head(nn.Module, ABC):
     def judge(self, images: Tensor, activations: Activations, wants_map: Sequence[bool]) -> HeadOutput:
         """Images (B, 3, S, S) in [0, 1] and the source's activations of the same rows -> scores and maps.
 
-        A row's result depends on that row alone. Higher scores and brighter maps mean less like the training images.
+        A row's result depends on that row alone; threads may call at once for other rows.
+        Higher scores and brighter maps mean less like the training images.
         """
 
     @abstractmethod

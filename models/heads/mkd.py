@@ -27,6 +27,7 @@ from models.source import Activations
 
 Attribution = Literal["gradients", "smoothgrad", "guided", "discrepancy"]
 TapName = Literal["pool2", "pool3", "pool4", "pool5"]
+Wanted = Sequence[tuple[bool, bool]] | None  # (val, dir) for each tap; None: all
 
 
 class MkdForm(BaseModel):
@@ -85,7 +86,9 @@ class MkdHead(Head):
         if len(levels) != (len(config.taps) if config.score_levels else 0):
             raise ValueError(f"score_levels is {config.score_levels} and {len(levels)} levels are given")
         self.config = config
-        self.cloner = cloner
+        # On a CPU a convolution in this order takes half the time, and as little for one image as for many.
+        self.cloner = cloner.to(memory_format=torch.channels_last)
+        self._score_wants, self._map_wants = _wanted(config.score_weights), _wanted(config.map_weights)
         self.register_buffer("score_weights", torch.tensor(config.score_weights), persistent=False)
         self.register_buffer("map_weights", torch.tensor(config.map_weights), persistent=False)
         for tap, level in zip(config.taps, levels, strict=False):
@@ -117,12 +120,14 @@ class MkdHead(Head):
         return self._score_terms(self.scaled(activations), self.cloner(images))
 
     def _scores(self, source: list[Tensor], cloned: list[Tensor]) -> Tensor:
-        return weighted_sum(self._score_terms(source, cloned), self.score_weights)
+        return weighted_sum(self._score_terms(source, cloned, self._score_wants), self.score_weights)
 
-    def _score_terms(self, source: list[Tensor], cloned: list[Tensor]) -> Tensor:
+    def _score_terms(self, source: list[Tensor], cloned: list[Tensor], wanted: Wanted = None) -> Tensor:
         config = self.config
         levels = [self.get_buffer(f"level_{tap}") for tap in config.taps] if config.score_levels else None
-        terms = discrepancy_terms(source, cloned, config.score_power, relative=config.score_relative, levels=levels)
+        terms = discrepancy_terms(
+            source, cloned, config.score_power, relative=config.score_relative, levels=levels, wanted=wanted
+        )
         return power_mean(terms, config.score_power)
 
     def _score_and_map(self, images: Tensor, source: list[Tensor]) -> tuple[Tensor, Tensor]:
@@ -151,8 +156,8 @@ class MkdHead(Head):
         with torch.enable_grad():
             inputs = images.detach().requires_grad_(True)
             cloned = self.cloner(inputs)
-            blamed = weighted_sum(discrepancy_terms(source, cloned, self.config.map_power), self.map_weights)
-            (gradients,) = torch.autograd.grad(blamed.sum(), inputs)
+            terms = discrepancy_terms(source, cloned, self.config.map_power, wanted=self._map_wants)
+            (gradients,) = torch.autograd.grad(weighted_sum(terms, self.map_weights).sum(), inputs)
         with torch.no_grad():
             scores = self._scores(source, cloned)
         return scores, saliency(gradients)
@@ -166,7 +171,7 @@ class MkdHead(Head):
             noise = torch.randn(shape, generator=generator).to(images.device) * self.config.smoothgrad_noise
             with torch.enable_grad():
                 inputs = (images + noise).detach().requires_grad_(True)
-                terms = discrepancy_terms(source, self.cloner(inputs), self.config.map_power)
+                terms = discrepancy_terms(source, self.cloner(inputs), self.config.map_power, wanted=self._map_wants)
                 (gradients,) = torch.autograd.grad(weighted_sum(terms, self.map_weights).sum(), inputs)
             total += gradients
         return saliency(total / self.config.smoothgrad_samples)
@@ -195,6 +200,12 @@ class MkdHead(Head):
         except RuntimeError as error:
             raise ValueError(f"the tensors do not fit the cloner that the manifest describes: {error}") from error
         return cls(checked, cloner, [parts["levels."][tap] for tap in checked.taps if checked.score_levels])
+
+
+def _wanted(weights: Sequence[tuple[float, float]]) -> Wanted:
+    """Which terms have any weight. Where none has, all are wanted: a sum needs something to be the gradient of."""
+    found = [(val != 0, direction != 0) for val, direction in weights]
+    return found if any(val or direction for val, direction in found) else None
 
 
 def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -19,7 +19,8 @@ from models.source import Activations
 
 # Convolutions choose other algorithms for other batch sizes, so the last digits of float32 differ.
 SCORE_TOLERANCE = 1e-4
-MAP_TOLERANCE = 2e-3  # of the map's peak
+# A gradient jumps where the last digit puts a ReLU or a pool on its other side: a place or two may differ by more.
+MAP_TOLERANCE, MAP_TOLERANCE_OF_A_PLACE = 2e-3, 0.03  # of the map's peak, on average and anywhere
 
 
 @pytest.fixture
@@ -35,7 +36,9 @@ def assert_same(found: Judgement, expected: Judgement) -> None:
     assert found.score == pytest.approx(expected.score, rel=SCORE_TOLERANCE)
     assert (found.map is None) == (expected.map is None)
     if found.map is not None and expected.map is not None:
-        assert np.abs(found.map - expected.map).max() <= MAP_TOLERANCE * expected.map.max()
+        difference = np.abs(found.map - expected.map) / expected.map.max()
+        assert difference.mean() <= MAP_TOLERANCE
+        assert difference.max() <= MAP_TOLERANCE_OF_A_PLACE
 
 
 def test_a_batch_of_n_equals_n_singles(detector: Detector, images: list[Prepared], bolt: Artifact) -> None:
@@ -151,3 +154,36 @@ def test_a_source_that_was_never_built_is_an_error(
 ) -> None:
     with pytest.raises(KeyError):
         torch_detector.judge([Row(images[0], bolt.head, bolt.source._replace(normalisation="unit"))])
+
+
+def test_threads_share_the_heads_of_a_batch_and_change_nothing(
+    torch_pool: SourcePool, images: list[Prepared], bolt: Artifact, tile: Artifact
+) -> None:
+    rows = [
+        row(image, owner, number % 3 == 0)
+        for number, (image, owner) in enumerate((image, owner) for image in images for owner in (bolt, tile, bolt))
+    ]
+    alone = Detector(torch_pool.device, torch_pool).judge(rows)
+    torch.set_num_threads(2)
+    try:
+        shared = Detector(torch_pool.device, torch_pool)
+    finally:
+        torch.set_num_threads(1)
+    for one, other in zip(alone, shared.judge(rows), strict=True):
+        assert_same(one, other)
+
+
+def test_an_error_of_one_piece_is_the_batchs(
+    torch_pool: SourcePool, images: list[Prepared], bolt: Artifact, tile: Artifact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> HeadOutput:
+        raise RuntimeError("this head is broken")
+
+    torch.set_num_threads(2)
+    try:
+        shared = Detector(torch_pool.device, torch_pool)
+    finally:
+        torch.set_num_threads(1)
+    monkeypatch.setattr(tile.head, "judge", fail)
+    with pytest.raises(RuntimeError, match="broken"):
+        shared.judge([row(images[0], bolt), row(images[1], tile)])

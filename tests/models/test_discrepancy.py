@@ -132,3 +132,14 @@ def test_the_power_mean_lies_between_mean_and_maximum_and_leaves_dir_alone() -> 
     assert (pooled[..., 0] >= plain[..., 0]).all()
     assert (pooled[..., 0] <= highest).all()
     assert torch.equal(pooled[..., 1], plain[..., 1])
+
+
+def test_terms_that_nobody_wants_are_zero_and_the_others_what_they_were() -> None:
+    generator = torch.Generator().manual_seed(3)
+    source, cloner = ([torch.rand(2, 4, 3, 3, generator=generator) for _ in range(2)] for _ in range(2))
+    every = discrepancy_terms(source, cloner, 2.0)
+    found = discrepancy_terms(source, cloner, 2.0, wanted=[(True, False), (False, True)])
+    assert torch.equal(found[:, 0, 0], every[:, 0, 0])
+    assert torch.equal(found[:, 1, 1], every[:, 1, 1])
+    assert not found[:, 0, 1].any()
+    assert not found[:, 1, 0].any()

@@ -98,6 +98,9 @@ def test_a_gpu_is_never_given_the_cpus_engine() -> None:
     assert choose_engine("auto", cuda) == ("torch", "the device is cuda:1")
     with pytest.raises(ValueError, match="runs on a CPU, not on cuda:1"):
         choose_engine("ncnn", cuda)
+    assert choose_engine("cuda", cuda) == ("cuda", "asked for")
+    with pytest.raises(ValueError, match="runs on a CUDA device, not on cpu"):
+        choose_engine("cuda", CPU)
     with pytest.raises(ValueError, match="the engine winograd runs on a CPU"):
         choose_engine("winograd", cuda)
 
