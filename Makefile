@@ -10,7 +10,7 @@ BENCH ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test check serve bench study clean
+.PHONY: help install demo test check serve bench study image clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null \
@@ -39,6 +39,9 @@ bench: $(STAMP)  ## all benchmarks, an hour on two cores; writes docs/benchmarks
 STUDY ?= main
 study: $(STAMP)  ## the figures of docs/results.md, in reports/studies; STUDY=quick for a first look
 	$(BIN)/python -m trainer study studies/$(STUDY).toml --out reports/studies/$(STUDY)
+
+image: $(BIN)/python  ## build the image for CPUs and try it, with docker or (as root on Debian) buildah
+	$(BIN)/python -m docker.trial
 
 clean:  ## remove what the demo, the tests and the tools have written; artifacts/ and .venv stay
 	rm -rf demo build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -7,13 +7,14 @@ the service binds to loopback only, unless `insecure_no_auth` says in so many wo
 from __future__ import annotations
 
 import ipaddress
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from service.run.cores import usable_cores
 
 ENV_PREFIX = "MKD_"
 MIB = 1 << 20
@@ -230,7 +231,7 @@ def thread_counts(settings: Settings, *, on_cpu: bool, cores: int | None = None)
     cores. On one or two cores the network keeps them all: giving one away would halve its rate for a decoder that
     is idle most of the time. With a GPU the cores belong to the decoder.
     """
-    available = cores if cores is not None else len(os.sched_getaffinity(0))  # of the container, not of the host
+    available = cores if cores is not None else usable_cores()
     share = max(1, available // settings.processes)
     decode = settings.decode_threads or (max(1, share // 4) if on_cpu else max(1, share - 1))
     network = share if share <= 2 else max(1, share - decode)

@@ -32,7 +32,7 @@ def promtool(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 def stages() -> dict[str, str]:
     """Name of each stage -> its lines."""
-    parts = re.split(r"^FROM \S+ AS (\w+)$", DOCKERFILE, flags=re.MULTILINE)
+    parts = re.split(r"^FROM \S+ AS ([\w-]+)$", DOCKERFILE, flags=re.MULTILINE)
     return dict(zip(parts[1::2], parts[2::2], strict=True))
 
 
@@ -63,9 +63,9 @@ def test_ports_are_published_on_the_loopback_alone(name: str) -> None:
     assert all(port.startswith("127.0.0.1:") for port in COMPOSE["services"][name].get("ports", []))
 
 
-def test_only_the_service_and_prometheus_start_without_a_profile() -> None:
+def test_the_service_and_what_watches_it_start_without_a_profile() -> None:
     plain = {name for name, service in COMPOSE["services"].items() if "profiles" not in service}
-    assert plain == {"service", "prometheus"}
+    assert plain == {"service", "prometheus", "grafana"}
 
 
 def test_every_secret_is_a_file_and_every_named_volume_is_declared() -> None:
@@ -74,6 +74,34 @@ def test_every_secret_is_a_file_and_every_named_volume_is_declared() -> None:
         assert set(service.get("secrets", [])) <= set(COMPOSE["secrets"])
         sources = {volume.split(":")[0] for volume in service["volumes"] if not volume.startswith((".", "$"))}
         assert sources <= set(COMPOSE["volumes"])
+
+
+def test_every_file_that_compose_mounts_from_the_checkout_is_there() -> None:
+    made_by_the_operator = {"./artifacts", "./data"}
+    for service in COMPOSE["services"].values():
+        for volume in service["volumes"]:
+            source = volume.split(":")[0]
+            if source.startswith("./") and source not in made_by_the_operator:
+                assert (ROOT / source).exists(), source
+
+
+def test_grafana_finds_its_dashboards_and_its_prometheus_where_compose_puts_them() -> None:
+    grafana = COMPOSE["services"]["grafana"]
+    inside = dict(volume.split(":")[:2] for volume in grafana["volumes"])
+    provisioning = ROOT / "docker" / "grafana" / "provisioning"
+    providers = [
+        yaml.safe_load(file.read_text(encoding="utf-8")) for file in (provisioning / "dashboards").glob("*.yml")
+    ]
+    paths = {each["options"]["path"] for provider in providers for each in provider["providers"]}
+    assert paths == {inside["./docker/grafana/dashboards"]}
+    assert list((ROOT / "docker" / "grafana" / "dashboards").glob("*.json"))
+    asked = {
+        variable
+        for file in (provisioning / "datasources").glob("*.yml")
+        for variable in re.findall(r"\$\{(\w+)\}", file.read_text(encoding="utf-8"))
+    }
+    assert asked <= set(grafana["environment"])
+    assert grafana["environment"]["PROMETHEUS_URL"] == "http://prometheus:9090"
 
 
 def test_compose_leaves_the_service_longer_than_its_drain() -> None:

@@ -1,0 +1,1 @@
+"""What builds, tries and runs the containers; nothing of it is installed."""
