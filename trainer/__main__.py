@@ -33,6 +33,9 @@ def settings_of(arguments: argparse.Namespace) -> TrainingSettings:
     """The settings that the arguments ask for: what is not given is the recipe's or the default."""
     given = {key: value for key, value in vars(arguments).items() if value is not None}
     recipe = RECIPES[arguments.recipe]
+    for name in ("score_views", "map_views"):
+        if name in given:
+            given[name] = tuple(view for view in given[name] if view is not None)
     chosen = {key: given[key] for key in type(recipe).model_fields if key in given}
     fields = {key: given[key] for key in TrainingSettings.model_fields if key in given and key != "recipe"}
     low, high = arguments.augment_scale

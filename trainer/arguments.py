@@ -7,10 +7,13 @@ import math
 from pathlib import Path
 from typing import get_args
 
+from pydantic import ValidationError
+
 from models.engines.pool import ENGINE_NAMES
 from models.heads.mkd import Attribution
 from models.heads.mkd_trainee import Balance, Loss
 from models.source import SOURCES, TAPS
+from models.whitening import View
 from trainer.activations import DEFAULT_LIMIT_BYTES
 from trainer.config import RECIPES, TrainingSettings
 from trainer.perturb import CHANGES
@@ -83,6 +86,9 @@ def _add_fit(fit: argparse.ArgumentParser) -> None:
         ("levels", "and by what is usual there"),
     ):
         method.add_argument(f"--score-{name}", action=argparse.BooleanOptionalAction, default=None, help=words)
+    for name in ("score-views", "map-views"):
+        words = "distances instead of plain errors: tap and window in per cent of the side, pool4:25; or none"
+        method.add_argument(f"--{name}", nargs="+", type=_view, metavar="TAP:WINDOW", help=words)
     method.add_argument("--map-power", type=float, help="power of the location errors in the map; 1 is the paper's")
     method.add_argument("--attribution", choices=get_args(Attribution))
     method.add_argument("--gaussian", action=argparse.BooleanOptionalAction, default=None)
@@ -131,6 +137,16 @@ def _add_device(command: argparse.ArgumentParser) -> None:
     machine.add_argument("--threads", type=_positive, help="CPU threads [all]")
     machine.add_argument("--engine", choices=ENGINE_NAMES, default="auto", help="what runs the source [auto]")
     machine.add_argument("--source-weights", type=Path, help="file of source weights (.safetensors or .pth)")
+
+
+def _view(text: str) -> View | None:
+    if text == "none":
+        return None
+    tap, _, window = text.partition(":")
+    try:
+        return View.model_validate({"tap": tap, "window": window})
+    except ValidationError as error:
+        raise argparse.ArgumentTypeError(f"a view is TAP:WINDOW, 0 to 100, like pool4:25, not {text}") from error
 
 
 def _lambda(text: str) -> float | str:

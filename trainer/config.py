@@ -10,24 +10,24 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from models.calibration import DEFAULT_MAP_RATE, DEFAULT_NG_RATE, DEFAULT_REVIEW_RATE
 from models.heads.mkd_trainee import MkdRecipe
 from models.source import Normalisation
+from models.whitening import View
 from trainer.perturb import Change
 
 RecipeName = Literal["default", "paper", "reference"]
 # The paper's equations, and its reference code where the two disagree (design notes in docs/method.md).
 RECIPES: Mapping[RecipeName, MkdRecipe] = {
-    # The map speaks by the errors of the three taps that resolve detail: pool5 has 4 x 4 places at 128 pixels.
-    # The score takes errors relative to the picture's own contrast and to what is usual at their place, and pools them
-    # between mean and maximum. docs/results.md says what each of these does, and what was seen before it was chosen.
+    # Errors by how unusual they are, through windows of a quarter of the side; what is wrong with the whole picture is
+    # seen by its mean. docs/results.md says how these were chosen, and what had been seen by then.
     "default": MkdRecipe(
-        score_loss="val",
-        score_balance="terms",
-        score_power=4.0,
-        score_relative=True,
-        score_levels=True,
-        map_taps=("pool2", "pool3", "pool4"),
-        map_loss="val",
-        map_balance="terms",
-        map_power=2.0,
+        score_views=(
+            View(tap="pool3", window=25),
+            View(tap="pool4", window=25),
+            View(tap="pool5", window=25),
+            View(tap="pool4", window=100),
+        ),
+        score_power=8.0,
+        map_views=(View(tap="pool3", window=0), View(tap="pool3", window=25), View(tap="pool4", window=25)),
+        attribution="discrepancy",
     ),
     "paper": MkdRecipe(),
     "reference": MkdRecipe(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -20,7 +20,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from models.heads.base import Head, to_device
+from models.heads.base import Batch, Head, to_device
 from models.heads.mkd_trainee import MkdTrainee
 from trainer.activations import ActivationStore
 from trainer.config import TrainingSettings
@@ -107,12 +107,15 @@ class Fit:
             self.trainee.cloner.load_state_dict(self._averaged.module.state_dict())
         self.trainee.eval()
 
-    def head(self) -> Head:
-        """The finished head, frozen and on the device, as it would be if training ended at this step."""
+    def head(self, held_out: Iterable[Batch]) -> Head:
+        """The finished head, frozen and on the device, as it would be if training ended at this step.
+
+        `held_out` are the held-out good images with their activations, in batches (see Trainee.finish).
+        """
         trainee = copy.deepcopy(self.trainee)
         if self._settings.average_decay > 0:
             trainee.cloner.load_state_dict(self._averaged.module.state_dict())
-        found = trainee.eval().finish(self._store.batches(self._indices.tolist(), self._device))
+        found = trainee.eval().finish(self._store.batches(self._indices.tolist(), self._device), held_out)
         return to_device(found, self._device)
 
     def batch_indices(self, step: int) -> list[int]:

@@ -15,7 +15,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib import metadata
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import Protocol
 
@@ -26,13 +26,13 @@ import torch
 from models.artifact import Artifact, GoldenRecord, Manifest, SourceRecord, TrainingRecord, write_artifact
 from models.calibration import Calibration
 from models.detector import Detector, Row
-from models.engines.base import SourceKey
+from models.engines.base import SourceEngine, SourceKey
 from models.engines.pool import EngineName, SourcePool, source_key
-from models.heads.base import Head, to_device
+from models.heads.base import Batch, Head, to_device
 from models.image_file import Pixels, decode_image
 from models.preprocess import Prepared, Preprocessing, prepare
 from models.source import SOURCES
-from trainer.activations import DEFAULT_LIMIT_BYTES, ActivationStore, bytes_per_image
+from trainer.activations import DEFAULT_LIMIT_BYTES, SOURCE_BATCH, ActivationStore, bytes_per_image
 from trainer.augment import variants
 from trainer.calibrate import calibrated, calibration_words, judge_under
 from trainer.config import TrainingSettings
@@ -103,10 +103,10 @@ def train(job: Job, display: Display) -> Artifact:
     pool = SourcePool(job.device, engine=job.engine, threads=job.threads, weights_file=job.weights_file)
     pool.require(source)
     display.say(f"source {settings.source} by engine {pool.engine} on {job.device}: {pool.reason}")
-    head, losses = _fit(job, found, training, preprocessing, pool, source, display)
+    kept = tuple(found.files[index] for index in held_out)
+    head, losses = _fit(job, found, training, kept, preprocessing, pool, source, display)
     detector = Detector(job.device, pool)
-    held_files = [found.files[index] for index in held_out]
-    judged = judge_under(detector, head, source, held_files, preprocessing, settings.calibrate_under)
+    judged = judge_under(detector, head, source, kept, preprocessing, settings.calibrate_under)
     calibration = calibrated(judged, settings)
     golden_files = [found.files[held_out[index]] for index in _spread(judged.scores)]
     golden, records = _golden(golden_files, preprocessing, head, source, detector)
@@ -137,6 +137,7 @@ def _fit(
     job: Job,
     found: TrainingSet,
     training: Sequence[int],
+    held_out: tuple[Path, ...],
     preprocessing: Preprocessing,
     pool: SourcePool,
     source: SourceKey,
@@ -169,7 +170,17 @@ def _fit(
             display.say(f"going on from the checkpoint at step {fit.step}")
         with display.bar("training", settings.steps) as bar:
             fit.run(lambda progress: bar.update(progress.step, f"loss {progress.loss:.4f}"))
-        return fit.head(), fit.losses
+        return fit.head(_batches(held_out, preprocessing, pool[source], job.device)), fit.losses
+
+
+def _batches(
+    files: tuple[Path, ...], preprocessing: Preprocessing, engine: SourceEngine, device: torch.device
+) -> Iterator[Batch]:
+    """Those images with their activations, as the training images come from the store."""
+    images = prepared_images(files, preprocessing)
+    while batch := list(islice(images, SOURCE_BATCH)):
+        stacked = torch.from_numpy(np.stack(batch)).to(device)
+        yield stacked, engine.activations(stacked)
 
 
 def _augmented(files: tuple[Path, ...], preprocessing: Preprocessing, settings: TrainingSettings) -> Iterator[Prepared]:

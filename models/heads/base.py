@@ -17,6 +17,8 @@ from torch import Tensor, nn
 
 from models.source import Activations
 
+Batch = tuple[Tensor, Activations]  # images (B, 3, S, S) and the source's activations of the same rows
+
 
 class HeadOutput(NamedTuple):
     """`scores` (B,) float32; `maps` (M, S, S) float32 for the M rows that asked, in their order, on the same device."""
@@ -62,8 +64,12 @@ class Trainee(nn.Module, ABC):
         """The loss of a batch, a scalar."""
 
     @abstractmethod
-    def finish(self, batches: Iterable[tuple[Tensor, Activations]]) -> Head:
-        """The finished head, judging as its recipe says; `batches` are the training images once more."""
+    def finish(self, batches: Iterable[Batch], held_out: Iterable[Batch]) -> Head:
+        """The finished head, judging as its recipe says.
+
+        `batches` are the training images once more; `held_out` good images that training has not seen, from which a
+        head may take a yardstick or two, never more: the calibration counts on the same images.
+        """
 
 
 def to_device(head: Head, device: torch.device) -> Head:

@@ -6,6 +6,11 @@
 
 One backward pass, through the cloner only: the source's activations are constants. In the paper both weights are
 (1, lambda) for every tap; here each tap-and-term has its own, as the loudest tap would otherwise decide alone.
+
+With views (models.whitening) the errors are Mahalanobis distances d instead, and neither weights nor terms matter:
+
+    score(x) = ( sum over score_views of (power mean of d / scale)^4 )^(1/4)      scale: spread on held-out good parts
+    map(x)   = opening(Gaussian(sum over map_views of d))                        forward only, or its gradient
 """
 
 from __future__ import annotations
@@ -24,17 +29,20 @@ from models.cloner import Cloner, ClonerInput, ClonerSize, folded_cloner
 from models.discrepancy import discrepancy_terms, location_map, power_mean, weighted_sum
 from models.heads.base import Head, HeadOutput
 from models.source import Activations
+from models.whitening import TapName, View, Whitening, distance_map, peak_mean
 
 Attribution = Literal["gradients", "smoothgrad", "guided", "discrepancy"]
-TapName = Literal["pool2", "pool3", "pool4", "pool5"]
 Wanted = Sequence[tuple[bool, bool]] | None  # (val, dir) for each tap; None: all
+Distances = Mapping[View, Tensor]
+VIEWS_POWER = 4.0  # how score views add up: near their maximum, so that one that is sure is heard
 
 
 class MkdForm(BaseModel):
     """What recipe and finished head have in common.
 
     `score_power`, `score_relative`, `score_levels` and `map_power` say how the errors by location are taken
-    (`models.discrepancy`). The smoothgrad fields are of that attribution alone.
+    (`models.discrepancy`). `score_views` and `map_views` replace them by distances (`models.whitening`), of which
+    `score_power` and `map_power` are taken. The smoothgrad fields are of that attribution alone.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -45,31 +53,49 @@ class MkdForm(BaseModel):
     score_power: float = Field(default=1.0, ge=1, le=8)
     score_relative: bool = False
     score_levels: bool = False
+    score_views: tuple[View, ...] = ()
     map_power: float = Field(default=1.0, ge=1, le=4)
+    map_views: tuple[View, ...] = ()
     attribution: Attribution = "gradients"
     gaussian: bool = True
     smoothgrad_samples: int = Field(default=8, ge=1, le=64)
     smoothgrad_noise: float = Field(default=0.05, gt=0, le=1)
+
+    @model_validator(mode="after")
+    def _views_see_trained_taps(self) -> Self:
+        strange = {view.tap for view in self.views} - set(self.taps)
+        if strange:
+            raise ValueError(f"a view of {', '.join(sorted(strange))} needs that tap to be trained")
+        return self
+
+    @property
+    def views(self) -> tuple[View, ...]:
+        """Every view of score or map, once."""
+        return tuple(dict.fromkeys((*self.score_views, *self.map_views)))
 
 
 class MkdConfig(MkdForm):
     """Everything that a trained MKD head needs beside its tensors; stands in the manifest as it is.
 
     `tap_scales` divide the source's activations. `score_weights` and `map_weights` are (val, dir) for each tap. With
-    `score_levels` the head's tensors hold one `levels.TAP` (h, w) per tap.
+    `score_levels` the head's tensors hold one `levels.TAP` (h, w) per tap, with views `whitening.VIEW.*`.
+    `view_scales` divide the score's views.
     """
 
     tap_scales: tuple[float, ...]
     score_weights: tuple[tuple[float, float], ...]
     map_weights: tuple[tuple[float, float], ...]
+    view_scales: tuple[float, ...] = ()
 
     @model_validator(mode="after")
     def _one_number_per_tap(self) -> Self:
         for name in ("tap_scales", "score_weights", "map_weights"):
             if len(getattr(self, name)) != len(self.taps):
                 raise ValueError(f"{name} needs one entry for each of the {len(self.taps)} taps")
-        if min(self.tap_scales) <= 0:
-            raise ValueError("tap_scales must be positive")
+        if len(self.view_scales) != len(self.score_views):
+            raise ValueError(f"view_scales needs one entry for each of the {len(self.score_views)} score views")
+        if min((*self.tap_scales, *self.view_scales)) <= 0:
+            raise ValueError("tap_scales and view_scales must be positive")
         return self
 
 
@@ -81,7 +107,9 @@ class MkdHead(Head):
     score_weights: Tensor
     map_weights: Tensor
 
-    def __init__(self, config: MkdConfig, cloner: Cloner, levels: Sequence[Tensor] = ()) -> None:
+    def __init__(
+        self, config: MkdConfig, cloner: Cloner, levels: Sequence[Tensor] = (), whitening: Whitening | None = None
+    ) -> None:
         super().__init__()
         if len(levels) != (len(config.taps) if config.score_levels else 0):
             raise ValueError(f"score_levels is {config.score_levels} and {len(levels)} levels are given")
@@ -89,6 +117,7 @@ class MkdHead(Head):
         # On a CPU a convolution in this order takes half the time, and as little for one image as for many.
         self.cloner = cloner.to(memory_format=torch.channels_last)
         self._score_wants, self._map_wants = _wanted(config.score_weights), _wanted(config.map_weights)
+        self.whitening = Whitening(config.views, {}) if whitening is None else whitening
         self.register_buffer("score_weights", torch.tensor(config.score_weights), persistent=False)
         self.register_buffer("map_weights", torch.tensor(config.map_weights), persistent=False)
         for tap, level in zip(config.taps, levels, strict=False):
@@ -119,7 +148,24 @@ class MkdHead(Head):
         """Every tap and term apart, (B, taps, 2), before `score_weights`: what a score is made of."""
         return self._score_terms(self.scaled(activations), self.cloner(images))
 
-    def _scores(self, source: list[Tensor], cloned: list[Tensor]) -> Tensor:
+    @torch.no_grad()
+    def view_terms(self, images: Tensor, activations: Activations) -> Tensor:
+        """Every score view apart, (B, views), before `view_scales`: what a score is made of where there are views."""
+        return self._view_terms(
+            self._distances(self.config.score_views, self.scaled(activations), self.cloner(images))
+        )
+
+    def _distances(self, views: Sequence[View], source: list[Tensor], cloned: list[Tensor]) -> Distances:
+        return dict(zip(views, self.whitening.distances(views, self.config.taps, source, cloned), strict=True))
+
+    def _view_terms(self, distances: Distances) -> Tensor:
+        terms = [peak_mean(distances[view], self.config.score_power) for view in self.config.score_views]
+        return torch.stack(terms, dim=1)
+
+    def _scores(self, source: list[Tensor], cloned: list[Tensor], distances: Distances | None = None) -> Tensor:
+        if self.config.score_views:
+            terms = self._view_terms(distances or self._distances(self.config.score_views, source, cloned))
+            return (terms / terms.new_tensor(self.config.view_scales)).pow(VIEWS_POWER).sum(dim=1).pow(1 / VIEWS_POWER)
         return weighted_sum(self._score_terms(source, cloned, self._score_wants), self.score_weights)
 
     def _score_terms(self, source: list[Tensor], cloned: list[Tensor], wanted: Wanted = None) -> Tensor:
@@ -133,9 +179,7 @@ class MkdHead(Head):
     def _score_and_map(self, images: Tensor, source: list[Tensor]) -> tuple[Tensor, Tensor]:
         if self.config.attribution == "discrepancy":
             with torch.no_grad():
-                cloned = self.cloner(images)
-                scores = self._scores(source, cloned)
-                raw = location_map(source, cloned, self.map_weights, images.shape[-1])
+                scores, raw = self._forward_only(images, source)
         elif self.config.attribution == "smoothgrad":
             with torch.no_grad():
                 scores = self._scores(source, self.cloner(images))
@@ -151,13 +195,28 @@ class MkdHead(Head):
         # Back to the scale of plain errors: the order of places stays, and weak ones are not lost in 8 bits of grey.
         return scores, maps.clamp_min(0).pow(1 / self.config.map_power)
 
+    def _forward_only(self, images: Tensor, source: list[Tensor]) -> tuple[Tensor, Tensor]:
+        cloned = self.cloner(images)
+        distances = self._distances(self.config.views, source, cloned)  # those of the score and of the map at once
+        scores = self._scores(source, cloned, distances)
+        if self.config.map_views:
+            return scores, distance_map([distances[view] for view in self.config.map_views], images.shape[-1])
+        return scores, location_map(source, cloned, self.map_weights, images.shape[-1])
+
+    def _blamed(self, source: list[Tensor], cloned: list[Tensor]) -> Tensor:
+        """(B,): what a gradient map explains."""
+        power = self.config.map_power
+        if self.config.map_views:
+            distances = self._distances(self.config.map_views, source, cloned).values()
+            return torch.stack([one.pow(power).mean(dim=(1, 2)) for one in distances]).sum(dim=0)
+        return weighted_sum(discrepancy_terms(source, cloned, power, wanted=self._map_wants), self.map_weights)
+
     def _gradients(self, images: Tensor, source: list[Tensor]) -> tuple[Tensor, Tensor]:
         """One backward pass for the batch: the sum's gradient by an image is that image's own."""
         with torch.enable_grad():
             inputs = images.detach().requires_grad_(True)
             cloned = self.cloner(inputs)
-            terms = discrepancy_terms(source, cloned, self.config.map_power, wanted=self._map_wants)
-            (gradients,) = torch.autograd.grad(weighted_sum(terms, self.map_weights).sum(), inputs)
+            (gradients,) = torch.autograd.grad(self._blamed(source, cloned).sum(), inputs)
         with torch.no_grad():
             scores = self._scores(source, cloned)
         return scores, saliency(gradients)
@@ -171,16 +230,16 @@ class MkdHead(Head):
             noise = torch.randn(shape, generator=generator).to(images.device) * self.config.smoothgrad_noise
             with torch.enable_grad():
                 inputs = (images + noise).detach().requires_grad_(True)
-                terms = discrepancy_terms(source, self.cloner(inputs), self.config.map_power, wanted=self._map_wants)
-                (gradients,) = torch.autograd.grad(weighted_sum(terms, self.map_weights).sum(), inputs)
+                (gradients,) = torch.autograd.grad(self._blamed(source, self.cloner(inputs)).sum(), inputs)
             total += gradients
         return saliency(total / self.config.smoothgrad_samples)
 
     def tensors(self) -> dict[str, Tensor]:
-        """The folded cloner's weights and biases, and the levels where there are any."""
+        """The folded cloner's weights and biases, and levels and whitening where there are any."""
         found = {f"cloner.{key}": value for key, value in self.cloner.state_dict().items()}
         if self.config.score_levels:
             found |= {f"levels.{tap}": self.get_buffer(f"level_{tap}") for tap in self.config.taps}
+        found |= {f"whitening.{key}": value for key, value in self.whitening.tensors().items()}
         return {key: value.detach().cpu().contiguous() for key, value in found.items()}
 
     @classmethod
@@ -188,18 +247,20 @@ class MkdHead(Head):
         """See Head.load."""
         checked = MkdConfig.model_validate(config)
         cloner = folded_cloner(checked.cloner, checked.taps, input_range=checked.cloner_input)
-        parts = {prefix: _part(tensors, prefix) for prefix in ("cloner.", "levels.")}
+        parts = {prefix: _part(tensors, prefix) for prefix in ("cloner.", "levels.", "whitening.")}
         strange = len(tensors) - sum(len(part) for part in parts.values())
         wanted = set(checked.taps) if checked.score_levels else set()
         if strange or set(parts["levels."]) != wanted:
             raise ValueError(
-                f"the levels of {', '.join(wanted) or 'no tap'} and a cloner are expected, and nothing else"
+                f"the levels of {', '.join(wanted) or 'no tap'}, whitening and a cloner are expected, and nothing else"
             )
+        whitening = Whitening(checked.views, parts["whitening."])
         try:
             cloner.load_state_dict(parts["cloner."])
         except RuntimeError as error:
             raise ValueError(f"the tensors do not fit the cloner that the manifest describes: {error}") from error
-        return cls(checked, cloner, [parts["levels."][tap] for tap in checked.taps if checked.score_levels])
+        levels = [parts["levels."][tap] for tap in checked.taps if checked.score_levels]
+        return cls(checked, cloner, levels, whitening)
 
 
 def _wanted(weights: Sequence[tuple[float, float]]) -> Wanted:

@@ -15,12 +15,14 @@ from torch import Tensor, nn
 
 from models.cloner import Cloner, fold_batchnorm
 from models.discrepancy import discrepancy_terms, location_errors, relative_errors, weighted_sum
-from models.heads.base import Trainee
-from models.heads.mkd import MkdConfig, MkdForm, MkdHead, TapName
+from models.heads.base import Batch, Trainee
+from models.heads.mkd import MkdConfig, MkdForm, MkdHead
 from models.source import Activations
+from models.whitening import Moments, TapName, Whitening, contrast_errors, windows
 
 LEVEL_FLOOR = 0.1  # of the tap's mean error
 SMALLEST_TERM = 1e-12
+LEAST_SPREAD = 0.02  # of a view's mean: held-out parts that are all alike must not make it shout
 Loss = Literal["total", "val", "dir"]
 Balance = Literal["sum", "terms"]
 
@@ -86,13 +88,13 @@ class MkdTrainee(Trainee):
         weights = self.recipe.mask((), self.recipe.loss).to(images.device) * self._plain_weights()
         return weighted_sum(self._terms(images, activations), weights).mean()
 
-    def finish(self, batches: Iterable[tuple[Tensor, Activations]]) -> MkdHead:
-        """See Trainee. `batches` are looked at only where the recipe needs what is usual on the training images."""
+    def finish(self, batches: Iterable[Batch], held_out: Iterable[Batch]) -> MkdHead:
+        """See Trainee. Either is looked at only where the recipe needs it, once."""
         recipe = self.recipe
         cloner = fold_batchnorm(self.cloner).to(memory_format=torch.contiguous_format)
         score, blame, levels = self._plain_weights(), self._plain_weights(), []
-        if recipe.score_levels or "terms" in {recipe.score_balance, recipe.map_balance}:
-            usual = Usual.over(recipe, self._both(cloner, batches))
+        usual, whitening = self._look(cloner, batches)
+        if usual is not None:
             levels = usual.levels
             score = 1 / usual.score_terms if recipe.score_balance == "terms" else score
             blame = 1 / usual.plain_terms if recipe.map_balance == "terms" else blame
@@ -103,8 +105,37 @@ class MkdTrainee(Trainee):
             tap_scales=tuple(self.tap_scales),
             score_weights=_pairs(score),
             map_weights=_pairs(blame),
+            view_scales=(1.0,) * len(recipe.score_views),
         )
-        return MkdHead(config, cloner, levels)
+        head = MkdHead(config, cloner, levels, whitening)
+        if not recipe.score_views:
+            return head
+        scales = _spreads(head.to(self.device), held_out)
+        return MkdHead(config.model_copy(update={"view_scales": scales}), cloner, levels, whitening)
+
+    def _look(self, cloner: Cloner, batches: Iterable[Batch]) -> tuple[Usual | None, Whitening | None]:
+        """What the recipe needs to know of the training images, from one look at them."""
+        recipe = self.recipe
+        balanced = recipe.score_levels or "terms" in {recipe.score_balance, recipe.map_balance}
+        moments = {view: Moments() for view in recipe.views}
+
+        def both() -> Iterator[tuple[list[Tensor], list[Tensor]]]:
+            for source, cloned in self._both(cloner, batches):
+                for view, moment in moments.items():
+                    tap = recipe.taps.index(view.tap)
+                    moment.add(windows(contrast_errors(source[tap], cloned[tap]), view.window))
+                yield source, cloned
+
+        usual = Usual.over(recipe, both()) if balanced else None
+        if not moments:
+            return usual, None
+        if not balanced:
+            for _ in both():
+                pass
+        tensors = {}
+        for view, moment in moments.items():
+            tensors[f"{view.key}.mean"], tensors[f"{view.key}.matrix"] = moment.whitening()
+        return usual, Whitening(recipe.views, tensors)
 
     @property
     def device(self) -> torch.device:
@@ -122,9 +153,7 @@ class MkdTrainee(Trainee):
         return [activations[tap] / scale for tap, scale in zip(self.recipe.taps, self.tap_scales, strict=True)]
 
     @torch.no_grad()
-    def _both(
-        self, cloner: Cloner, batches: Iterable[tuple[Tensor, Activations]]
-    ) -> Iterator[tuple[list[Tensor], list[Tensor]]]:
+    def _both(self, cloner: Cloner, batches: Iterable[Batch]) -> Iterator[tuple[list[Tensor], list[Tensor]]]:
         for images, activations in batches:
             yield self._scaled(activations), cloner(images)
 
@@ -162,6 +191,13 @@ def _level(errors: Tensor) -> Tensor:
     """(n, h, w) -> (h, w): the mean by location, with a floor so that a place that is never wrong cannot shout."""
     mean = errors.mean(dim=0)
     return mean + LEVEL_FLOOR * mean.mean() + SMALLEST_TERM
+
+
+def _spreads(head: MkdHead, held_out: Iterable[Batch]) -> tuple[float, ...]:
+    """The standard deviation of each score view over held-out good images: the yardstick for what is unusual."""
+    terms = torch.cat([head.view_terms(images, activations) for images, activations in held_out]).double()
+    spread = terms.std(dim=0, correction=0).maximum(LEAST_SPREAD * terms.mean(dim=0)).clamp_min(SMALLEST_TERM)
+    return tuple(spread.tolist())
 
 
 def _pairs(weights: Tensor) -> tuple[tuple[float, float], ...]:

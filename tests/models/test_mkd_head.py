@@ -15,6 +15,7 @@ from models.cloner import Cloner, fold_batchnorm
 from models.discrepancy import discrepancy_terms, weighted_sum
 from models.heads.mkd import Attribution, MkdConfig, MkdHead
 from models.source import TAPS
+from models.whitening import View, Whitening
 
 SIZE = 32
 TINY = (4, "M", 5, "M", 6, "M", 7, "M", 8, "M")
@@ -205,3 +206,50 @@ def test_the_size_in_bytes_counts_every_tensor() -> None:
     subject = head().float()
     weights = sum(tensor.numel() * 4 for tensor in subject.tensors().values())
     assert weights < subject.size_bytes < weights + 200
+
+
+@pytest.mark.parametrize("attribution", ["gradients", "discrepancy"])
+def test_a_map_by_views_is_of_each_row_alone_and_survives_saving(tiny: None, attribution: Attribution) -> None:
+    subject = viewing_head(attribution)
+    images, taps = batch(3)
+    together = subject.judge(images, taps, [True] * 3)
+    alone = subject.judge(images[1:2], {tap: tensor[1:2] for tap, tensor in taps.items()}, [True])
+    np.testing.assert_allclose(together.maps[1], alone.maps[0], rtol=1e-6)
+    np.testing.assert_allclose(together.scores[1], alone.scores[0], rtol=1e-6)
+    again = MkdHead.load(subject.config.model_dump(mode="json"), subject.tensors()).double().eval()
+    np.testing.assert_allclose(again.judge(images, taps, [True] * 3).maps, together.maps, rtol=1e-3)
+
+
+def test_a_gradient_map_by_views_is_the_gradient_of_the_summed_distances(tiny: None) -> None:
+    subject = viewing_head("gradients")
+    images, taps = batch(1)
+    inputs = images.clone().requires_grad_(True)
+    distances = subject.whitening.distances(
+        subject.config.map_views, subject.config.taps, subject.scaled(taps), subject.cloner(inputs)
+    )
+    (gradients,) = torch.autograd.grad(sum((one.mean() for one in distances), torch.zeros(())), inputs)
+    expected = smooth(gradients.abs().sum(dim=1))
+    np.testing.assert_allclose(subject.judge(images, taps, [True]).maps, expected, rtol=1e-6)
+
+
+def viewing_head(attribution: Attribution) -> MkdHead:
+    views = (View(tap="pool2", window=25), View(tap="pool3", window=0), View(tap="pool3", window=100))
+    generator = torch.Generator().manual_seed(3)
+    tensors = {}
+    for view in views:
+        width = CHANNELS[view.tap]
+        tensors[f"{view.key}.mean"] = 0.1 * torch.rand(width, generator=generator)
+        tensors[f"{view.key}.matrix"] = torch.rand((width, width), generator=generator)
+    torch.manual_seed(1)
+    config = MkdConfig(
+        tap_scales=(1.5, 0.7, 1.0, 2.0),
+        score_weights=((1.0, 0.0),) * 4,
+        map_weights=((1.0, 0.0),) * 4,
+        score_views=views,
+        score_power=8.0,
+        view_scales=(0.5, 1.0, 2.0),
+        map_views=views[:2],
+        attribution=attribution,
+    )
+    cloner = fold_batchnorm(Cloner("small", TAPS).eval())
+    return MkdHead(config, cloner, (), Whitening(views, tensors)).double().eval()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 import torch
 from pydantic import ValidationError
@@ -70,7 +72,7 @@ def test_only_the_cloner_is_trained() -> None:
 
 
 def test_a_plain_sum_weighs_one_and_lambda_at_every_tap() -> None:
-    head = trainee(score_balance="sum", map_balance="sum", lambda_dir=2.0).finish([batch()])
+    head = trainee(score_balance="sum", map_balance="sum", lambda_dir=2.0).finish([batch()], [])
     assert head.config.score_weights == ((1.0, 2.0),) * 4
     assert head.config.map_weights == ((1.0, 2.0),) * 4
     assert head.config.tap_scales == tuple(RMS[tap] for tap in TAPS)
@@ -78,7 +80,7 @@ def test_a_plain_sum_weighs_one_and_lambda_at_every_tap() -> None:
 
 def test_balanced_terms_speak_equally_loud_on_the_training_images() -> None:
     subject = trainee(score_balance="terms", lambda_dir=1.0).eval()
-    head = subject.finish([batch(0), batch(1, count=2)])
+    head = subject.finish([batch(0), batch(1, count=2)], [])
     images = torch.cat([batch(0)[0], batch(1, 2)[0]])
     taps = {tap: torch.cat([batch(0)[1][tap], batch(1, 2)[1][tap]]) for tap in TAPS}
     loudness = (head.terms(images, taps) * torch.tensor(head.config.score_weights)).mean(dim=0)
@@ -87,7 +89,7 @@ def test_balanced_terms_speak_equally_loud_on_the_training_images() -> None:
 
 def test_balanced_maps_raise_the_weights_to_their_power() -> None:
     subject = trainee(score_balance="terms", map_balance="terms", map_power=2.0, lambda_dir=1.0).eval()
-    config = subject.finish([batch()]).config
+    config = subject.finish([batch()], []).config
     score, blame = torch.tensor(config.score_weights), torch.tensor(config.map_weights)
     assert torch.allclose(blame, score**2, rtol=1e-5)
 
@@ -95,18 +97,18 @@ def test_balanced_maps_raise_the_weights_to_their_power() -> None:
 def test_taps_and_terms_that_the_recipe_leaves_out_weigh_nothing() -> None:
     head = trainee(
         score_balance="sum", map_balance="sum", lambda_dir=3.0, score_taps=("pool4", "pool5"), map_loss="val"
-    ).finish([batch()])
+    ).finish([batch()], [])
     assert head.config.score_weights == ((0.0, 0.0), (0.0, 0.0), (1.0, 3.0), (1.0, 3.0))
     assert head.config.map_weights == ((1.0, 0.0),) * 4
 
 
 def test_unscaled_taps_are_divided_by_one() -> None:
-    assert trainee(scale_taps=False, lambda_dir=1.0).finish([batch()]).config.tap_scales == (1.0,) * 4
+    assert trainee(scale_taps=False, lambda_dir=1.0).finish([batch()], []).config.tap_scales == (1.0,) * 4
 
 
 def test_a_head_balanced_on_no_images_is_refused() -> None:
     with pytest.raises(ValueError, match="without training images"):
-        trainee(score_balance="terms", lambda_dir=1.0).finish([])
+        trainee(score_balance="terms", lambda_dir=1.0).finish([], [])
 
 
 @pytest.mark.parametrize(
@@ -128,7 +130,7 @@ def test_a_recipe_that_contradicts_itself_is_refused(fields: dict[str, object], 
 
 def test_levels_are_what_is_usual_at_each_place_on_the_training_images() -> None:
     subject = trainee(score_loss="val", score_balance="terms", score_power=4.0, score_relative=True, score_levels=True)
-    head = subject.eval().finish([batch(0), batch(1, count=2)])
+    head = subject.eval().finish([batch(0), batch(1, count=2)], [])
     assert [tuple(head.get_buffer(f"level_{tap}").shape) for tap in TAPS] == [(8, 8), (4, 4), (2, 2), (1, 1)]
     images = torch.cat([batch(0)[0], batch(1, 2)[0]])
     taps = {tap: torch.cat([batch(0)[1][tap], batch(1, 2)[1][tap]]) for tap in TAPS}
@@ -139,7 +141,48 @@ def test_levels_are_what_is_usual_at_each_place_on_the_training_images() -> None
 
 
 def test_a_head_whose_levels_are_missing_is_refused() -> None:
-    head = trainee(score_levels=True).eval().finish([batch()])
+    head = trainee(score_levels=True).eval().finish([batch()], [])
     tensors = {name: tensor for name, tensor in head.tensors().items() if name != "levels.pool4"}
     with pytest.raises(ValueError, match="levels"):
         type(head).load(head.config.model_dump(), tensors)
+
+
+def views(*pairs: tuple[str, int]) -> list[dict[str, object]]:
+    return [{"tap": tap, "window": window} for tap, window in pairs]
+
+
+def test_each_score_view_is_measured_by_its_spread_on_held_out_images() -> None:
+    subject = trainee(score_views=views(("pool3", 25), ("pool4", 100)), score_power=8.0, lambda_dir=1.0).eval()
+    held_out = batch(7, count=6)
+    head = subject.finish([batch(0), batch(1)], [held_out])
+    spread = head.view_terms(*held_out).double().std(dim=0, correction=0)
+    assert head.config.view_scales == pytest.approx(spread.tolist(), rel=1e-5)
+    terms = head.view_terms(*batch(3)) / spread
+    expected = terms.pow(4).sum(dim=1).pow(0.25).tolist()
+    assert head.judge(*batch(3), [False] * 4).scores.tolist() == pytest.approx(expected, rel=1e-4)
+
+
+def test_views_and_levels_come_from_one_look_at_the_training_images() -> None:
+    looks = 0
+
+    def batches() -> Iterator[Batch]:
+        nonlocal looks
+        looks += 1
+        yield batch(0)
+        yield batch(1)
+
+    subject = trainee(score_levels=True, map_views=views(("pool4", 0)), attribution="discrepancy", lambda_dir=1.0)
+    head = subject.eval().finish(batches(), [])
+    assert looks == 1
+    assert {name.split(".")[0] for name in head.tensors()} == {"cloner", "levels", "whitening"}
+
+
+def test_held_out_images_that_are_all_alike_do_not_make_a_view_shout() -> None:
+    subject = trainee(score_views=views(("pool4", 100)), lambda_dir=1.0).eval()
+    head = subject.finish([batch(0)], [batch(5, count=1)])
+    assert head.config.view_scales[0] == pytest.approx(0.02 * float(head.view_terms(*batch(5, count=1))), rel=1e-4)
+
+
+def test_a_view_of_a_tap_that_is_not_trained_is_refused() -> None:
+    with pytest.raises(ValidationError, match="pool5"):
+        recipe(taps=["pool4"], score_views=views(("pool5", 25)), map_loss="val", score_loss="val")

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from models.engines.base import SourceKey
+from models.heads.base import Head
 from trainer import metrics
 from trainer.baselines import has_map, judge_baseline
 from trainer.calibrate import Judged, calibrated, judge_stored
@@ -117,8 +118,11 @@ class Runner:
         wanted = checkpoint_steps(run.settings.steps, self._checkpoints)[:-1]
         last: list[Judged] = []
 
+        def finished() -> Head:
+            return fit.head(seen.store.batches(held, self._device))
+
         def look(step: int) -> None:
-            test = judge_stored(fit.head(), seen.store, seen.labelled, self._device)
+            test = judge_stored(finished(), seen.store, seen.labelled, self._device)
             points.append({"step": step, **_short_figures(seen, test)})
             last[:] = [test]
 
@@ -133,7 +137,7 @@ class Runner:
 
             fit.run(told)
         look(run.settings.steps)
-        held_out = judge_stored(fit.head(), seen.store, held, self._device)
+        held_out = judge_stored(finished(), seen.store, held, self._device)
         outcome = {"loss_first": fit.losses[0], "loss_last_100_mean": float(np.mean(fit.losses[-100:]))}
         return held_out, last[0], points, outcome
 
