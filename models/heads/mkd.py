@@ -151,9 +151,7 @@ class MkdHead(Head):
     @torch.no_grad()
     def view_terms(self, images: Tensor, activations: Activations) -> Tensor:
         """Every score view apart, (B, views), before `view_scales`: what a score is made of where there are views."""
-        return self._view_terms(
-            self._distances(self.config.score_views, self.scaled(activations), self.cloner(images))
-        )
+        return self._view_terms(self._distances(self.config.score_views, self.scaled(activations), self.cloner(images)))
 
     def _distances(self, views: Sequence[View], source: list[Tensor], cloned: list[Tensor]) -> Distances:
         return dict(zip(views, self.whitening.distances(views, self.config.taps, source, cloned), strict=True))

@@ -136,7 +136,7 @@ def test_rows_of_another_size_run_apart_and_come_back_in_their_places(
     large = prepare(decode_image(good_images[0]), Preprocessing(image_size=64))
     assert isinstance(bolt.head, MkdHead)
     # The levels of a head belong to one image size; this one has none.
-    sizeless = MkdHead(bolt.head.config.model_copy(update={"score_levels": False}), bolt.head.cloner)
+    sizeless = MkdHead(bolt.head.config, bolt.head.cloner, (), bolt.head.whitening)
     rows = [row(images[0], bolt, True), Row(large, sizeless, bolt.source, True), row(images[1], bolt, True)]
     found = torch_detector.judge(rows)
     shapes = [one.map.shape for one in found if one.map is not None]
