@@ -98,7 +98,8 @@ def _folded_block(block: nn.Module) -> nn.Sequential:
         if isinstance(layer, nn.Conv2d):
             conv = nn.Conv2d(layer.in_channels, layer.out_channels, 3, padding=1)
             conv.weight.data.copy_(layer.weight.data)
-            nn.init.zeros_(conv.bias if conv.bias is not None else conv.weight)
+            assert conv.bias is not None
+            conv.bias.data.zero_() if layer.bias is None else conv.bias.data.copy_(layer.bias.data)
             layers.append(conv)
         elif isinstance(layer, nn.BatchNorm2d):
             conv = layers[-1]  # type: ignore[assignment]
