@@ -136,7 +136,8 @@ def measure(given: argparse.Namespace, data: Path, folder: Path) -> tuple[dict[s
             for name in list(ways) if number % 2 == 0 else reversed(ways):
                 ways[name].turn()
             print(f"step {ways['ours'].fit.step}: " + ", ".join(f"{n} {w.seconds:.1f} s" for n, w in ways.items()))
-        heads = {name: way.fit.head() for name, way in ways.items()}
+        everything = range(count)
+        heads = {name: way.fit.head(cached.batches(everything, CPU)) for name, way in ways.items()}
     found = {name: judged(head, Detector(CPU, pool), data, settings) for name, head in heads.items()}
     seconds = {"reference": ways["reference"].seconds, "ours": ways["ours"].seconds + filling}
     return told_of(given, settings, count, pool, seconds, filling, ways, found)
