@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 from service.run import openmp
 
@@ -21,5 +23,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return run(sys.argv[1:] if arguments is None else arguments)
 
 
+def program() -> NoReturn:
+    """The command as a process. After a run on a cluster it ends at once: Ray Data's threads outlive Ray's own end, and
+    one that then speaks to Ray would end the process with another exit code."""
+    code = main()
+    if "ray" in sys.modules:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    program()

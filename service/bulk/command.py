@@ -27,6 +27,7 @@ from service.bulk.scorer import Scorer, ScoringSettings
 from service.settings import Settings
 
 INTERRUPTED = 130
+Part = tuple[int, int, int]
 _LIMITS = {name: Settings.model_fields[name].default for name in ("max_image_bytes", "max_image_pixels")}
 
 
@@ -52,6 +53,13 @@ def parser() -> argparse.ArgumentParser:
     machine.add_argument("--weights", type=Path, help="file of source weights")
     machine.add_argument("--max-image-bytes", type=_positive, default=_LIMITS["max_image_bytes"], help="[32 MiB]")
     machine.add_argument("--max-image-pixels", type=_positive, default=_LIMITS["max_image_pixels"], help="[50 million]")
+    cluster = top.add_argument_group("Ray cluster (images and artifact at the same path on every node)")
+    cluster.add_argument(
+        "--ray", nargs="?", const="auto", metavar="ADDRESS", help="judge there; auto finds a running one"
+    )
+    cluster.add_argument("--ray-workers", type=int, default=0, help="workers at most, 0 for as many as fit [0]")
+    cluster.add_argument("--ray-cpus", type=float, default=1.0, help="cores of each worker [1]")
+    cluster.add_argument("--ray-gpus", type=float, default=0.0, help="GPUs of each worker, as 0.5 or 1 [0]")
     return top
 
 
@@ -88,17 +96,31 @@ def score(given: argparse.Namespace, console: Console) -> None:
     if left < images.count:
         _say(console, f"going on: {images.count - left} of {images.count} images are done")
     with progress(images.count, images.count - left, console) as advance:
-        for number, table in on_this_machine(settings, images, [(number, *parts.rows(number)) for number in missing]):
+        for number, table in judged(given, settings, images, [(number, *parts.rows(number)) for number in missing]):
             parts.write(number, table)
             advance(table.num_rows)
     parts.finish()
     _say(console, f"{given.out}: {_summary(given.out)}")
 
 
-def on_this_machine(
-    settings: ScoringSettings, images: Images, wanted: Sequence[tuple[int, int, int]]
+def judged(
+    given: argparse.Namespace, settings: ScoringSettings, images: Images, wanted: Sequence[Part]
 ) -> Iterator[tuple[int, pa.Table]]:
-    """The (number, first row, row after the last) that are wanted, judged here one after the other."""
+    """The parts that are wanted, each (number, first row, row after the last), with their tables as they are done."""
+    if given.ray is None:
+        return on_this_machine(settings, images, wanted)
+    try:
+        from service.bulk.on_ray import ClusterSettings, on_a_cluster
+    except ModuleNotFoundError as error:
+        raise BulkError(f"--ray: {error.name} is missing: pip install 'mkdserve[ray]'") from error
+    cluster = ClusterSettings(given.ray, given.ray_workers, given.ray_cpus, given.ray_gpus)
+    return on_a_cluster(settings, images, wanted, cluster)
+
+
+def on_this_machine(
+    settings: ScoringSettings, images: Images, wanted: Sequence[Part]
+) -> Iterator[tuple[int, pa.Table]]:
+    """One part after the other, judged here."""
     scorer = Scorer(settings) if wanted else None
     for number, start, stop in wanted:
         assert scorer is not None
@@ -108,10 +130,12 @@ def on_this_machine(
 def settings_of(given: argparse.Namespace) -> ScoringSettings:
     """Raises ArtifactError for an artifact that is not whole, ValueError for a device or engine that is not there."""
     device = given.device
-    if device == "auto":
+    cores = len(os.sched_getaffinity(0))
+    if given.ray is not None:  # what decides is the worker's share, not this machine
+        device, cores = "cuda" if given.ray_gpus else "cpu", max(1, int(given.ray_cpus))
+    elif device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     engine, _ = choose_engine(given.engine, torch.device(device))
-    cores = len(os.sched_getaffinity(0))
     return ScoringSettings(
         artifact=given.artifact.resolve(),
         sha256=load_artifact(given.artifact).sha256,
