@@ -58,9 +58,7 @@ async def readyz(service: TheService, response: Response) -> Readiness:
 )
 async def metrics(service: TheService) -> Response:
     """All metrics in Prometheus' text format; docs list them."""
-    service.ready()  # brings its gauge up to date
-    page = await service.threads.run(service.parts.metrics.render)
-    return Response(page, media_type=CONTENT_TYPE)
+    return Response(await service.metrics_page(), media_type=CONTENT_TYPE)
 
 
 @router.get("/version", tags=["operation"], summary="What runs?")

@@ -67,6 +67,7 @@ class Service:
         self._threads: WorkerThreads | None = None
         self._audience: Audience | None = None
         self._last_call: asyncio.Task[None] | None = None
+        self.metrics_page = self.own_metrics_page  # replicas on a cluster answer with the page of all of them
 
     @property
     def parts(self) -> Parts:
@@ -113,6 +114,11 @@ class Service:
             await parts.registry.stop()
             self._threads.close()
             await asyncio.to_thread(self._audience.stop)
+
+    async def own_metrics_page(self) -> bytes:
+        """All metrics of this server, in Prometheus' text format."""
+        self.ready()  # brings its gauge up to date
+        return await self.threads.run(self.parts.metrics.render)
 
     def ready(self) -> tuple[bool, str | None]:
         """Whether requests will be judged, and why not. Load never changes the answer."""
