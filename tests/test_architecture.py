@@ -76,7 +76,8 @@ def test_models_know_neither_service_nor_trainer_nor_a_web_framework(file: Path)
 
 @pytest.mark.parametrize("file", modules("trainer"), ids=lambda file: str(file.relative_to(ROOT)))
 def test_the_trainer_does_not_know_the_service(file: Path) -> None:
-    assert not tops(imports(file)) & {"service", "fastapi", "starlette", "uvicorn", "ray"}
+    ray = set() if file.name == "many.py" else {"ray"}  # trains on a cluster where that is asked for
+    assert not tops(imports(file)) & {"service", "fastapi", "starlette", "uvicorn", *ray}
 
 
 @pytest.mark.parametrize("file", modules("service"), ids=lambda file: str(file.relative_to(ROOT)))

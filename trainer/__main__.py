@@ -20,6 +20,7 @@ from trainer.data import DataError
 from trainer.display import RichDisplay
 from trainer.evaluate import evaluate
 from trainer.fit import FitDiverged
+from trainer.many import Cluster, product_folders, train_many
 from trainer.recalibrate import NewRates, Recalibration, recalibrate
 from trainer.robustness import Robustness, measure_robustness
 from trainer.run import Job, train
@@ -63,12 +64,12 @@ def _device(name: str) -> torch.device:
     return device
 
 
-def _fit(arguments: argparse.Namespace, display: RichDisplay) -> None:
-    _check_names(arguments.product, arguments.version)
-    job = Job(
-        data=arguments.data,
-        product=arguments.product,
-        out=arguments.out,
+def _job(arguments: argparse.Namespace, data: Path, product: str) -> Job:
+    _check_names(product, arguments.version)
+    return Job(
+        data=data,
+        product=product,
+        out=arguments.out.absolute() if arguments.command == "many" else arguments.out,  # others work elsewhere
         version=arguments.version,
         settings=settings_of(arguments),
         device=_device(arguments.device),
@@ -77,8 +78,23 @@ def _fit(arguments: argparse.Namespace, display: RichDisplay) -> None:
         weights_file=arguments.source_weights,
         cache_limit_bytes=int(arguments.cache_limit_gib * 2**30),
     )
+
+
+def _fit(arguments: argparse.Namespace, display: RichDisplay) -> None:
+    job = _job(arguments, arguments.data, arguments.product)
     _check_place(job.path, job.out / job.product, replace=arguments.replace)
     train(job, display)
+
+
+def _many(arguments: argparse.Namespace, display: RichDisplay) -> int:
+    jobs = [_job(arguments, folder.absolute(), folder.name) for folder in product_folders(arguments.folder)]
+    missing = [job for job in jobs if arguments.replace or not job.path.exists()]
+    if len(missing) < len(jobs):
+        display.say(f"{len(jobs) - len(missing)} of {len(jobs)} are there already and left as they are")
+    for job in missing:
+        _check_place(job.path, job.out / job.product, replace=arguments.replace)
+    cluster = Cluster(arguments.ray, arguments.ray_cpus, arguments.ray_gpus) if arguments.ray else None
+    return 0 if train_many(missing, display, at_once=arguments.at_once, cluster=cluster) else 1
 
 
 def _check_names(product: str, version: str) -> None:
@@ -179,6 +195,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if arguments.command == "fit":
             _fit(arguments, display)
+        elif arguments.command == "many":
+            return _many(arguments, display)
         elif arguments.command == "recalibrate":
             _recalibrate(arguments, display)
         elif arguments.command == "robustness":

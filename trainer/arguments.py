@@ -26,7 +26,13 @@ def parser() -> argparse.ArgumentParser:
     """The whole command line."""
     top = argparse.ArgumentParser(prog="mkd-train", description="Train and evaluate mkdserve artifacts.")
     commands = top.add_subparsers(dest="command", required=True)
-    _add_fit(commands.add_parser("fit", help="a folder of good images in, an artifact out"))
+    fit = commands.add_parser("fit", help="a folder of good images in, an artifact out")
+    fit.add_argument("data", type=Path, help="folder of good images, or MVTec layout (train/good)")
+    fit.add_argument("--product", required=True, help="name of the product")
+    _add_fit(fit)
+    many = commands.add_parser("many", help="a subfolder of good images for each product in, an artifact for each out")
+    _add_many(many)
+    _add_fit(many)
     _add_evaluate(commands.add_parser("evaluate", help="an artifact and a labelled set in, a report out"))
     _add_recalibrate(commands.add_parser("recalibrate", help="an artifact and new good images in, a new version out"))
     _add_robustness(
@@ -37,8 +43,6 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _add_fit(fit: argparse.ArgumentParser) -> None:
-    fit.add_argument("data", type=Path, help="folder of good images, or MVTec layout (train/good)")
-    fit.add_argument("--product", required=True, help="name of the product")
     fit.add_argument("--out", type=Path, default=Path("artifacts"), help="folder of artifacts [artifacts]")
     fit.add_argument("--version", default="", help="write OUT/PRODUCT/VERSION, to keep several side by side")
     fit.add_argument("--replace", action="store_true", help="replace an artifact that is there")
@@ -92,6 +96,14 @@ def _add_fit(fit: argparse.ArgumentParser) -> None:
     method.add_argument("--map-power", type=float, help="power of the location errors in the map; 1 is the paper's")
     method.add_argument("--attribution", choices=get_args(Attribution))
     method.add_argument("--gaussian", action=argparse.BooleanOptionalAction, default=None)
+
+
+def _add_many(command: argparse.ArgumentParser) -> None:
+    command.add_argument("folder", type=Path, help="folder with a subfolder, named as the product, for each")
+    command.add_argument("--at-once", type=_positive, default=1, help="trainings at a time on this machine [1]")
+    command.add_argument("--ray", nargs="?", const="auto", metavar="ADDRESS", help="train on a Ray cluster instead")
+    command.add_argument("--ray-cpus", type=float, default=1.0, help="cores of each training there [1]")
+    command.add_argument("--ray-gpus", type=float, default=0.0, help="GPUs of each training there, as 0.5 or 1 [0]")
 
 
 def _add_evaluate(command: argparse.ArgumentParser) -> None:
