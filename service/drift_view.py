@@ -6,14 +6,17 @@ import math
 import os
 from datetime import UTC, datetime
 
-from service.drift.monitor import Moment, WatchState
+from service.drift.monitor import SCORE, Moment, WatchState
 from service.drift.witness import DriftReport
 from service.drift_schemas import DriftReply, DriftWatch, Leaning
 from service.settings import Settings
 
 TOWARDS: dict[str, Leaning] = {"up": "higher", "down": "lower", "wide": "more spread", "narrow": "less spread"}
 NOT_RECORDED = "The artifact has not recorded the input's statistics: only its score is watched."
-NOTHING_TO_RANK = "The calibration has too few images to compare with."
+WORST_CASES = (
+    "Scores are not watched: the calibration has worst cases over changes (calibrate-under), not parts as they are."
+)
+NOTHING_TO_RANK = "The artifact has too few calibration images, or other ones, to compare parts with."
 
 
 def drift_reply(product: str, settings: Settings, report: DriftReport | None) -> DriftReply:
@@ -66,6 +69,8 @@ def _words(state: str, report: DriftReport | None, watches: list[DriftWatch]) ->
         words = f"In {report.parts} parts nothing speaks for drift."
     else:
         words = " ".join(_sentence(watch) for watch in watches if watch.drifted)
+    if all(watch.watched != SCORE for watch in watches):
+        words += f" {WORST_CASES}"
     return words if report.input_recorded else f"{words} {NOT_RECORDED}"
 
 

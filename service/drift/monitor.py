@@ -65,8 +65,10 @@ class ProductDrift:
     and the whole keeps the average run length, however the watches depend on each other.
     """
 
-    def __init__(self, calibration: Calibration, inputs: InputStatistics | None, rules: DriftRules) -> None:
-        references = {SCORE: calibration.scores} if len(calibration.scores) >= FEWEST else {}
+    def __init__(self, calibration: Calibration | None, inputs: InputStatistics | None, rules: DriftRules) -> None:
+        """`calibration` is None where its scores are not those of parts as they are."""
+        scores = calibration.scores if calibration is not None else ()
+        references = {SCORE: scores} if len(scores) >= FEWEST else {}
         known = [name for name in STATISTICS if inputs is not None and len(inputs.values.get(name, ())) >= FEWEST]
         self.rules = rules
         self.input_recorded = bool(known)

@@ -166,7 +166,8 @@ class DriftWitness:
 
     def _begin(self, part: _Part, hash_before: str | None) -> _Watch:
         version = part.version
-        drift = ProductDrift(version.calibration, version.input_statistics, self.rules)
+        calibration = None if version.scores_are_worst_cases else version.calibration
+        drift = ProductDrift(calibration, version.input_statistics, self.rules)
         watch = _Watch(version.version, version.hash, drift, part.at, hash_before)
         self._watches[version.name] = watch
         if len(self._watches) > MOST_PRODUCTS:

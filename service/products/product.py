@@ -54,6 +54,14 @@ class ProductVersion:
         return self.artifact.manifest.input_statistics
 
     @property
+    def scores_are_worst_cases(self) -> bool:
+        """Whether the calibration has each image's worst score over changes of it, and not its score as it is."""
+        manifest = self.artifact.manifest
+        if manifest.recalibration is not None:
+            return bool(manifest.recalibration.under)
+        return bool(manifest.training.settings.get("calibrate_under"))
+
+    @property
     def method(self) -> str:
         return self.artifact.head.method
 

@@ -40,6 +40,7 @@ class FakeVersion:
     hash: str = "aa"
     calibration: Calibration = CALIBRATION
     input_statistics: InputStatistics | None = INPUT
+    scores_are_worst_cases: bool = False
 
 
 def seen(version: FakeVersion, *, score: float | None = None, at: float = 0.0, light: float = 0.5) -> Seen:
@@ -103,6 +104,14 @@ def test_dimmed_light_shows_in_the_metrics(witness: DriftWitness, metrics: Metri
     assert metrics.value("mkd_drift_input_evidence", product="bolt", statistic="brightness") >= alarm
     assert metrics.value("mkd_drift_evidence", product="bolt") < alarm
     assert metrics.value("mkd_drift_alarm", product="bolt") == 1
+
+
+def test_scores_are_not_compared_with_worst_cases(witness: DriftWitness, metrics: Metrics) -> None:
+    show(witness, *[seen(FakeVersion(scores_are_worst_cases=True), score=0.1) for _ in range(60)])
+    report = settled(witness)
+    assert [state.name for state in report.watches] == list(STATISTICS)
+    assert not report.drifted
+    assert metrics.value("mkd_drift_input_evidence", product="bolt", statistic="brightness") >= 0
 
 
 def test_a_new_version_begins_anew_and_latecomers_of_the_old_do_not_bring_it_back(witness: DriftWitness) -> None:

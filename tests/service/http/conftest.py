@@ -58,6 +58,7 @@ class FakeVersion:
     calibration: Calibration = CALIBRATION
     preprocessing: Preprocessing = PREPROCESSING
     input_statistics: InputStatistics | None = None
+    scores_are_worst_cases: bool = False
 
     def row(self, image: Any, *, wants_map: bool = False) -> FakeRow:
         return FakeRow(image, wants_map)
