@@ -10,7 +10,7 @@ from typing import get_args
 from pydantic import ValidationError
 
 from models.engines.pool import ENGINE_NAMES
-from models.heads.mkd import Attribution
+from models.heads.mkd_config import Attribution
 from models.heads.mkd_trainee import Balance, Loss
 from models.source import SOURCES, TAPS
 from models.whitening import View

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from models.cloner import Cloner, fold_batchnorm
 from models.discrepancy import discrepancy_terms, location_errors, relative_errors, weighted_sum
 from models.heads.base import Batch, Trainee
-from models.heads.mkd import MkdConfig, MkdForm, MkdHead
+from models.heads.mkd import MkdHead
+from models.heads.mkd_config import MkdConfig, MkdForm
 from models.source import Activations
 from models.whitening import Moments, TapName, Whitening, contrast_errors, windows
 

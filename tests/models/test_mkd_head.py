@@ -13,7 +13,8 @@ from models import cloner as cloner_module
 from models.anomaly_map import smooth
 from models.cloner import Cloner, fold_batchnorm
 from models.discrepancy import discrepancy_terms, weighted_sum
-from models.heads.mkd import Attribution, MkdConfig, MkdHead
+from models.heads.mkd import MkdHead
+from models.heads.mkd_config import Attribution, MkdConfig
 from models.source import TAPS
 from models.whitening import View, Whitening
 

@@ -19,7 +19,8 @@ from models.calibration import calibrate
 from models.cloner import folded_cloner
 from models.detector import Detector, Judgement, Row
 from models.engines.pool import SourcePool
-from models.heads.mkd import MkdConfig, MkdHead
+from models.heads.mkd import MkdHead
+from models.heads.mkd_config import MkdConfig
 from models.preprocess import Preprocessing
 from service.engine.engine import Engine, EngineSettings, Outcome
 from service.engine.stepper import DeviceStepper

@@ -14,7 +14,8 @@ import torch
 from models.artifact import Artifact, GoldenRecord, Manifest, SourceRecord, TrainingRecord, write_artifact
 from models.calibration import calibrate
 from models.cloner import folded_cloner
-from models.heads.mkd import MkdConfig, MkdHead
+from models.heads.mkd import MkdHead
+from models.heads.mkd_config import MkdConfig
 from models.preprocess import Preprocessing
 from service.metrics import Metrics
 from service.products.registry import Registry
