@@ -84,8 +84,9 @@ def measure(given: argparse.Namespace) -> tuple[dict[str, object], list[Bar]]:
             last = ", ".join(f"{form} {name} {found[-1]:.2f}/s" for (form, name), found in rates.items())
             print(f"round {number + 1}: {last}")
         plain_mib = plain.resident_bytes() / 2**20
+        heads = head_load_ms(artifact.path)
     results: dict[str, object] = {
-        "head_load_ms": spread(head_load_ms(artifact.path)),
+        "head_load_ms": spread(heads),
         "picture": f"PNG, RGB, {SIDE} px, {statistics.median(map(len, images)):.0f} bytes",
         "network_input_px": artifact.preprocessing.image_size,
         "plain_ready_after_s": round(plain.ready_after_s, 1),
