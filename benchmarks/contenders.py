@@ -79,7 +79,7 @@ def rows(seconds: dict[Key, list[float]]) -> list[dict[str, object]]:
             "maps": maps,
             "images_per_s": round(batch / statistics.median(found), 2),
             "p50_ms": round(statistics.median(found) * 1000, 1),
-            "p99_ms": round(sorted(found)[int(0.99 * (len(found) - 1))] * 1000, 1),
+            "p99_ms": round(sorted(found)[round(0.99 * (len(found) - 1))] * 1000, 1),
             "batches": len(found),
         }
         for (name, batch, maps), found in seconds.items()

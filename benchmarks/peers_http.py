@@ -87,7 +87,7 @@ def measure(given: argparse.Namespace) -> tuple[dict[str, object], list[Bar]]:
         ordered = sorted(times[name])
         results[f"{name}_ms"] = {
             "p50": round(statistics.median(ordered) * 1000),
-            "p99": round(ordered[int(0.99 * (len(ordered) - 1))] * 1000),
+            "p99": round(ordered[round(0.99 * (len(ordered) - 1))] * 1000),
         }
     ratio = statistics.median(a / b for a, b in zip(rates["ours"], rates["litserve"], strict=True))
     return results, [Bar("ours as a multiple of LitServe's images a second", ratio, ">=", 1.0)]
