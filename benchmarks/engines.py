@@ -8,6 +8,7 @@ same weights, same cloner, same smoothing.
 from __future__ import annotations
 
 import argparse
+import copy
 import os
 import platform
 import statistics
@@ -78,13 +79,14 @@ def _reference(artifact: Artifact) -> Run:
     source = SourceNetwork(SOURCES[artifact.source.weights], artifact.source.normalisation)
     source.load_canonical(load_source_weights(artifact.source.weights))
     images = [torch.from_numpy(image)[None] for image in _images(artifact, max(BATCHES))]
+    cloner = copy.deepcopy(head.cloner).to(memory_format=torch.contiguous_format)  # NCHW, as the source
     weights = torch.ones(len(head.config.taps), 2)
 
     def run(batch: int, maps: bool) -> None:
         for image in images[:batch]:
             inputs = image.clone().requires_grad_(maps)
             with torch.set_grad_enabled(maps):
-                loss = weighted_sum(discrepancy_terms(head.scaled(source(inputs)), head.cloner(inputs)), weights)
+                loss = weighted_sum(discrepancy_terms(head.scaled(source(inputs)), cloner(inputs)), weights)
             if maps:
                 (gradient,) = torch.autograd.grad(loss.sum(), inputs)
                 smooth(saliency(gradient))

@@ -104,40 +104,23 @@ class WinogradConvolution:
         self._from_patch = _square(_A_T)
         self._tiles = max(FEWEST_TILES, min(MOST_TILES, TILES_X_CHANNELS // self.inputs))
 
-    def run(self, blob: Tensor, into: Tensor, side: int, scratch: Scratch, rows: range | None = None) -> None:
+    def run(self, blob: Tensor, into: Tensor, side: int, scratch: Scratch) -> None:
         """Maps of `side` in the blob -> `into`, (n, tiles * 4, tiles * 4, K) or half as many pixels a side if pooled.
 
-        Only some `rows` of tiles may be asked for. Without pooling, what lies beyond `side` is set to zero, as the next
-        layer reads it as padding.
+        Without pooling, what lies beyond `side` is set to zero, as the next layer reads it as padding.
         """
         across = tiles_of(side)
-        rows = rows or range(across)
         patches, places = _patches(blob), self._places(into, side)
-        together = max(1, self._tiles // (len(rows) * across))
-        rows_at_once = max(1, min(len(rows), self._tiles // across))
+        together = max(1, self._tiles // across**2)
+        rows_at_once = max(1, min(across, self._tiles // across))
         for first in range(0, len(blob), together):
-            for row in range(rows.start, rows.stop, rows_at_once):
-                images, rows_now = slice(first, first + together), slice(row, min(row + rows_at_once, rows.stop))
+            for row in range(0, across, rows_at_once):
+                images, rows_now = slice(first, first + together), slice(row, row + rows_at_once)
                 chunk = patches[:, :, images, rows_now]
                 products = scratch.take("products", PATCH**2, math.prod(chunk.shape[2:5]), self.outputs)
-                self._multiply(chunk, products, range(PATCH**2), scratch)
+                self._multiply(chunk, products, scratch)
                 self._finish(products, places[:, :, images, rows_now], scratch)
         if not self.pooled and across * TILE > side:
-            into[:, side:] = 0
-            into[:, :, side:] = 0
-
-    def products(self, side: int, scratch: Scratch) -> Tensor:
-        """Room for the products of one whole image, which threads may fill together."""
-        return scratch.take("products", PATCH**2, tiles_of(side) ** 2, self.outputs)
-
-    def multiply(self, blob: Tensor, products: Tensor, part: range, scratch: Scratch) -> None:
-        """Those of an image's 36 `products` that are in `part`; together they are the first half of `run`."""
-        self._multiply(_patches(blob), products, part, scratch)
-
-    def finish(self, products: Tensor, into: Tensor, side: int, scratch: Scratch) -> None:
-        """The second half of `run`."""
-        self._finish(products, self._places(into, side), scratch)
-        if not self.pooled and tiles_of(side) * TILE > side:
             into[:, side:] = 0
             into[:, :, side:] = 0
 
@@ -149,13 +132,12 @@ class WinogradConvolution:
         shape = (step, step, images, across, across, channels)
         return into.as_strided(shape, (row, column, image, step * row, step * column, channel))
 
-    def _multiply(self, patches: Tensor, products: Tensor, part: range, scratch: Scratch) -> None:
-        tiles, window = products.shape[1], slice(part.start, part.stop)
+    def _multiply(self, patches: Tensor, products: Tensor, scratch: Scratch) -> None:
+        tiles = products.shape[1]
         gathered = scratch.take("gathered", PATCH**2, tiles * self.inputs)
         gathered.view(patches.shape).copy_(patches)
-        spectrum = scratch.take("spectrum", len(part), tiles * self.inputs)
-        torch.mm(self._to_patch[window], gathered, out=spectrum)
-        torch.bmm(spectrum.view(len(part), tiles, self.inputs), self._weight[window], out=products[window])
+        spectrum = torch.mm(self._to_patch, gathered, out=scratch.take("spectrum", *gathered.shape))
+        torch.bmm(spectrum.view(PATCH**2, tiles, self.inputs), self._weight, out=products)
 
     def _finish(self, products: Tensor, places: Tensor, scratch: Scratch) -> None:
         products[BIAS_PLACE] += self._bias

@@ -2,13 +2,13 @@
 
 Many images: each thread takes a group of them through all layers, on its own core. The large early maps go image by
 image, so that they stay near the core; the small late ones all together, so that the weights are read once for all.
-Fewer images than threads: the threads share each layer, by rows of tiles while maps are large, then by products.
+Fewer images than threads: the plain network, all threads on one image. The transformed weights, 235 MB, would be read
+for a single image then, which takes longer than the convolutions that they save (64 against 41 ms on two cores).
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -16,11 +16,11 @@ import torch
 from torch import Tensor
 
 from models.engines.single_threads import SingleThreads
-from models.engines.winograd import PATCH, FirstConvolution, Scratch, WinogradConvolution, empty_blob, inside, tiles_of
+from models.engines.torch_engine import TorchEngine
+from models.engines.winograd import FirstConvolution, Scratch, WinogradConvolution, empty_blob, inside, tiles_of
 from models.source import TAP_CHANNELS, TAP_LAYERS, TAP_STRIDES, VGG16, SourceNetwork
 
 ALONE_STRIDE = 4  # maps of this stride and larger ones go image by image (conv1 to conv3)
-ROWS_EACH = 4  # rows of tiles that a thread should have at least, where threads share a layer by rows
 GROUP_TILES = 256  # of the first layer that takes images together: more would only take memory
 
 
@@ -66,28 +66,24 @@ class WinogradEngine:
         self._late = next(index for index, layer in enumerate(self._layers) if layer.stride > ALONE_STRIDE)
         self._threads = SingleThreads(max(1, threads), "mkd-source")
         self._own = _Own()
-        self._shared: dict[int, Workspace] = {}
-        self._sharing = threading.Lock()
+        self._plain = TorchEngine(source, torch.device("cpu"))
 
     def activations(self, images: Tensor) -> dict[str, Tensor]:
         """See SourceEngine; images come from and activations stay in CPU memory, channels last."""
         batch = images.detach().cpu().float()
         count, size = len(batch), batch.shape[-1]
+        if count < self._threads.count:
+            return self._plain.activations(batch)
         taps = {
             tap: torch.empty(count, size // TAP_STRIDES[tap], size // TAP_STRIDES[tap], TAP_CHANNELS[tap])
             for tap in TAP_LAYERS
         }
-        if count < self._threads.count:
-            with self._sharing:
-                for row in range(count):
-                    self._share(batch[row], {tap: tensor[row : row + 1] for tap, tensor in taps.items()})
-        else:
-            groups = groups_of(count, self._threads.count, max(1, GROUP_TILES // tiles_of(size // 8) ** 2))
-            self._threads.map(
-                self._group,
-                [batch[group] for group in groups],
-                [{tap: tensor[group] for tap, tensor in taps.items()} for group in groups],
-            )
+        groups = groups_of(count, self._threads.count, max(1, GROUP_TILES // tiles_of(size // 8) ** 2))
+        self._threads.map(
+            self._group,
+            [batch[group] for group in groups],
+            [{tap: tensor[group] for tap, tensor in taps.items()} for group in groups],
+        )
         return {tap: tensor.permute(0, 3, 1, 2) for tap, tensor in taps.items()}
 
     @torch.no_grad()
@@ -106,41 +102,6 @@ class WinogradEngine:
             blob, into = self._ends(space, index, size, slice(0, count))
             self._layers[index].convolution.run(blob, into, size // self._layers[index].stride, scratch)
             self._keep(index, into, taps)
-
-    @torch.no_grad()
-    def _share(self, image: Tensor, taps: dict[str, Tensor]) -> None:
-        """One image, by all threads: each layer waits for the one before."""
-        size, threads = image.shape[-1], self._threads.count
-        space = self._space(self._shared, size, 1)
-        self._normalise(image, space)
-        first, blob = self._first, inside(space.blobs[0])
-        self._each(lambda rows, scratch: first.run(space.planes, blob, rows, scratch), shares(size, threads))
-        for index, layer in enumerate(self._layers):
-            self._share_layer(layer.convolution, *self._ends(space, index, size, slice(0, 1)), size // layer.stride)
-            self._keep(index, self._ends(space, index, size, slice(0, 1))[1], taps)
-
-    def _share_layer(self, convolution: WinogradConvolution, blob: Tensor, into: Tensor, side: int) -> None:
-        threads = self._threads.count
-        if tiles_of(side) >= ROWS_EACH * threads:
-            self._each(
-                lambda rows, scratch: convolution.run(blob, into, side, scratch, rows), shares(tiles_of(side), threads)
-            )
-            return
-        products = convolution.products(side, self._own.scratch)
-        self._each(
-            lambda part, scratch: convolution.multiply(blob, products, part, scratch),
-            shares(PATCH**2, threads),
-        )
-        convolution.finish(products, into, side, self._own.scratch)
-
-    def _each(self, work: Callable[[range, Scratch], None], parts: list[range]) -> None:
-        """Each part of the work by a thread of its own, with that thread's scratch."""
-
-        @torch.no_grad()
-        def run(part: range) -> None:
-            work(part, self._own.scratch)
-
-        self._threads.map(run, parts)
 
     def _normalise(self, image: Tensor, space: Workspace) -> None:
         torch.sub(image, self._mean, out=space.planes[:, 1:-1, 1:-1]).div_(self._std)

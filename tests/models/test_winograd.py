@@ -12,7 +12,6 @@ from torch.nn import functional
 from models.engines import single_threads
 from models.engines.single_threads import SingleThreads
 from models.engines.winograd import (
-    PATCH,
     FirstConvolution,
     Scratch,
     WinogradConvolution,
@@ -71,23 +70,6 @@ def test_chunks_of_rows_and_images_give_what_one_product_gives(pooled: bool, mon
         monkeypatch.setattr(convolution, "_tiles", tiles)
         convolution.run(blob, into, 12, Scratch())
         assert torch.allclose(into, whole, atol=1e-4)
-
-
-def test_parts_by_rows_and_by_products_give_the_whole() -> None:
-    images, weight, bias = torch.randn(1, INPUTS, 12, 12), torch.randn(OUTPUTS, INPUTS, 3, 3), torch.randn(OUTPUTS)
-    convolution = WinogradConvolution(weight, bias, pooled=False)
-    blob = filled(images)
-    whole, rows, products = (torch.empty(1, 12, 12, OUTPUTS) for _ in range(3))
-    convolution.run(blob, whole, 12, Scratch())
-    for part in shares(tiles_of(12), 2):
-        convolution.run(blob, rows, 12, Scratch(), part)
-    assert torch.allclose(rows, whole, atol=1e-4)
-    scratch = Scratch()
-    room = convolution.products(12, scratch)
-    for part in shares(PATCH**2, 5):
-        convolution.multiply(blob, room, part, Scratch())
-    convolution.finish(room, products, 12, scratch)
-    assert torch.allclose(products, whole, atol=1e-4)
 
 
 def test_the_first_layer_is_the_convolution_of_three_colours() -> None:
