@@ -8,30 +8,21 @@ same weights, same cloner, same smoothing.
 from __future__ import annotations
 
 import argparse
-import copy
 import os
 import platform
 import statistics
 import time
-from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 
-import numpy as np
 import torch
 
-from models.anomaly_map import saliency, smooth
+from benchmarks.harness.contender import Run, ours, reference
 from models.artifact import Artifact, load_artifact
-from models.detector import Detector, Row
-from models.discrepancy import discrepancy_terms, weighted_sum
-from models.engines.pool import EngineName, SourcePool
-from models.heads.mkd import MkdHead
-from models.source import SOURCES, SourceNetwork
-from models.source_weights import load_source_weights
+from models.engines.pool import EngineName
 
 ENGINES: tuple[EngineName, ...] = ("torch", "ncnn", "winograd")
 BATCHES = (1, 8, 32)
-Run = Callable[[int, bool], None]  # (batch, with maps)
 
 
 def main() -> None:
@@ -40,8 +31,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     given = parser.parse_args()
     artifact = load_artifact(given.artifact)
-    runs: dict[str, Run] = {"reference": _reference(artifact)}
-    runs.update({engine: _engine(artifact, engine) for engine in ENGINES})
+    runs: dict[str, Run] = {"reference": reference(artifact)}
+    runs.update({engine: ours(artifact, engine, torch.get_num_threads()) for engine in ENGINES})
     seconds: dict[tuple[str, int, bool], list[float]] = {}
     for number in range(given.rounds + 1):
         for batch in BATCHES:
@@ -52,46 +43,6 @@ def main() -> None:
                     if number:  # the first round warms up
                         seconds.setdefault((name, batch, maps), []).append((time.perf_counter() - started) / batch)
     _tell(artifact, seconds, given.rounds)
-
-
-def _images(artifact: Artifact, count: int) -> list[np.ndarray[tuple[int, ...], np.dtype[np.float32]]]:
-    size = artifact.preprocessing.image_size
-    random = np.random.default_rng(0)
-    return [random.random((3, size, size), dtype=np.float32) for _ in range(count)]
-
-
-def _engine(artifact: Artifact, name: EngineName) -> Run:
-    pool = SourcePool(torch.device("cpu"), engine=name)
-    pool.require(artifact.source)
-    detector = Detector(torch.device("cpu"), pool)
-    images = _images(artifact, max(BATCHES))
-
-    def run(batch: int, maps: bool) -> None:
-        detector.judge([Row(image, artifact.head, artifact.source, maps) for image in images[:batch]])
-
-    return run
-
-
-def _reference(artifact: Artifact) -> Run:
-    head = artifact.head
-    if not isinstance(head, MkdHead):
-        raise SystemExit(f"{artifact.path} is of the method {head.method}; the reference way is of mkd")
-    source = SourceNetwork(SOURCES[artifact.source.weights], artifact.source.normalisation)
-    source.load_canonical(load_source_weights(artifact.source.weights))
-    images = [torch.from_numpy(image)[None] for image in _images(artifact, max(BATCHES))]
-    cloner = copy.deepcopy(head.cloner).to(memory_format=torch.contiguous_format)  # NCHW, as the source
-    weights = torch.ones(len(head.config.taps), 2)
-
-    def run(batch: int, maps: bool) -> None:
-        for image in images[:batch]:
-            inputs = image.clone().requires_grad_(maps)
-            with torch.set_grad_enabled(maps):
-                loss = weighted_sum(discrepancy_terms(head.scaled(source(inputs)), cloner(inputs)), weights)
-            if maps:
-                (gradient,) = torch.autograd.grad(loss.sum(), inputs)
-                smooth(saliency(gradient))
-
-    return run
 
 
 def _tell(artifact: Artifact, seconds: dict[tuple[str, int, bool], list[float]], rounds: int) -> None:
