@@ -64,7 +64,8 @@ def _blocks(widths: Sequence[int | str], batchnorm: bool) -> nn.ModuleList:
     channels = 3
     for index, width in enumerate(widths):
         if isinstance(width, str):
-            blocks.append(nn.Sequential(*layers, nn.MaxPool2d(2)))
+            # Pool, then ReLU: the same numbers as in the other order, and a quarter of them to pass on and back.
+            blocks.append(nn.Sequential(*layers[:-1], nn.MaxPool2d(2), layers[-1]))
             layers = []
             continue
         last_of_block = isinstance(widths[index + 1], str)

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from models.engines.pool import ENGINE_NAMES
 from models.heads.mkd_config import Attribution
-from models.heads.mkd_trainee import Balance, Loss
+from models.heads.mkd_trainee import Balance, Loss, StepPrecision
 from models.source import SOURCES, TAPS
 from models.whitening import View
 from trainer.activations import DEFAULT_LIMIT_BYTES
@@ -53,6 +53,8 @@ def _add_fit(fit: argparse.ArgumentParser) -> None:
     run.add_argument("--lr", type=float, dest="learning_rate", help=f"Adam's learning rate [{_DEFAULTS.learning_rate}]")
     run.add_argument("--schedule", choices=("cosine", "constant"), help=f"[{_DEFAULTS.schedule}]")
     run.add_argument("--average-decay", type=float, help=f"weight averaging, 0 for none [{_DEFAULTS.average_decay}]")
+    words = "of the cloner's training steps [bfloat16 where the processor has AMX]"
+    run.add_argument("--step-precision", choices=get_args(StepPrecision), help=words)
     run.add_argument("--image-size", type=int, help=f"multiple of 32 [{_DEFAULTS.image_size}]")
     run.add_argument("--seed", type=int, help=f"[{_DEFAULTS.seed}]")
     run.add_argument("--hold-out", type=float, help=f"share kept for calibration [{_DEFAULTS.hold_out}]")

@@ -8,7 +8,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from models.calibration import DEFAULT_MAP_RATE, DEFAULT_NG_RATE, DEFAULT_REVIEW_RATE
-from models.heads.mkd_trainee import MkdRecipe
+from models.engines.processor import has_fast_bfloat16
+from models.heads.mkd_trainee import MkdRecipe, StepPrecision
 from models.source import Normalisation
 from models.whitening import View
 from trainer.perturb import Change
@@ -80,6 +81,8 @@ class TrainingSettings(BaseModel):
     learning_rate: float = Field(default=1e-3, gt=0)
     schedule: Literal["cosine", "constant"] = "cosine"
     average_decay: float = Field(default=0.995, ge=0, lt=1)
+    # Of the cloner's convolutions while training; docs/results.md compares the two.
+    step_precision: StepPrecision = Field(default_factory=lambda: "bfloat16" if has_fast_bfloat16() else "float32")
     seed: int = Field(default=0, ge=0)
     hold_out: float = Field(default=0.2, gt=0, lt=0.9)
     augmentation: Augmentation = Augmentation()

@@ -61,7 +61,7 @@ class Fit:
     ) -> Self:
         """A run at its first step on those images of the store, everything random seeded by the settings."""
         torch.manual_seed(settings.seed)
-        trainee = MkdTrainee(settings.recipe, store.rms(indices))
+        trainee = MkdTrainee(settings.recipe, store.rms(indices), settings.step_precision)
         return cls(trainee, store, indices, settings, device, checkpoint, fingerprint)
 
     def __init__(
@@ -112,11 +112,15 @@ class Fit:
 
         `held_out` are the held-out good images with their activations, in batches (see Trainee.finish).
         """
+        found = self.trained().finish(self._store.batches(self._indices.tolist(), self._device), held_out)
+        return to_device(found, self._device)
+
+    def trained(self) -> MkdTrainee:
+        """A copy of the trainee as it would be if training ended at this step: averaged weights, not yet finished."""
         trainee = copy.deepcopy(self.trainee)
         if self._settings.average_decay > 0:
             trainee.cloner.load_state_dict(self._averaged.module.state_dict())
-        found = trainee.eval().finish(self._store.batches(self._indices.tolist(), self._device), held_out)
-        return to_device(found, self._device)
+        return trainee.eval()
 
     def batch_indices(self, step: int) -> list[int]:
         """The store's indices for a step: epochs of seeded permutations, laid end to end."""

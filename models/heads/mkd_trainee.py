@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 import torch
 from pydantic import model_validator
@@ -26,6 +26,7 @@ SMALLEST_TERM = 1e-12
 LEAST_SPREAD = 0.02  # of a view's mean: held-out parts that are all alike must not make it shout
 Loss = Literal["total", "val", "dir"]
 Balance = Literal["sum", "terms"]
+StepPrecision = Literal["float32", "bfloat16"]
 
 
 class MkdRecipe(MkdForm):
@@ -35,7 +36,13 @@ class MkdRecipe(MkdForm):
     the untrained cloner. `scale_taps` divides each tap of the source by its RMS over the training images.
     `score_balance` and `map_balance` are how taps and terms add up: "sum" is Eq. 4 as printed, "terms" divides each by
     its mean over the training images first, so that all speak equally loud on good parts.
+
+    `TRAINED_BY` names what decides the trained weights; all other fields decide how the finished head judges.
     """
+
+    TRAINED_BY: ClassVar[frozenset[str]] = frozenset(
+        {"cloner", "cloner_input", "taps", "batchnorm", "loss", "lambda_dir", "scale_taps"}
+    )
 
     batchnorm: bool = True
     score_taps: tuple[TapName, ...] = ()
@@ -66,11 +73,16 @@ class MkdRecipe(MkdForm):
 
 
 class MkdTrainee(Trainee):
-    """A cloner in training. `tap_rms` are the source's activations' RMS over the training images, by tap."""
+    """A cloner in training. `tap_rms` are the source's activations' RMS over the training images, by tap.
 
-    def __init__(self, recipe: MkdRecipe, tap_rms: dict[str, float]) -> None:
+    With `step_precision` "bfloat16" the cloner's convolutions multiply in bfloat16 while training; weights, loss and
+    the finished head stay float32.
+    """
+
+    def __init__(self, recipe: MkdRecipe, tap_rms: dict[str, float], step_precision: StepPrecision = "float32") -> None:
         super().__init__()
         self.recipe = recipe
+        self._half_steps = step_precision == "bfloat16"
         self.tap_scales = [tap_rms[tap] if recipe.scale_taps else 1.0 for tap in recipe.taps]
         self.cloner = Cloner(
             recipe.cloner, recipe.taps, batchnorm=recipe.batchnorm, input_range=recipe.cloner_input
@@ -148,7 +160,9 @@ class MkdTrainee(Trainee):
         return torch.stack((torch.ones_like(self.lambda_dir), self.lambda_dir)).repeat(len(self.recipe.taps), 1)
 
     def _terms(self, images: Tensor, activations: Activations) -> Tensor:
-        return discrepancy_terms(self._scaled(activations), self.cloner(images))
+        with torch.autocast(images.device.type, torch.bfloat16, enabled=self._half_steps):
+            cloned = self.cloner(images)
+        return discrepancy_terms(self._scaled(activations), [tensor.float() for tensor in cloned])
 
     def _scaled(self, activations: Activations) -> list[Tensor]:
         return [activations[tap] / scale for tap, scale in zip(self.recipe.taps, self.tap_scales, strict=True)]

@@ -43,7 +43,7 @@ def test_convolutions_have_no_bias_and_the_last_of_a_block_no_batchnorm() -> Non
     assert all(module.bias is None for module in cloner.modules() if isinstance(module, nn.Conv2d))
     for block in cloner.blocks:
         kinds = [type(layer) for layer in block.children()]
-        assert kinds[-3:] == [nn.Conv2d, nn.ReLU, nn.MaxPool2d]
+        assert kinds[-3:] == [nn.Conv2d, nn.MaxPool2d, nn.ReLU]
         assert kinds.count(nn.BatchNorm2d) == kinds.count(nn.Conv2d) - 1
 
 

@@ -10,6 +10,7 @@ from models.discrepancy import (
     discrepancy_terms,
     location_errors,
     location_map,
+    plain_terms,
     power_mean,
     relative_errors,
     weighted_sum,
@@ -143,3 +144,17 @@ def test_terms_that_nobody_wants_are_zero_and_the_others_what_they_were() -> Non
     assert torch.equal(found[:, 1, 1], every[:, 1, 1])
     assert not found[:, 0, 1].any()
     assert not found[:, 1, 0].any()
+
+
+def test_the_written_gradient_of_the_plain_terms_is_the_one_that_autograd_finds() -> None:
+    torch.manual_seed(0)
+    source, cloner = (torch.randn(3, 4, 2, 2, dtype=torch.float64, requires_grad=True) for _ in range(2))
+    assert torch.autograd.gradcheck(plain_terms, (source, cloner))
+    apart = torch.stack(
+        (
+            location_errors(source, cloner).mean(dim=(1, 2)),
+            1 - torch.cosine_similarity(source.flatten(1), cloner.flatten(1), dim=1),
+        ),
+        dim=1,
+    )
+    assert torch.allclose(plain_terms(source, cloner), apart)

@@ -186,3 +186,18 @@ def test_held_out_images_that_are_all_alike_do_not_make_a_view_shout() -> None:
 def test_a_view_of_a_tap_that_is_not_trained_is_refused() -> None:
     with pytest.raises(ValidationError, match="pool5"):
         recipe(taps=["pool4"], score_views=views(("pool5", 25)), map_loss="val", score_loss="val")
+
+
+def test_bfloat16_steps_have_nearly_the_loss_and_gradient_of_float32_and_keep_float32_weights() -> None:
+    exact, half = trainee().train(), MkdTrainee(recipe(), RMS, "bfloat16").train()
+    half.load_state_dict(exact.state_dict())
+    images, taps = batch()
+    losses = [subject.training_loss(images, taps) for subject in (exact, half)]
+    assert losses[0] != losses[1], "the convolutions did multiply in another precision"
+    assert losses[1].item() == pytest.approx(losses[0].item(), rel=0.01)
+    gradients = [
+        torch.cat([part.flatten() for part in torch.autograd.grad(loss, list(subject.cloner.parameters()))])
+        for loss, subject in zip(losses, (exact, half), strict=True)
+    ]
+    assert torch.cosine_similarity(*gradients, dim=0) > 0.99
+    assert {parameter.dtype for parameter in half.parameters()} == {torch.float32}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import cv2
 import pytest
 import torch
 
-from trainer.fit import Fit
+from trainer.fit import Fit, Progress
 from trainer.run import Bar, Display
 from trainer.study.plan import StudyPlan
 from trainer.study.results import Results
@@ -127,6 +127,7 @@ def test_a_study_runs_every_seed_variant_and_baseline_once_and_tables_them(
         "runs",
         "table.json",
         "table.md",
+        "trained",
         "training.png",
     ]
 
@@ -137,6 +138,34 @@ def test_a_study_runs_every_seed_variant_and_baseline_once_and_tables_them(
     monkeypatch.setattr(Fit, "run", lambda *_: pytest.fail("nothing is left to train"))
     run_study(job(bolts, tmp_path, seeds=[1]), silent_display)
     assert said[-1] == "0 runs done now, 1 were there, 0 missing"
+
+
+def test_runs_that_only_judge_differently_share_one_training(
+    bolts: Path,
+    tmp_path: Path,
+    source_weights: Mapping[str, torch.Tensor],
+    silent_display: Display,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    paper = {"name": "paper", "recipe": "paper"}
+    run_study(job(bolts, tmp_path / "apart", variant=[paper]), silent_display)
+    trainings: list[int] = []
+    run = Fit.run
+
+    def counted(fit: Fit, told: Callable[[Progress], None]) -> None:
+        trainings.append(fit.step)
+        run(fit, told)
+
+    monkeypatch.setattr(Fit, "run", counted)
+    both = job(bolts, tmp_path / "both", variant=[{"name": "default"}, paper])
+    run_study(both, silent_display)
+    assert len(trainings) == 1
+    apart = lines(job(bolts, tmp_path / "apart", variant=[paper]))["bolts", "paper"]["figures"]
+    assert lines(both)["bolts", "paper"]["figures"] == apart
+    run_study(
+        job(bolts, tmp_path / "both", variant=[{"name": "plain", "method": {"batchnorm": False}}]), silent_display
+    )
+    assert len(trainings) == 2, "another cloner is another training"
 
 
 def test_other_settings_are_other_runs(

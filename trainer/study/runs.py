@@ -13,17 +13,16 @@ import numpy as np
 import torch
 
 from models.engines.base import SourceKey
-from models.heads.base import Head
+from models.heads.base import to_device
 from trainer import metrics
 from trainer.baselines import has_map, judge_baseline
 from trainer.calibrate import Judged, calibrated, judge_stored
 from trainer.config import TrainingSettings
 from trainer.data import split
 from trainer.figures import Evaluated, evaluated, measure, peaks, realised_of
-from trainer.fit import Fit, Progress
-from trainer.run import Display
 from trainer.study.sets import StudySet
 from trainer.study.stores import Seen, Stores
+from trainer.study.trainings import Training, Trainings
 
 ROOT = Path(__file__).parents[2]
 # What decides a trained run's or a baseline's figures beside the settings; recorded with every result.
@@ -78,17 +77,16 @@ def checkpoint_steps(steps: int, count: int) -> list[int]:
 
 
 class Runner:
-    """Runs runs on one device. `work` holds their checkpoints, from which an interrupted one goes on."""
+    """Runs runs on one device."""
 
-    def __init__(self, stores: Stores, device: torch.device, work: Path, checkpoints: int, display: Display) -> None:
+    def __init__(self, stores: Stores, trainings: Trainings, device: torch.device, checkpoints: int) -> None:
         self._stores = stores
+        self._trainings = trainings
         self._device = device
-        self._work = work
         self._checkpoints = checkpoints
-        self._display = display
 
-    def figures(self, run: Run, seen: Seen, source: SourceKey, fingerprint: str) -> dict[str, object]:
-        """Trains (or not), calibrates, judges. Raises FitDiverged."""
+    def figures(self, run: Run, seen: Seen, source: SourceKey, key: str) -> dict[str, object]:
+        """Trains (or not), calibrates, judges. `key` is of the training. Raises FitDiverged."""
         started = time.monotonic()
         chosen, held = split(len(seen.good.files), run.settings.hold_out, run.seed)
         if run.baseline:
@@ -98,48 +96,25 @@ class Runner:
             points: list[dict[str, object]] = []
             found = self._measured(run, seen, held_out, test, with_map=has_map(run.variant))
         else:
-            held_out, test, points, trained = self._trained(run, seen, source, held, fingerprint)
+            held_out, test, points, trained = self._trained(run, seen, source, held, key)
             found = {**self._measured(run, seen, held_out, test, with_map=True), **trained}
         found["checkpoints"] = points
         found["seconds"] = round(time.monotonic() - started, 1)
         return found
 
     def _trained(
-        self, run: Run, seen: Seen, source: SourceKey, held: list[int], fingerprint: str
-    ) -> tuple[Judged, Judged, list[dict[str, object]], Mapping[str, object]]:
+        self, run: Run, seen: Seen, source: SourceKey, held: list[int], key: str
+    ) -> tuple[Judged, Judged, list[dict[str, object]], Mapping[str, float]]:
         store, indices = self._stores.training(seen, source, run.settings)
-        folder = self._work / fingerprint
-        fit = Fit.begin(run.settings, store, indices, self._device, folder / "checkpoint.safetensors", fingerprint)
-        notes = folder / "points.json"
+        steps = checkpoint_steps(run.settings.steps, self._checkpoints)
+        training = Training(run.title, run.settings, key, store, indices, steps)
         points: list[dict[str, object]] = []
-        if fit.resume():
-            points = [one for one in _read_points(notes) if int(str(one["step"])) <= fit.step]
-            self._display.say(f"{run.title}: going on from step {fit.step}")
-        wanted = checkpoint_steps(run.settings.steps, self._checkpoints)[:-1]
-        last: list[Judged] = []
-
-        def finished() -> Head:
-            return fit.head(seen.store.batches(held, self._device))
-
-        def look(step: int) -> None:
-            test = judge_stored(finished(), seen.store, seen.labelled, self._device)
-            points.append({"step": step, **_short_figures(seen, test)})
-            last[:] = [test]
-
-        with self._display.bar(run.title, run.settings.steps) as bar:
-
-            def told(progress: Progress) -> None:
-                bar.update(progress.step, f"loss {progress.loss:.4f}")
-                if progress.step in wanted:
-                    look(progress.step)
-                    notes.parent.mkdir(parents=True, exist_ok=True)
-                    notes.write_text(json.dumps(points))
-
-            fit.run(told)
-        look(run.settings.steps)
-        held_out = judge_stored(finished(), seen.store, held, self._device)
-        outcome = {"loss_first": fit.losses[0], "loss_last_100_mean": float(np.mean(fit.losses[-100:]))}
-        return held_out, last[0], points, outcome
+        for trained in self._trainings.trained(training):
+            found = trained.trainee.finish(store.batches(indices, self._device), seen.store.batches(held, self._device))
+            head = to_device(found, self._device)
+            test = judge_stored(head, seen.store, seen.labelled, self._device)
+            points.append({"step": trained.step, **_short_figures(seen, test)})
+        return judge_stored(head, seen.store, held, self._device), test, points, trained.losses
 
     def _measured(self, run: Run, seen: Seen, held_out: Judged, test: Judged, *, with_map: bool) -> dict[str, object]:
         calibration = calibrated(held_out, run.settings)
@@ -161,11 +136,3 @@ def _short_figures(seen: Seen, test: Judged) -> dict[str, object]:
     if any(mask.any() for mask in masks):
         found["pixel_auroc"] = metrics.pixel_auroc(masks, [test.maps[number] for number in known])
     return found
-
-
-def _read_points(file: Path) -> list[dict[str, object]]:
-    try:
-        points: list[dict[str, object]] = json.loads(file.read_text())
-    except (OSError, ValueError):
-        return []
-    return points

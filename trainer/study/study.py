@@ -7,7 +7,6 @@ import hashlib
 import json
 import os
 import platform
-import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib import metadata
@@ -30,6 +29,7 @@ from trainer.study.sets import StudySet, study_sets
 from trainer.study.stores import Stores
 from trainer.study.summary import summary
 from trainer.study.table import markdown
+from trainer.study.trainings import Trainings, training_key
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,8 @@ def run_study(job: StudyJob, display: Display) -> Outcome:
     missing: list[str] = []
     done = 0
     with Stores(pool, job.work / str(os.getpid()), job.cache_limit_bytes, display) as stores:
-        runner = Runner(stores, job.device, job.work, job.plan.checkpoints, display)
+        trainings = Trainings(job.out / "trained", job.work, job.device, display)
+        runner = Runner(stores, trainings, job.device, job.plan.checkpoints)
         for opened in _opened_sets(job, display, missing):
             for run in _runs(job.plan, opened.data):
                 source = source_key(run.settings.source, run.settings.normalisation, job.weights_file)
@@ -89,11 +90,8 @@ def run_study(job: StudyJob, display: Display) -> Outcome:
                 if result is None:
                     with results.taken(fingerprint) as mine:
                         if mine:
-                            result = results.read(fingerprint) or _run_one(
-                                run, opened, stores, runner, source, fingerprint, display
-                            )
+                            result = results.read(fingerprint) or _run_one(run, opened, stores, runner, source, display)
                             results.write(fingerprint, result)
-                            shutil.rmtree(job.work / fingerprint, ignore_errors=True)
                             done += 1
                 if result is None:
                     missing.append(f"{run.title}: another process is at it")
@@ -152,7 +150,6 @@ def _run_one(
     stores: Stores,
     runner: Runner,
     source: SourceKey,
-    fingerprint: str,
     display: Display,
 ) -> Result:
     display.say(run.title)
@@ -168,7 +165,7 @@ def _run_one(
     }
     try:
         seen = stores.seen(opened.good, opened.labelled, source, run.settings)
-        result["figures"] = runner.figures(run, seen, source, fingerprint)
+        result["figures"] = runner.figures(run, seen, source, training_key(run.settings, opened.sha256, source))
     except FitDiverged as error:
         display.say(f"{run.title}: {error}")
         return {**result, "failed": str(error)}
