@@ -25,6 +25,8 @@ from torch.nn import functional
 TapName = Literal["pool2", "pool3", "pool4", "pool5"]
 SMALLEST_ENERGY = 1e-6
 LEAST_SHRINKAGE = 1e-4
+# Of any direction: smaller ones are rounding, and where parts are all alike the matrix would leave half precision.
+LEAST_VARIANCE = 1e-8
 
 
 class View(BaseModel):
@@ -140,8 +142,8 @@ class Moments:
         target = level * torch.eye(channels, dtype=covariance.dtype, device=covariance.device)
         share = self._shrinkage(mean, covariance, target)
         values, vectors = torch.linalg.eigh((1 - share) * covariance + share * target)
-        floor = LEAST_SHRINKAGE * level
-        return mean.half(), (vectors / values.clamp_min(float(floor)).sqrt()).half()
+        floor = max(LEAST_SHRINKAGE * float(level), LEAST_VARIANCE)
+        return mean.half(), (vectors / values.clamp_min(floor).sqrt()).half()
 
     def _shrinkage(self, mean: Tensor, covariance: Tensor, target: Tensor) -> float:
         """Ledoit and Wolf's share of the target: the covariance's own variance over its distance from the target."""

@@ -1,4 +1,4 @@
-"""The source's activations of good images in, scores and maps of others by nearest neighbours out: no training.
+"""The source's activations of good images in, scores and maps of others by simple means out: no training.
 
 What anyone could have for free, so that a study shows what the cloner adds.
 
@@ -7,6 +7,8 @@ What anyone could have for free, so that a study shows what the cloner adds.
 - patch: pool2, pool3 and pool4, each averaged over 3x3 places and brought to pool3's grid; distance of every place to
   the nearest of a random bank of training places, the largest being the image's (after Roth et al., "Towards Total
   Recall in Industrial Anomaly Detection", 2022, with a random bank in place of a coreset).
+- distances: the default recipe with a cloner that answers zero: the same windows, whitening and map on the source's
+  activations instead of the cloner's errors.
 - brightness: mean brightness, and its distance from the training images' mean: the control that knows nothing.
 """
 
@@ -21,23 +23,38 @@ from torch import Tensor
 from torch.nn import functional
 
 from models.anomaly_map import smooth
+from models.heads.base import to_device
+from models.heads.mkd_trainee import MkdTrainee
 from models.source import Activations
 from trainer.activations import ActivationStore
-from trainer.calibrate import Judged
+from trainer.calibrate import Judged, judge_stored
+from trainer.config import RECIPES
 
 NEIGHBOURS = 2
 BANK = 5000  # places kept of the training images
 PATCH_TAPS = ("pool2", "pool3", "pool4")
 GRID_TAP = "pool3"
-BASELINES = ("brightness", "brightness-distance", "pooled-pool4", "pooled-pool5", "patch")
+BASELINES = ("brightness", "brightness-distance", "pooled-pool4", "pooled-pool5", "patch", "distances")
+WITH_MAP = ("patch", "distances")
 
 
 def judge_baseline(
-    name: str, store: ActivationStore, training: Sequence[int], indices: Sequence[int], device: torch.device, seed: int
+    name: str,
+    store: ActivationStore,
+    training: Sequence[int],
+    held_out: Sequence[int],
+    indices: Sequence[int],
+    device: torch.device,
+    seed: int,
 ) -> Judged:
-    """Judges the stored images of `indices` by those of `training`. Only "patch" has maps; other maps are all zero."""
+    """Judges the stored images of `indices` by those of `training`. See `has_map`; other maps are all zero.
+
+    Held-out images give "distances" its scales, as they do in training.
+    """
     if name == "patch":
         return _patch(store, training, indices, device, seed)
+    if name == "distances":
+        return _distances(store, training, held_out, indices, device)
     if name.startswith("pooled-"):
         tap = name.removeprefix("pooled-")
         search = NearestNeighbors(n_neighbors=min(NEIGHBOURS, len(training)))
@@ -54,7 +71,7 @@ def judge_baseline(
 
 def has_map(name: str) -> bool:
     """Whether a baseline says where, too."""
-    return name == "patch"
+    return name in WITH_MAP
 
 
 def _without_maps(scores: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> Judged:
@@ -66,6 +83,21 @@ def _pooled(
 ) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
     parts = [taps[tap].mean(dim=(2, 3)).cpu() for _, taps in store.batches(indices, device)]
     return np.asarray(torch.cat(parts).numpy(), dtype=np.float32)
+
+
+@torch.no_grad()
+def _distances(
+    store: ActivationStore,
+    training: Sequence[int],
+    held_out: Sequence[int],
+    indices: Sequence[int],
+    device: torch.device,
+) -> Judged:
+    trainee = MkdTrainee(RECIPES["default"], store.rms(training)).to(device).eval()
+    for parameter in trainee.cloner.parameters():
+        parameter.zero_()
+    head = trainee.finish(store.batches(training, device), store.batches(held_out, device))
+    return judge_stored(to_device(head, device), store, indices, device)
 
 
 def _patch(

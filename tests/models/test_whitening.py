@@ -110,3 +110,12 @@ def test_tensors_of_another_view_are_refused() -> None:
 def test_a_whitening_without_images_is_refused() -> None:
     with pytest.raises(ValueError, match="training images"):
         Moments().whitening()
+
+
+def test_parts_that_are_all_alike_have_a_finite_whitening() -> None:
+    moments = Moments()
+    moments.add(torch.ones(10, 4) + 1e-6 * torch.rand(10, 4, generator=torch.Generator().manual_seed(0)))
+    mean, matrix = moments.whitening()
+    assert mean.isfinite().all()
+    assert matrix.isfinite().all()
+    assert matrix.abs().max() > 100, "and it still tells a small change"

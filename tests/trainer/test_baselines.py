@@ -11,7 +11,7 @@ import torch
 
 from models.engines.base import SourceEngine
 from trainer.activations import ActivationStore
-from trainer.baselines import BASELINES, has_map, judge_baseline
+from trainer.baselines import BASELINES, WITH_MAP, has_map, judge_baseline
 
 CPU = torch.device("cpu")
 GOOD, SIZE = 10, 64
@@ -31,24 +31,25 @@ def store(averaging_engine: SourceEngine, tmp_path: Path) -> Iterator[Activation
 
 @pytest.mark.parametrize("name", BASELINES)
 def test_a_white_corner_scores_above_every_good_picture(name: str, store: ActivationStore) -> None:
-    found = judge_baseline(name, store, range(GOOD - 2), range(GOOD + 2), CPU, 0)
+    found = judge_baseline(name, store, range(GOOD - 2), range(GOOD - 2, GOOD), range(GOOD + 2), CPU, 0)
     assert found.scores.shape == (GOOD + 2,)
     assert found.scores[-1] > found.scores[:-1].max()
 
 
-def test_the_patch_map_is_brightest_where_the_corner_is(store: ActivationStore) -> None:
-    assert [name for name in BASELINES if has_map(name)] == ["patch"]
-    corner = judge_baseline("patch", store, range(GOOD), [GOOD + 1], CPU, 0).maps[0]
+@pytest.mark.parametrize("name", WITH_MAP)
+def test_the_map_is_brightest_where_the_corner_is(name: str, store: ActivationStore) -> None:
+    assert [one for one in BASELINES if has_map(one)] == list(WITH_MAP)
+    corner = judge_baseline(name, store, range(GOOD), range(GOOD), [GOOD + 1], CPU, 0).maps[0]
     assert corner.shape == (SIZE, SIZE)
     y, x = np.unravel_index(int(corner.argmax()), corner.shape)
     assert max(y, x) < 24
 
 
 def test_a_training_picture_lies_next_to_itself(store: ActivationStore) -> None:
-    scores = judge_baseline("pooled-pool4", store, range(GOOD), [GOOD, 3], CPU, 0).scores
+    scores = judge_baseline("pooled-pool4", store, range(GOOD), range(GOOD), [GOOD, 3], CPU, 0).scores
     assert scores[0] == pytest.approx(scores[1])
 
 
 def test_an_unknown_baseline_is_refused(store: ActivationStore) -> None:
     with pytest.raises(ValueError, match="no baseline"):
-        judge_baseline("magic", store, range(GOOD), [0], CPU, 0)
+        judge_baseline("magic", store, range(GOOD), range(GOOD), [0], CPU, 0)

@@ -29,7 +29,7 @@ from trainer.config import RECIPES, RecipeName, TrainingSettings
 from trainer.data import DataError
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
-Baseline = Literal["brightness", "brightness-distance", "pooled-pool4", "pooled-pool5", "patch"]
+Baseline = Literal["brightness", "brightness-distance", "pooled-pool4", "pooled-pool5", "patch", "distances"]
 Overrides = Mapping[str, object]
 CLASSES = 10
 

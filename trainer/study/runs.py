@@ -90,7 +90,9 @@ class Runner:
         started = time.monotonic()
         chosen, held = split(len(seen.good.files), run.settings.hold_out, run.seed)
         if run.baseline:
-            both = judge_baseline(run.variant, seen.store, chosen, [*held, *seen.labelled], self._device, run.seed)
+            both = judge_baseline(
+                run.variant, seen.store, chosen, held, [*held, *seen.labelled], self._device, run.seed
+            )
             held_out = Judged(both.scores[: len(held)], both.maps[: len(held)])
             test = Judged(both.scores[len(held) :], both.maps[len(held) :])
             points: list[dict[str, object]] = []
