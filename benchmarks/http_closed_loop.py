@@ -8,7 +8,6 @@ share the machine with the client, whose cost counts against the service.
 from __future__ import annotations
 
 import argparse
-import asyncio
 import statistics
 import sys
 from collections.abc import Sequence
@@ -16,7 +15,7 @@ from collections.abc import Sequence
 from benchmarks.harness.bare import BareDetector
 from benchmarks.harness.connection import post_images
 from benchmarks.harness.inputs import SIDE, pictures, served_folder
-from benchmarks.harness.load import Tally, closed_loop
+from benchmarks.harness.load import Tally, closed_loop, run
 from benchmarks.harness.report import Bar, machine, options_of, report, spread
 from benchmarks.harness.service_process import ServiceProcess
 from service.settings import Settings, thread_counts
@@ -94,7 +93,7 @@ def measure(given: argparse.Namespace) -> tuple[dict[str, object], list[Bar]]:
 
 def through_http(service: ServiceProcess, requests: Sequence[bytes], clients: int, seconds: float) -> float:
     """Images a second of a closed loop, its first sixth left out; raises where anything was not judged."""
-    tally = asyncio.run(closed_loop(service.port, requests, clients=clients, seconds=seconds))
+    tally = run(closed_loop(service.port, requests, clients=clients, seconds=seconds))
     check(tally)
     return tally.images_per_second(seconds / 6, seconds)
 

@@ -7,7 +7,6 @@ can be served, whether or not earlier ones are answered. The client shares the m
 from __future__ import annotations
 
 import argparse
-import asyncio
 import statistics
 import sys
 import time
@@ -15,7 +14,7 @@ from collections.abc import Sequence
 
 from benchmarks.harness.connection import post_images
 from benchmarks.harness.inputs import SIDE, pictures, served_folder
-from benchmarks.harness.load import Tally, closed_loop, open_loop
+from benchmarks.harness.load import Tally, closed_loop, open_loop, run
 from benchmarks.harness.report import Bar, machine, options_of, report
 from benchmarks.harness.service_process import ServiceProcess
 
@@ -60,7 +59,7 @@ def measure(given: argparse.Namespace) -> tuple[dict[str, object], list[Bar]]:
         peaks = [peak_of(service, patient, given)]
         print(f"peak {peaks[0]:.2f} images/s; offering {given.overload:g} times as many for {given.seconds:g} s")
         before = costs(service)
-        tally = asyncio.run(
+        tally = run(
             open_loop(
                 service.port,
                 hasty,
@@ -97,7 +96,7 @@ def costs(service: ServiceProcess) -> tuple[float, float, float]:
 def peak_of(service: ServiceProcess, requests: Sequence[bytes], given: argparse.Namespace) -> float:
     """Images a second of a closed loop."""
     clients = max(2, given.clients // given.images)
-    tally = asyncio.run(closed_loop(service.port, requests, clients=clients, seconds=given.peak_seconds))
+    tally = run(closed_loop(service.port, requests, clients=clients, seconds=given.peak_seconds))
     return tally.images_per_second(given.peak_seconds / 6, given.peak_seconds)
 
 

@@ -7,7 +7,6 @@ many products as images: the worst case for the heads. Both streams take turns o
 from __future__ import annotations
 
 import argparse
-import asyncio
 import statistics
 import sys
 from collections.abc import Sequence
@@ -17,7 +16,7 @@ from tempfile import TemporaryDirectory
 from benchmarks.harness.connection import post_images
 from benchmarks.harness.copies import write_copies
 from benchmarks.harness.inputs import SIDE, pictures, served_folder
-from benchmarks.harness.load import closed_loop
+from benchmarks.harness.load import closed_loop, run
 from benchmarks.harness.report import Bar, machine, options_of, report, spread
 from benchmarks.harness.service_process import ServiceProcess
 from benchmarks.http_closed_loop import batch_count, check
@@ -97,7 +96,7 @@ def measure(given: argparse.Namespace, artifact: Artifact, root: Path) -> tuple[
 
 def rate(service: ServiceProcess, requests: Sequence[bytes], given: argparse.Namespace) -> float:
     """Images a second of a closed loop, its first sixth left out."""
-    tally = asyncio.run(closed_loop(service.port, requests, clients=given.clients, seconds=given.seconds))
+    tally = run(closed_loop(service.port, requests, clients=given.clients, seconds=given.seconds))
     check(tally)
     return tally.images_per_second(given.seconds / 6, given.seconds)
 

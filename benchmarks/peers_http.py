@@ -6,7 +6,6 @@ The same artifact, engine, threads, batch and client. Each gets the form it like
 from __future__ import annotations
 
 import argparse
-import asyncio
 import base64
 import json
 import os
@@ -22,7 +21,7 @@ from pathlib import Path
 
 from benchmarks.harness.connection import post, post_images
 from benchmarks.harness.inputs import pictures, served_folder
-from benchmarks.harness.load import closed_loop
+from benchmarks.harness.load import closed_loop, run
 from benchmarks.harness.report import Bar, machine, options_of, report, spread
 from benchmarks.harness.service_process import DIRECT, ROOT, ServiceProcess, free_port
 from service.run.openmp import let_waiting_threads_sleep
@@ -73,9 +72,7 @@ def measure(given: argparse.Namespace) -> tuple[dict[str, object], list[Bar]]:
         ports = {"ours": service.port, "litserve": port}
         for number in range(given.rounds):
             for name in list(ports) if number % 2 == 0 else reversed(ports):
-                tally = asyncio.run(
-                    closed_loop(ports[name], requests[name], clients=given.clients, seconds=given.seconds)
-                )
+                tally = run(closed_loop(ports[name], requests[name], clients=given.clients, seconds=given.seconds))
                 if set(tally.statuses) != {200} or not all(seen.verdicts for seen in tally.answers):
                     raise RuntimeError(f"{name}: not every request was judged: {tally.statuses}")
                 rates[name].append(tally.images_per_second(given.seconds / 6, given.seconds))

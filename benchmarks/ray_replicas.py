@@ -7,7 +7,6 @@ controller and agents run on the same cores as everything else, and what they co
 from __future__ import annotations
 
 import argparse
-import asyncio
 import logging
 import os
 import statistics
@@ -22,7 +21,7 @@ import psutil
 
 from benchmarks.harness.connection import post_images
 from benchmarks.harness.inputs import SIDE, pictures, served_folder
-from benchmarks.harness.load import closed_loop
+from benchmarks.harness.load import closed_loop, run
 from benchmarks.harness.report import Bar, machine, options_of, report, spread, version_of
 from benchmarks.harness.service_process import ROOT, ServiceProcess, free_port
 from models.artifact import load_artifact
@@ -164,7 +163,7 @@ def resident() -> dict[str, float]:
 
 def images_per_second(port: int, requests: Sequence[bytes], clients: int, seconds: float) -> float:
     """A closed loop, its first sixth left out; raises where anything was not judged."""
-    tally = asyncio.run(closed_loop(port, requests, clients=clients, seconds=seconds))
+    tally = run(closed_loop(port, requests, clients=clients, seconds=seconds))
     if tally.unanswered or set(tally.statuses) != {200} or not all(seen.verdicts for seen in tally.answers):
         raise RuntimeError(f"not every request was judged: {tally.statuses}, {tally.unanswered[:3]}")
     return tally.images_per_second(seconds / 6, seconds)

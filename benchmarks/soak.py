@@ -7,14 +7,13 @@ refused (an unknown product, a body that is no form, a path that is not there).
 from __future__ import annotations
 
 import argparse
-import asyncio
 import sys
 import time
 from collections.abc import Sequence
 
 from benchmarks.harness.connection import post, post_images
 from benchmarks.harness.inputs import SIDE, pictures, served_folder
-from benchmarks.harness.load import Tally, closed_loop
+from benchmarks.harness.load import Tally, closed_loop, run
 from benchmarks.harness.report import Bar, machine, options_of, report
 from benchmarks.harness.service_process import ServiceProcess
 
@@ -49,9 +48,7 @@ def measure(given: argparse.Namespace) -> tuple[dict[str, object], list[Bar]]:
         for number in range(TENTHS):
             count = given.requests // TENTHS
             turn = number * count % len(requests)
-            part = asyncio.run(
-                closed_loop(service.port, requests[turn:] + requests[:turn], clients=given.clients, count=count)
-            )
+            part = run(closed_loop(service.port, requests[turn:] + requests[:turn], clients=given.clients, count=count))
             whole.answers += part.answers
             whole.unanswered += part.unanswered
             memory.append(service.resident_bytes() / MIB)
