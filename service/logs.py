@@ -44,4 +44,8 @@ def configure(level: str) -> None:
 
 def event(message: str, level: int = logging.INFO, **fields: object) -> None:
     """Log `message` with structured members."""
-    logger.log(level, message, extra={FIELDS: fields})
+    if not logger.isEnabledFor(level):
+        return
+    # Made here, as `logger.log` walks the stack for the name of the caller, which no line tells.
+    record = logger.makeRecord(logger.name, level, "", 0, message, (), None, extra={FIELDS: fields})
+    logger.handle(record)

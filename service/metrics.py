@@ -11,13 +11,14 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Iterable
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeVar, cast
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
 Kind = Literal["counter", "gauge", "histogram", "info"]
 Metric = Counter | Gauge | Histogram
+M = TypeVar("M", Counter, Gauge, Histogram)
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -215,20 +216,26 @@ class Metrics:
         self._counters: dict[str, Counter] = {}
         self._gauges: dict[str, Gauge] = {}
         self._histograms: dict[str, Histogram] = {}
+        self._children: dict[tuple[object, ...], Metric] = {}
         for spec in METRICS:
             self._create(spec)
 
     def counter(self, name: str, **labels: str) -> Counter:
-        metric = self._counters[name]
-        return metric.labels(**labels) if labels else metric
+        return self._child(self._counters[name], labels) if labels else self._counters[name]
 
     def gauge(self, name: str, **labels: str) -> Gauge:
-        metric = self._gauges[name]
-        return metric.labels(**labels) if labels else metric
+        return self._child(self._gauges[name], labels) if labels else self._gauges[name]
 
     def histogram(self, name: str, **labels: str) -> Histogram:
-        metric = self._histograms[name]
-        return metric.labels(**labels) if labels else metric
+        return self._child(self._histograms[name], labels) if labels else self._histograms[name]
+
+    def _child(self, metric: M, labels: dict[str, str]) -> M:
+        """Kept once found: the library's look-up checks all names and values each time."""
+        key = (metric, *labels.items())
+        child = self._children.get(key)
+        if child is None:
+            child = self._children[key] = metric.labels(**labels)
+        return cast(M, child)
 
     def stage(self, stage: str, seconds: float) -> None:
         """One image spent `seconds` in `stage` (decode, queue, device or encode)."""
@@ -258,14 +265,18 @@ class Metrics:
         for name in ("mkd_calibration_timestamp_seconds", "mkd_promised_ng_ratio"):
             self.gauge(name, product=product).set(0)
             if not self._several_processes:
-                self._gauges[name].remove(product)
+                self._remove(name, product)
 
     def artifact_inactive(self, product: str, version: str, method: str, digest: str) -> None:
         """Takes the row away; with several processes, which cannot remove rows, it goes to 0."""
         labels = (product, version, method, digest)
         self._gauges["mkd_artifact_info"].labels(*labels).set(0)
         if not self._several_processes:
-            self._gauges["mkd_artifact_info"].remove(*labels)
+            self._remove("mkd_artifact_info", *labels)
+
+    def _remove(self, name: str, *labels: str) -> None:
+        self._gauges[name].remove(*labels)
+        self._children.clear()  # it may hold what was removed; the rest is found again
 
     def value(self, sample: str, **labels: str) -> float:
         """The present value of one sample of this process, 0 where it has never been touched: for tests and stats."""

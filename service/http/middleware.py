@@ -6,26 +6,21 @@ Plain ASGI, so that the body is neither buffered nor wrapped on its way to the r
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
-import time
 from collections.abc import Mapping
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.errors import RequestCancelled, ServiceError
 from service.http.door import refusal
-from service.http.problems import HTTP_CODES, MEDIA_TYPE, HttpCode, headers_of, problem_body
-from service.http.record import SCOPE_KEY, RequestRecord, accepted_request_id
-from service.logs import event
+from service.http.problems import HTTP_CODES, MEDIA_TYPE, HttpCode, headers_of, problem_bytes
+from service.http.record import SCOPE_KEY, RequestRecord, accepted_request_id, finish
+from service.http.turned_away import LINGER_BYTES, LINGER_S
 from service.run.gate import Gate
 from service.run.state import Service
 
-QUIET_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})  # asked every few seconds by machines
 TOO_SLOW = 408  # waiting on for such a client is what the limit is there to end
-LINGER_BYTES = 4 << 20
-LINGER_S = 2.0
 
 
 class RecordMiddleware:
@@ -39,12 +34,15 @@ class RecordMiddleware:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        request_id = accepted_request_id(Headers(scope=scope).get("x-request-id"))
-        record = RequestRecord(request_id, scope["method"], scope["path"])
-        scope[SCOPE_KEY] = record
-        exchange = Exchange(scope, receive, send, record, self._service.gate)
+        headers = Headers(scope=scope)
+        record = scope.get(SCOPE_KEY)
+        at_the_door = record is None  # else the connection has asked it already
+        if record is None:
+            request_id = accepted_request_id(headers.get("x-request-id"))
+            record = scope[SCOPE_KEY] = RequestRecord(request_id, scope["method"], scope["path"])
+        exchange = Exchange(headers, receive, send, record, self._service.gate)
         try:
-            if (full := refusal(scope, record, self._service)) is not None:
+            if at_the_door and (full := refusal(scope, record, self._service)) is not None:
                 await exchange.send_refusal(full)
             else:
                 await self.app(scope, exchange.receive, exchange.send)
@@ -52,21 +50,19 @@ class RecordMiddleware:
             record.code = record.code or RequestCancelled.code
             raise
         except Exception:
-            logging.getLogger("mkdserve").exception("unexpected fault, request %s", request_id)
+            logging.getLogger("mkdserve").exception("unexpected fault, request %s", record.request_id)
             record.code = HTTP_CODES[500].code
             await exchange.send_fault()
         finally:
             record.route = getattr(scope.get("route"), "path", record.route)
-            count(record, self._service)
-            write_line(record)
+            finish(record, self._service.parts.metrics)
 
 
 class Exchange:
     """One request and its answer on the wire: counts bytes, stamps headers, reads off what a refusal left unread."""
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send, record: RequestRecord, gate: Gate) -> None:
+    def __init__(self, headers: Headers, receive: Receive, send: Send, record: RequestRecord, gate: Gate) -> None:
         self._receive, self._send, self._record, self._gate = receive, send, record, gate
-        headers = Headers(scope=scope)
         self._has_body = headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
         self._awaits_permission = headers.get("expect", "").lower() == "100-continue"
         self._body_read = not self._has_body
@@ -90,13 +86,12 @@ class Exchange:
         if message["type"] == "http.response.start":
             self._started = True
             self._record.status = message["status"]
-            headers = MutableHeaders(scope=message)
-            headers["X-Request-Id"] = self._record.request_id
-            headers["X-Content-Type-Options"] = "nosniff"
-            if message["status"] == TOO_SLOW or not await self._read_off():
-                headers["Connection"] = "close"  # the rest of the body is still on the wire
-            if not self._gate.is_open:
-                headers["Connection"] = "close"  # the next request had better go to another instance
+            headers = message["headers"] = list(message.get("headers", ()))
+            headers.append((b"x-request-id", self._record.request_id.encode()))
+            headers.append((b"x-content-type-options", b"nosniff"))
+            # The rest of the body is still on the wire, or the next request had better go to another instance.
+            if message["status"] == TOO_SLOW or not await self._read_off() or not self._gate.is_open:
+                headers.append((b"connection", b"close"))
         else:
             self._record.bytes_out += len(message.get("body", b""))
         await self._send(message)
@@ -113,8 +108,7 @@ class Exchange:
         await self._send_problem(HttpCode(error.status, error.code, error.title), error.detail, headers_of(error))
 
     async def _send_problem(self, code: HttpCode, detail: str, more: Mapping[str, str]) -> None:
-        members = problem_body(code, detail, instance=self._record.path, request_id=self._record.request_id)
-        body = json.dumps(members, ensure_ascii=False, separators=(",", ":")).encode()
+        body = problem_bytes(code, detail, self._record)
         headers = [(b"content-type", MEDIA_TYPE.encode()), (b"content-length", str(len(body)).encode())]
         headers += [(name.lower().encode(), value.encode()) for name, value in more.items()]
         await self.send({"type": "http.response.start", "status": code.status, "headers": headers})
@@ -135,18 +129,3 @@ class Exchange:
         except TimeoutError:
             return False
         return self._body_read or self._gone
-
-
-def count(record: RequestRecord, service: Service) -> None:
-    """The request's metrics. The route is its template, so that nothing a caller chooses becomes a label."""
-    metrics = service.parts.metrics
-    metrics.counter("mkd_requests_total", route=record.route, outcome=record.code or "ok").inc()
-    metrics.histogram("mkd_request_seconds", route=record.route).observe(time.monotonic() - record.started)
-
-
-def write_line(record: RequestRecord) -> None:
-    """The one log line of a request; probes are logged at level debug while they succeed."""
-    failed = record.status >= 500
-    quiet = record.path in QUIET_PATHS and record.status < 400
-    level = logging.DEBUG if quiet else logging.WARNING if failed else logging.INFO
-    event("request", level, **record.line())

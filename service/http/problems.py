@@ -8,6 +8,7 @@ programs should look at) and `request_id`. `ServiceError` brings its own code; t
 from __future__ import annotations
 
 import http
+import json
 import math
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -18,7 +19,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
 from service.errors import RequestCancelled, ServiceError, Unauthorized
-from service.http.record import record_of
+from service.http.record import RequestRecord, record_of
 
 PROBLEM_TYPE = "urn:mkdserve:problem:"
 MEDIA_TYPE = "application/problem+json"
@@ -70,6 +71,12 @@ def problem_body(
     if errors:
         body["errors"] = errors
     return body
+
+
+def problem_bytes(code: HttpCode, detail: str, record: RequestRecord) -> bytes:
+    """The body of one problem, for where there is no framework to write it."""
+    members = problem_body(code, detail, instance=record.path, request_id=record.request_id)
+    return json.dumps(members, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def problem(

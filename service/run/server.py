@@ -105,21 +105,20 @@ def serve(settings: Settings, sockets: list[socket.socket] | None = None, assemb
 
 def make_server(app: FastAPI, settings: Settings) -> InspectionServer:
     """The server for `app`, not yet running."""
+    state = running_state(app)
     config = uvicorn.Config(
         app,
         host=settings.host,
         port=settings.port,
-        http=protocol_class(settings.header_timeout_s),
+        http=protocol_class(settings.header_timeout_s, settings.max_header_bytes, state),
         ws="none",
         lifespan="on",
         log_config=None,
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        h11_max_incomplete_event_size=settings.max_header_bytes,
         timeout_graceful_shutdown=math.ceil(settings.drain_s) + LAST_WORDS_S,
     )
-    state = running_state(app)
     return InspectionServer(
         config, state.gate, settings, on_hangup=state.reload_keys, on_last_call=state.answer_what_is_left
     )
