@@ -5,6 +5,10 @@ from __future__ import annotations
 import asyncio
 import base64
 import io
+import json
+import socket
+import threading
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
@@ -27,6 +31,7 @@ from service.errors import ProductNotFound, ProductRequired, ServiceError, Versi
 from service.inspection.witness import Witness
 from service.metrics import Metrics
 from service.products.product import ProductStatus
+from service.run.server import make_server
 from service.run.state import Parts, Service, running_state
 from service.settings import Settings
 
@@ -306,3 +311,56 @@ def picture() -> Picture:
 @pytest.fixture
 def as_base64() -> Callable[[bytes], str]:
     return lambda data: base64.b64encode(data).decode()
+
+
+Serve = Callable[..., int]
+Talk = Callable[[int, bytes], tuple[int, dict[str, str], dict[str, Any]]]
+
+
+@pytest.fixture
+def serve() -> Iterator[Serve]:
+    """Serve on a free port in a thread, with this engine where one is given; gives the port."""
+    running: list[tuple[Any, threading.Thread]] = []
+
+    def start(engine: FakeEngine | None = None, **settings: Any) -> int:
+        used = Settings(port=0, drain_s=1.0, **settings)
+        judge = engine or FakeEngine()
+        parts = Parts(judge, FakeRegistry(FakeVersion()), judge.metrics, 1)  # type: ignore[arg-type]
+        server = make_server(create_app(used, lambda _: parts), used)
+        shared = socket.create_server(("127.0.0.1", 0))
+        thread = threading.Thread(target=server.run, args=([shared],))
+        thread.start()
+        running.append((server, thread))
+        while not server.started:
+            assert thread.is_alive(), "the server did not start"
+            time.sleep(0.01)
+        return int(shared.getsockname()[1])
+
+    def stop() -> None:
+        for server, _ in running:
+            server.should_exit = True
+
+    start.stop = stop  # type: ignore[attr-defined]
+    yield start
+    stop()
+    for _, thread in running:
+        thread.join(20)
+        assert not thread.is_alive()
+
+
+@pytest.fixture
+def talk() -> Talk:
+    """Send these bytes and read the answer until the server closes: status, headers in lower case, body."""
+    return talk_to
+
+
+def talk_to(port: int, request: bytes) -> tuple[int, dict[str, str], dict[str, Any]]:
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+        connection.sendall(request)
+        answer = b""
+        while piece := connection.recv(65536):
+            answer += piece
+    head, _, body = answer.partition(b"\r\n\r\n")
+    status, *rows = head.decode().split("\r\n")
+    headers = dict(row.lower().split(": ", 1) for row in rows)
+    return int(status.split()[1]), headers, json.loads(body)

@@ -2,74 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import socket
-import threading
 import time
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from contextlib import suppress
+from typing import TYPE_CHECKING
 
 import httpx
 import pytest
 
-from service.app import create_app
-from service.run.server import make_server
-from service.run.state import Parts
-from service.settings import Settings
-
 if TYPE_CHECKING:
-    from tests.service.http.conftest import FakeEngine, FakeRegistry, FakeVersion, Picture
-
-Serve = Callable[..., int]
+    from tests.service.http.conftest import Picture, Serve, Talk
 
 
-@pytest.fixture
-def serve(
-    fake_engine: type[FakeEngine], fake_registry: type[FakeRegistry], fake_version: type[FakeVersion]
-) -> Iterator[Serve]:
-    """Serve on a free port in a thread; gives the port."""
-    running: list[tuple[Any, threading.Thread]] = []
-
-    def start(**settings: Any) -> int:
-        used = Settings(port=0, drain_s=1.0, **settings)
-        engine = fake_engine()
-        parts = Parts(engine, fake_registry(fake_version()), engine.metrics, 1)  # type: ignore[arg-type]
-        server = make_server(create_app(used, lambda _: parts), used)
-        shared = socket.create_server(("127.0.0.1", 0))
-        thread = threading.Thread(target=server.run, args=([shared],))
-        thread.start()
-        running.append((server, thread))
-        while not server.started:
-            assert thread.is_alive(), "the server did not start"
-            time.sleep(0.01)
-        return int(shared.getsockname()[1])
-
-    def stop() -> None:
-        for server, _ in running:
-            server.should_exit = True
-
-    start.stop = stop  # type: ignore[attr-defined]
-    yield start
-    stop()
-    for _, thread in running:
-        thread.join(20)
-        assert not thread.is_alive()
-
-
-def talk(port: int, request: bytes) -> tuple[int, dict[str, str], dict[str, Any]]:
-    """Send these bytes and read the answer until the server closes."""
-    with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
-        connection.sendall(request)
-        answer = b""
-        while piece := connection.recv(65536):
-            answer += piece
-    head, _, body = answer.partition(b"\r\n\r\n")
-    status, *rows = head.decode().split("\r\n")
-    headers = dict(row.lower().split(": ", 1) for row in rows)
-    return int(status.split()[1]), headers, json.loads(body)
-
-
-def test_headers_over_the_limit_are_a_problem(serve: Serve) -> None:
+def test_headers_over_the_limit_are_a_problem(serve: Serve, talk: Talk) -> None:
     port = serve(max_header_bytes=2000)
     status, headers, body = talk(port, b"GET /version HTTP/1.1\r\nHost: x\r\nX-Long: " + b"a" * 3000)
     assert status == 431
@@ -80,7 +25,7 @@ def test_headers_over_the_limit_are_a_problem(serve: Serve) -> None:
 @pytest.mark.parametrize(
     "request_", [b"nonsense\r\n\r\n", b"GET /\x00 HTTP/1.1\r\n\r\n", b"\x16\x03\x01\x02\x00\r\n\r\n"]
 )
-def test_what_is_no_http_is_a_problem(serve: Serve, request_: bytes) -> None:
+def test_what_is_no_http_is_a_problem(serve: Serve, talk: Talk, request_: bytes) -> None:
     status, headers, body = talk(serve(), request_)
     assert status == 400
     assert headers["content-type"] == "application/problem+json"
@@ -88,7 +33,7 @@ def test_what_is_no_http_is_a_problem(serve: Serve, request_: bytes) -> None:
     assert body["request_id"] == headers["x-request-id"]
 
 
-def test_headers_that_do_not_come_end_the_connection(serve: Serve) -> None:
+def test_headers_that_do_not_come_end_the_connection(serve: Serve, talk: Talk) -> None:
     status, _, body = talk(serve(header_timeout_s=0.1), b"GET /version HTTP/1.1\r\nHost:")
     assert status == 408
     assert body["code"] == "headers_too_slow"
@@ -148,3 +93,46 @@ def connects(port: int) -> bool:
     except ConnectionError:
         return False
     return True
+
+
+@pytest.mark.parametrize("rows", [b"", b"Host: a\r\nHost: b\r\n"])
+def test_a_request_names_one_host(serve: Serve, talk: Talk, rows: bytes) -> None:
+    assert talk(serve(), b"GET /version HTTP/1.1\r\n" + rows + b"\r\n")[0] == 400
+
+
+def test_headers_that_come_at_once_are_bounded_too(serve: Serve, talk: Talk) -> None:
+    rows = b"".join(b"X-Row: %d\r\n" % number for number in range(300))
+    assert talk(serve(max_header_bytes=2000), b"GET /version HTTP/1.1\r\nHost: x\r\n" + rows + b"\r\n")[0] == 431
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"\r\n" * 2000,
+        b"GET /" + b"a" * 3000,
+        b"POST /score HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1;" + b"a" * 3000,
+        b"POST /score HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX-Long: " + b"a" * 3000,
+    ],
+)
+def test_no_part_of_a_request_that_is_no_body_grows_for_ever(serve: Serve, head: bytes) -> None:
+    port = serve(max_header_bytes=2000)
+    # An end by a reset is as good as one by an answer.
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as connection, suppress(ConnectionError):
+        for start in range(0, len(head), 500):
+            connection.sendall(head[start : start + 500])
+            time.sleep(0.01)
+        while connection.recv(65536):
+            pass
+
+
+def test_an_offer_to_upgrade_does_not_cost_the_body(serve: Serve, picture: Picture) -> None:
+    """Java's HTTP client offers HTTP/2 with its first request over plain HTTP."""
+    headers = {"Connection": "Upgrade, HTTP2-Settings", "Upgrade": "h2c", "HTTP2-Settings": "AAMAAABkAAQ"}
+    with httpx.Client(base_url=f"http://127.0.0.1:{serve()}") as client:
+        for offer in (headers, {}, headers):
+            response = client.post("/score", content=picture(0.1), headers={"Content-Type": "image/png", **offer})
+            assert response.json()["results"][0]["decision"] == "OK"
+
+
+def test_a_proxy_is_not_here(serve: Serve, talk: Talk) -> None:
+    assert talk(serve(), b"CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n")[0] == 400
