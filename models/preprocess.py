@@ -5,16 +5,17 @@ It is part of the artifact (`Preprocessing` in its manifest), so nothing outside
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from models.image_file import Pixels
+from models.image_file import ImageLimits, Pixels, decode_at_least
 
 Prepared = npt.NDArray[np.float32]
+JPEG_SIDES = 4  # a reduced JPEG has at least so many times the network's side: less moves grey levels visibly
 WhiteLevel = Literal[1023, 4095, 16383, 65535]
 
 
@@ -24,7 +25,8 @@ class Preprocessing(BaseModel):
     `image_size` is the side S in pixels, a multiple of 32. `resize` "stretch" squeezes the whole image into the square,
     as the paper's code does. `sixteen_bit_white` is the value that counts as white in 16-bit images: cameras of 10 or
     12 bits leave the upper bits empty, so the trainer takes the smallest of 1023, 4095, 16383, 65535 that holds its
-    training images. Values above are cut off.
+    training images. Values above are cut off. `jpeg` "reduced" lets a JPEG be decoded at 1/2, 1/4 or 1/8 while both
+    sides stay JPEG_SIDES times `image_size` or more; artifacts from before this was known are "full".
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -32,6 +34,7 @@ class Preprocessing(BaseModel):
     image_size: int = Field(default=128, ge=32, le=1024)
     resize: Literal["stretch"] = "stretch"
     sixteen_bit_white: WhiteLevel = 65535
+    jpeg: Literal["full", "reduced"] = "full"
 
     @field_validator("image_size")
     @classmethod
@@ -39,6 +42,21 @@ class Preprocessing(BaseModel):
         if value % 32:
             raise ValueError(f"the image size must be a multiple of 32 (the source halves it five times); got {value}")
         return value
+
+
+class PreparedFile(NamedTuple):
+    """(3, S, S) float32, and width and height of the image as it was sent."""
+
+    image: Prepared
+    width: int
+    height: int
+
+
+def prepare_file(data: bytes, preprocessing: Preprocessing, limits: ImageLimits | None = None) -> PreparedFile:
+    """The bytes of an image file -> the network's input. Raises ImageError."""
+    least = JPEG_SIDES * preprocessing.image_size if preprocessing.jpeg == "reduced" else None
+    pixels, width, height = decode_at_least(data, limits, least)
+    return PreparedFile(prepare(pixels, preprocessing), width, height)
 
 
 def prepare(pixels: Pixels, preprocessing: Preprocessing) -> Prepared:

@@ -19,7 +19,7 @@ from models.engines.base import SourceKey
 from models.heads.base import Head
 from models.preprocess import Prepared, Preprocessing, prepare
 from trainer.activations import ActivationStore
-from trainer.data import read_pixels
+from trainer.data import prepared_images, read_pixels
 from trainer.perturb import Change, perturbations
 from trainer.tail import fit_tail
 
@@ -113,7 +113,7 @@ def judge_under(
     One value stays one part, so the promise does, too, and covers the changes: at most the promised share of good
     parts lies above the threshold even on the worst of these days.
     """
-    worst = judge_all(detector, head, source, (prepare(read_pixels(file), preprocessing) for file in files))
+    worst = judge_all(detector, head, source, prepared_images(tuple(files), preprocessing))
     for perturb in perturbations(changes):
         images = (prepare(perturb(read_pixels(file)), preprocessing) for file in files)
         found = judge_all(detector, head, source, images)

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from models.calibration import DEFAULT_MAP_RATE, DEFAULT_NG_RATE, DEFAULT_REVIEW_RATE
 from models.engines.processor import has_fast_bfloat16
 from models.heads.mkd_trainee import MkdRecipe, StepPrecision
+from models.preprocess import Preprocessing, WhiteLevel
 from models.source import Normalisation
 from models.whitening import View
 from trainer.perturb import Change
@@ -92,3 +93,7 @@ class TrainingSettings(BaseModel):
     # Held-out images count with their worst score under these changes, so that the promise covers them.
     calibrate_under: tuple[Change, ...] = ()
     tail_fit: bool = False  # also where the held-out images can promise the NG rate
+
+    def preprocessing(self, sixteen_bit_white: WhiteLevel) -> Preprocessing:
+        """How images become the network's input; the white level is read off the training images."""
+        return Preprocessing(image_size=self.image_size, sixteen_bit_white=sixteen_bit_white, jpeg="reduced")

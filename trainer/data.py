@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.image_file import ImageError, ImageLimits, Pixels, decode_image
-from models.preprocess import Preprocessing, WhiteLevel, prepare
+from models.preprocess import Preprocessing, WhiteLevel, prepare_file
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
 FEWEST_IMAGES = 8
@@ -121,7 +121,12 @@ def read_pixels(file: Path) -> Pixels:
 def prepared_images(files: tuple[Path, ...], preprocessing: Preprocessing) -> Iterator[npt.NDArray[np.float32]]:
     """Each file's (3, S, S) float32 in turn."""
     for file in files:
-        yield prepare(read_pixels(file), preprocessing)
+        yield prepared_image(file, preprocessing)
+
+
+def prepared_image(file: Path, preprocessing: Preprocessing) -> npt.NDArray[np.float32]:
+    """One file's (3, S, S) float32, as the service sees it. Raises ImageError."""
+    return prepare_file(file.read_bytes(), preprocessing, LIMITS).image
 
 
 def split(count: int, hold_out: float, seed: int) -> tuple[list[int], list[int]]:

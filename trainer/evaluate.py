@@ -18,9 +18,9 @@ from models.detector import Detector
 from models.engines.pool import EngineName, SourcePool
 from models.heads.base import to_device
 from models.image_file import ImageError
-from models.preprocess import Prepared, Preprocessing, prepare
+from models.preprocess import Prepared, Preprocessing
 from trainer.calibrate import judge_all
-from trainer.data import good_folder, image_files, read_pixels
+from trainer.data import good_folder, image_files, prepared_image
 from trainer.figures import Truth, evaluated, measure, read_truth, realised_of
 from trainer.labelled import read_labelled_set
 from trainer.report import write_report
@@ -79,7 +79,7 @@ def evaluate(
 
 def _read_prepared(truth: Truth, preprocessing: Preprocessing, bar: Bar) -> Iterator[Prepared]:
     for number, image in enumerate(truth.images):
-        yield prepare(read_pixels(image.file), preprocessing)
+        yield prepared_image(image.file, preprocessing)
         bar.update(number + 1)
 
 
@@ -91,5 +91,5 @@ def training_brightness(data: Path, preprocessing: Preprocessing) -> float | Non
     found = []
     for file in image_files(folder):
         with contextlib.suppress(ImageError):  # the trainer left these out, and said so
-            found.append(float(prepare(read_pixels(file), preprocessing).mean()))
+            found.append(float(prepared_image(file, preprocessing).mean()))
     return float(np.mean(found)) if found else None

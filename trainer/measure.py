@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from models.input_statistics import InputStatistics, collect, measure
-from models.preprocess import Preprocessing, prepare
-from trainer.data import read_pixels
+from models.preprocess import Preprocessing, prepare_file
+from trainer.data import LIMITS
 
 
 def measured_files(files: Sequence[Path], preprocessing: Preprocessing) -> InputStatistics:
     """Each file is read, prepared as for the network, and measured. Raises ImageError."""
-    pictures = (read_pixels(file) for file in files)
-    return collect(measure(prepare(pixels, preprocessing), pixels.shape[1], pixels.shape[0]) for pixels in pictures)
+    return collect(measure(*prepare_file(file.read_bytes(), preprocessing, LIMITS)) for file in files)

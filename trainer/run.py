@@ -96,7 +96,7 @@ def train(job: Job, display: Display) -> Artifact:
     settings = job.settings
     found = read_training_set(job.data)
     _tell_about(found, display)
-    preprocessing = Preprocessing(image_size=settings.image_size, sixteen_bit_white=found.sixteen_bit_white)
+    preprocessing = settings.preprocessing(found.sixteen_bit_white)
     training, held_out = split(len(found.files), settings.hold_out, settings.seed)
     display.say(f"{len(training)} images to train on, {len(held_out)} held out for calibration only")
     source = source_key(settings.source, settings.normalisation, job.weights_file)

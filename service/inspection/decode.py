@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from models.image_file import ImageError, ImageLimits, decode_image
-from models.preprocess import Prepared, Preprocessing, prepare
+from models.image_file import ImageError, ImageLimits
+from models.preprocess import Prepared, Preprocessing, prepare_file
 from service.bodies.received import ReceivedImage
 
 
@@ -26,9 +26,7 @@ def decode(received: ReceivedImage, limits: ImageLimits, preprocessing: Preproce
     if received.error is not None:
         raise received.error
     try:
-        pixels = decode_image(received.data, limits)
+        found = prepare_file(received.data, preprocessing, limits)
     except MemoryError:
         raise ImageError("image_too_many_pixels", "the image does not fit into the memory that is left") from None
-    height, width = pixels.shape[:2]
-    image = prepare(pixels, preprocessing)
-    return Decoded(image, width, height, time.perf_counter() - started)
+    return Decoded(*found, time.perf_counter() - started)

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import io
+
+import cv2
 import numpy as np
+import numpy.typing as npt
 import pytest
+from PIL import Image
 from pydantic import ValidationError
 
-from models.preprocess import Preprocessing, WhiteLevel, prepare
+from models.image_file import ORIENTATION_TAG, ImageError, decode_at_least
+from models.preprocess import JPEG_SIDES, Preprocessing, WhiteLevel, prepare, prepare_file
 
 
 def test_the_input_is_contiguous_float32_with_the_colours_first() -> None:
@@ -84,3 +90,50 @@ def test_a_size_that_the_source_cannot_take_is_refused(size: int) -> None:
 def test_an_unknown_field_is_refused() -> None:
     with pytest.raises(ValidationError, match="crop"):
         Preprocessing.model_validate({"image_size": 64, "crop": True})
+
+
+def photograph(height: int, width: int) -> npt.NDArray[np.uint8]:
+    """Smooth shapes with a tint and sensor noise."""
+    random = np.random.default_rng(5)
+    grey = cv2.GaussianBlur(random.uniform(0, 255, (height, width)).astype(np.float32), (0, 0), 8)
+    shapes = 128 + 12 * (grey - grey.mean())[..., None] * np.array([1, 0.9, 0.8])
+    return np.asarray(np.clip(shapes + random.normal(0, 3, shapes.shape), 0, 255), dtype=np.uint8)
+
+
+def jpeg(pixels: npt.NDArray[np.uint8], orientation: int = 1) -> bytes:
+    exif = Image.Exif()
+    exif[ORIENTATION_TAG] = orientation
+    with io.BytesIO() as file:
+        Image.fromarray(pixels).save(file, "JPEG", quality=90, exif=exif)
+        return file.getvalue()
+
+
+# A fraction that does not divide the side adds up to a pixel of it at the far edge: the picture is stretched by that.
+@pytest.mark.parametrize("orientation", [1, 3, 6])
+@pytest.mark.parametrize(
+    ("height", "width", "decoded", "most"),
+    [(600, 1100, 4, 3), (1024, 1536, 8, 3), (1030, 1500, 8, 15), (130, 130, 1, 0), (90, 2000, 1, 0)],
+)
+def test_a_reduced_jpeg_is_nearly_what_the_full_one_gives(
+    height: int, width: int, decoded: int, most: float, orientation: int
+) -> None:
+    data = jpeg(photograph(height, width), orientation)
+    full = prepare_file(data, Preprocessing(image_size=32))
+    reduced = prepare_file(data, Preprocessing(image_size=32, jpeg="reduced"))
+    assert reduced[1:] == full[1:] == ((height, width) if orientation == 6 else (width, height))
+    apart = 255 * np.abs(full.image - reduced.image)
+    assert apart.max() <= most
+    assert apart.mean() <= most / 5
+    pixels = decode_at_least(data, least_side=JPEG_SIDES * 32).pixels
+    assert max(pixels.shape) == -(-max(height, width) // decoded)
+
+
+def test_a_reduced_jpeg_that_ends_early_is_still_refused() -> None:
+    data = jpeg(photograph(600, 800))
+    with pytest.raises(ImageError) as refused:
+        prepare_file(data[: len(data) // 2], Preprocessing(image_size=32, jpeg="reduced"))
+    assert refused.value.code == "image_truncated"
+
+
+def test_an_artifact_from_before_decodes_in_full() -> None:
+    assert Preprocessing.model_validate({"image_size": 64}).jpeg == "full"

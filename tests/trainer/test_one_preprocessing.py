@@ -36,6 +36,12 @@ def test_a_sixteen_bit_file_gives_the_same_bytes_both_ways(tmp_path: Path, brigh
         assert_same_both_ways(file, preprocessing)
 
 
+def test_a_large_jpeg_decoded_at_a_fraction_gives_the_same_bytes_both_ways(tmp_path: Path) -> None:
+    file = tmp_path / "part.jpg"
+    cv2.imwrite(str(file), np.random.default_rng(0).integers(0, 256, (600, 500, 3), dtype=np.uint8))
+    assert_same_both_ways(file, Preprocessing(image_size=32, jpeg="reduced"))
+
+
 def assert_same_both_ways(file: Path, preprocessing: Preprocessing) -> None:
     (trained_on,) = prepared_images((file,), preprocessing)
     served = decode(ReceivedImage(file.read_bytes(), file.name), ImageLimits(), preprocessing).image

@@ -107,4 +107,4 @@ class Stores:
 
 
 def _preprocessing(good: TrainingSet, settings: TrainingSettings) -> Preprocessing:
-    return Preprocessing(image_size=settings.image_size, sixteen_bit_white=good.sixteen_bit_white)
+    return settings.preprocessing(good.sixteen_bit_white)
