@@ -1,7 +1,8 @@
-"""The machine's measured float32 matrix rate, and what share of it the source pass reaches, by engine, in turns.
+"""The machine's measured matrix rate, and what share of it the source pass reaches, by engine, in turns.
 
 A pass counts with the operations of plain 3x3 convolutions. Winograd's algorithms need fewer multiplications, F(4,3) a
-quarter, so an engine that uses them can pass 100 %; the second share counts every convolution as F(4,3).
+quarter, so an engine that uses them can pass 100 %; the second share counts every convolution as F(4,3). The engine
+`bfloat16` is held against the matrix rate in bfloat16.
 """
 
 from __future__ import annotations
@@ -11,14 +12,13 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
-from typing import cast
 
 import torch
 
+from benchmarks.harness.engines import ENGINES, built
 from benchmarks.harness.inputs import served_folder
 from benchmarks.harness.report import machine, options_of, report
 from models.engines.base import SourceKey
-from models.engines.pool import ENGINE_NAMES, EngineName, SourcePool
 from models.source import VGG16
 from service.run.openmp import let_waiting_threads_sleep
 from service.settings import Settings, thread_counts
@@ -43,11 +43,15 @@ def measure(given: argparse.Namespace) -> dict[str, object]:
     threads = thread_counts(Settings(), on_cpu=True).torch
     torch.set_num_threads(threads)
     left, right = torch.rand(SIDE, SIDE), torch.rand(SIDE, SIDE)
+    half_left, half_right = left.bfloat16(), right.bfloat16()
     with served_folder(given.artifact) as (_, artifact):
         side = artifact.preprocessing.image_size
-        runs: dict[str, Callable[[], object]] = {"matrix": lambda: left @ right}
+        runs: dict[str, Callable[[], object]] = {
+            "matrix": lambda: left @ right,
+            "matrix in bfloat16": lambda: half_left @ half_right,
+        }
         images = torch.rand(BATCH, 3, side, side)
-        for name in ENGINE_NAMES:
+        for name in ENGINES:
             if (run := source_pass(name, threads, artifact.source, images)) is not None:
                 runs[name] = run
         seconds: dict[str, list[float]] = {name: [] for name in runs}
@@ -59,29 +63,30 @@ def measure(given: argparse.Namespace) -> dict[str, object]:
                     seconds[name].append(time.perf_counter() - started)
     middle = {name: statistics.median(found) for name, found in seconds.items()}
     matrix = 2 * SIDE**3 / middle.pop("matrix") / 1e9
+    half = 2 * SIDE**3 / middle.pop("matrix in bfloat16") / 1e9
     work = operations(side)
     rates = {name: BATCH * work / spent / 1e9 for name, spent in middle.items()}
+    shares = {name: rate / (half if name == "bfloat16" else matrix) for name, rate in rates.items()}
     return {
         "network_input_px": side,
         "threads": threads,
         "matrix_gflops": round(matrix, 1),
+        "bfloat16_matrix_gflops": round(half, 1),
         "source_gflop_per_image": round(work / 1e9, 2),
         "source_ms_per_image": {name: round(spent / BATCH * 1000, 1) for name, spent in middle.items()},
         "source_gflops": {name: round(rate, 1) for name, rate in rates.items()},
-        "share_of_matrix_rate": {name: round(rate / matrix, 2) for name, rate in rates.items()},
-        "share_counted_as_winograd": {name: round(rate / WINOGRAD / matrix, 2) for name, rate in rates.items()},
+        "share_of_matrix_rate": {name: round(share, 2) for name, share in shares.items()},
+        "share_counted_as_winograd": {name: round(share / WINOGRAD, 2) for name, share in shares.items()},
     }
 
 
 def source_pass(name: str, threads: int, key: SourceKey, images: torch.Tensor) -> Callable[[], object] | None:
-    """One pass over the images by that engine; None where it is not installed, and for `auto`, which is one of them."""
-    if name == "auto":
-        return None
+    """One pass over the images by that engine; None where it is not installed."""
     try:
-        engine = SourcePool(images.device, engine=cast(EngineName, name), threads=threads).require(key)
+        pool, source = built(name, key, threads)
     except (ImportError, ValueError):
         return None
-    return lambda: engine.activations(images)
+    return lambda: pool[source].activations(images)
 
 
 def operations(side: int) -> int:

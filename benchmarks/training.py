@@ -116,7 +116,7 @@ def measure(given: argparse.Namespace, data: Path, folder: Path) -> tuple[dict[s
     """Both ways in turns of ten steps, then both heads on the test pictures."""
     settings = TrainingSettings(steps=-(-given.steps // TURN) * TURN)
     pool = SourcePool(CPU)
-    source = source_key(settings.source, settings.normalisation)
+    source = source_key(settings.source, settings.normalisation, precision=settings.source_precision)
     pool.require(source)
     files = tuple(image_files(good_folder(data))[: given.images])
     images = list(prepared_images(files, Preprocessing(image_size=settings.image_size)))
@@ -184,7 +184,7 @@ def judged(head: Head, detector: Detector, data: Path, settings: TrainingSetting
     """Image AUROC of a head on the set's test pictures."""
     labelled = read_labelled_set(data)
     images = prepared_images(tuple(image.file for image in labelled), Preprocessing(image_size=settings.image_size))
-    source = source_key(settings.source, settings.normalisation)
+    source = source_key(settings.source, settings.normalisation, precision=settings.source_precision)
     scores = judge_all(detector, head, source, images).scores
     anomalous: npt.NDArray[np.bool_] = np.array([image.anomalous for image in labelled])
     return auroc(anomalous, scores)

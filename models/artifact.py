@@ -34,7 +34,7 @@ from models.heads.base import Head
 from models.image_file import ImageError, decode_image
 from models.input_statistics import InputStatistics
 from models.preprocess import Preprocessing, prepare
-from models.source import Normalisation
+from models.source import Normalisation, Precision
 
 SCHEMA_VERSION: Literal[1] = 1
 MANIFEST, TENSORS, SUMS = "manifest.json", "head.safetensors", "SHA256SUMS"
@@ -63,6 +63,7 @@ class SourceRecord(_Record):
     weights: str
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     normalisation: Normalisation
+    precision: Precision = "float32"  # not in artifacts before there was a choice
     licence: str
 
 
@@ -128,7 +129,7 @@ class Artifact:
     def source(self) -> SourceKey:
         """What the head needs of a source; rows with equal keys share its pass."""
         record = self.manifest.source
-        return SourceKey(record.weights, record.sha256, record.normalisation)
+        return SourceKey(record.weights, record.sha256, record.normalisation, record.precision)
 
     @property
     def calibration(self) -> Calibration:

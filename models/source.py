@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 Normalisation = Literal["source", "unit"]
+Precision = Literal["float32", "bfloat16"]
 Activations = Mapping[str, Tensor]  # tap name -> (B, C, S/stride, S/stride)
 
 # torchvision's configuration "D": the width of each 3x3 convolution, M for a 2x2 max-pool.
@@ -104,12 +105,23 @@ class SourceNetwork(nn.Module):
         """Takes the tensors of `source_weights.load_source_weights`, named `features.N.weight` and `.bias`."""
         self.load_state_dict(dict(tensors))
 
+    def lower(self, precision: Precision) -> None:
+        """With "bfloat16" all layers after the first (conv1_1) compute in it from now on; taps come out in it, too.
+
+        The picture itself stays float32 that far: rounding the input costs twice as much of the scores' exactness as
+        all roundings behind it.
+        """
+        if precision == "bfloat16":
+            self.features[1:].to(torch.bfloat16)
+
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """(B, 3, S, S) in [0, 1] -> the activations of every tap by name."""
         found: dict[str, Tensor] = {}
         tap_of_layer = {index: tap for tap, index in TAP_LAYERS.items()}
         hidden = (images - self.mean) / self.std
         for index, layer in enumerate(self.features):
+            if index == 1:
+                hidden = hidden.to(next(self.features[2].parameters()).dtype)  # see `lower`
             hidden = layer(hidden)
             if index in tap_of_layer:
                 found[tap_of_layer[index]] = hidden

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from models.engines.pool import ENGINE_NAMES
 from models.heads.mkd_config import Attribution
 from models.heads.mkd_trainee import Balance, Loss, StepPrecision
-from models.source import SOURCES, TAPS
+from models.source import SOURCES, TAPS, Precision
 from models.whitening import View
 from trainer.activations import DEFAULT_LIMIT_BYTES
 from trainer.config import RECIPES, TrainingSettings
@@ -77,6 +77,8 @@ def _add_fit(fit: argparse.ArgumentParser) -> None:
     method.add_argument("--recipe", choices=tuple(RECIPES), default="default", help="method settings [default]")
     method.add_argument("--source", choices=tuple(SOURCES), help=f"[{_DEFAULTS.source}]")
     method.add_argument("--normalisation", choices=("source", "unit"), help="of the source's input")
+    words = "of the source network's arithmetic, in training and in service [float32]; see docs/train.md"
+    method.add_argument("--source-precision", choices=get_args(Precision), help=words)
     method.add_argument("--cloner", choices=("small", "equal"))
     method.add_argument("--batchnorm", action=argparse.BooleanOptionalAction, default=None)
     for name in ("taps", "score-taps", "map-taps"):

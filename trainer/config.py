@@ -11,7 +11,7 @@ from models.calibration import DEFAULT_MAP_RATE, DEFAULT_NG_RATE, DEFAULT_REVIEW
 from models.engines.processor import has_fast_bfloat16
 from models.heads.mkd_trainee import MkdRecipe, StepPrecision
 from models.preprocess import Preprocessing, WhiteLevel
-from models.source import Normalisation
+from models.source import Normalisation, Precision
 from models.whitening import View
 from trainer.perturb import Change
 
@@ -76,6 +76,7 @@ class TrainingSettings(BaseModel):
     recipe: MkdRecipe = RECIPES["default"]
     source: str = "IMAGENET1K_FEATURES"
     normalisation: Normalisation = "source"
+    source_precision: Precision = "float32"
     image_size: int = Field(default=128, ge=32, le=1024, multiple_of=32)
     steps: int = Field(default=2000, ge=1)
     batch_size: int = Field(default=16, ge=2)

@@ -99,10 +99,11 @@ def train(job: Job, display: Display) -> Artifact:
     preprocessing = settings.preprocessing(found.sixteen_bit_white)
     training, held_out = split(len(found.files), settings.hold_out, settings.seed)
     display.say(f"{len(training)} images to train on, {len(held_out)} held out for calibration only")
-    source = source_key(settings.source, settings.normalisation, job.weights_file)
+    source = source_key(settings.source, settings.normalisation, job.weights_file, settings.source_precision)
     pool = SourcePool(job.device, engine=job.engine, threads=job.threads, weights_file=job.weights_file)
     pool.require(source)
-    display.say(f"source {settings.source} by engine {pool.engine} on {job.device}: {pool.reason}")
+    engine, reason = pool.chosen(source)
+    display.say(f"source {settings.source} in {source.precision} by engine {engine} on {job.device}: {reason}")
     kept = tuple(found.files[index] for index in held_out)
     head, losses = _fit(job, found, training, kept, preprocessing, pool, source, display)
     detector = Detector(job.device, pool)
@@ -251,6 +252,7 @@ def _manifest(
             weights=source.weights,
             sha256=source.sha256,
             normalisation=source.normalisation,
+            precision=source.precision,
             licence=SOURCES[source.weights].licence,
         ),
         preprocessing=preprocessing,

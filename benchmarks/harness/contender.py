@@ -3,7 +3,8 @@
     python -m benchmarks.harness.contender ncnn ARTIFACT --threads 2
 
 Each line of its input is `BATCH MAPS SECONDS`, each of its output the seconds of every batch of that turn. Names are
-`reference`, the engines of this project, and `patchcore` and `stfpm` of anomalib where it is installed.
+`reference`, the engines of this project (benchmarks.harness.engines), and `patchcore` and `stfpm` of anomalib where it
+is installed.
 """
 
 from __future__ import annotations
@@ -24,12 +25,12 @@ import numpy as np
 import psutil
 import torch
 
+from benchmarks.harness.engines import built
 from benchmarks.harness.service_process import ROOT
 from models.anomaly_map import saliency, smooth
 from models.artifact import Artifact, load_artifact
 from models.detector import Detector, Row
 from models.discrepancy import discrepancy_terms, weighted_sum
-from models.engines.pool import EngineName, SourcePool
 from models.heads.mkd import MkdHead
 from models.source import SOURCES, SourceNetwork
 from models.source_weights import load_source_weights
@@ -125,7 +126,7 @@ def contender(name: str, artifact: Artifact, threads: int) -> Run:
         return reference(artifact)
     if name in PEERS:
         return peer(name, artifact)
-    return ours(artifact, cast(EngineName, name), threads)
+    return ours(artifact, name, threads)
 
 
 def random_images(artifact: Artifact) -> list[np.ndarray[tuple[int, ...], np.dtype[np.float32]]]:
@@ -135,15 +136,13 @@ def random_images(artifact: Artifact) -> list[np.ndarray[tuple[int, ...], np.dty
     return [random.random((3, size, size), dtype=np.float32) for _ in range(LARGEST_BATCH)]
 
 
-def ours(artifact: Artifact, engine: EngineName, threads: int) -> Run:
+def ours(artifact: Artifact, engine: str, threads: int) -> Run:
     """The detector as the service runs it."""
-    device = torch.device("cpu")
-    pool = SourcePool(device, engine=engine, threads=threads)
-    pool.require(artifact.source)
-    detector, images = Detector(device, pool), random_images(artifact)
+    pool, source = built(engine, artifact.source, threads)
+    detector, images = Detector(pool.device, pool), random_images(artifact)
 
     def run(batch: int, maps: bool) -> object:
-        return detector.judge([Row(image, artifact.head, artifact.source, maps) for image in images[:batch]])
+        return detector.judge([Row(image, artifact.head, source, maps) for image in images[:batch]])
 
     return run
 

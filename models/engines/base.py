@@ -6,7 +6,7 @@ from typing import NamedTuple, Protocol
 
 from torch import Tensor
 
-from models.source import Normalisation
+from models.source import Normalisation, Precision
 
 
 class SourceKey(NamedTuple):
@@ -15,6 +15,7 @@ class SourceKey(NamedTuple):
     weights: str  # a name of models.source.SOURCES
     sha256: str  # canonical SHA-256 of the tensors
     normalisation: Normalisation
+    precision: Precision = "float32"  # of the arithmetic: thresholds hold only for the one that measured them
 
 
 class SourceEngine(Protocol):

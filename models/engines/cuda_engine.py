@@ -1,5 +1,8 @@
 """The engine for NVIDIA GPUs: the source in half precision, channels_last, as CUDA graphs of a few batch sizes.
 
+Artifacts of source precision float32 are judged in float16, whose steps are fine enough to keep their scores; those of
+bfloat16 in bfloat16 after the first layer, as they were calibrated.
+
 A graph is launched by one call, so the GPU does not wait for Python between 31 layers. Each (image size, bucket) is
 captured at its first use, which is the warm-up of an artifact, with buffers of its own; batches are padded to a bucket.
 
@@ -15,7 +18,7 @@ import torch
 from torch import Tensor
 
 from models.engines.buckets import Buckets
-from models.source import TAP_CHANNELS, TAP_STRIDES, TAPS, SourceNetwork
+from models.source import TAP_CHANNELS, TAP_STRIDES, TAPS, Precision, SourceNetwork
 
 WARM_UPS = 3  # runs before a capture: cuDNN chooses its algorithms in them
 
@@ -35,13 +38,21 @@ class CudaEngine:
 
     name = "cuda"
 
-    def __init__(self, source: SourceNetwork, device: torch.device, buckets: Buckets | None = None) -> None:
+    def __init__(
+        self,
+        source: SourceNetwork,
+        device: torch.device,
+        buckets: Buckets | None = None,
+        *,
+        precision: Precision = "float32",
+    ) -> None:
         if device.type != "cuda":
             raise ValueError(f"the engine cuda runs on a CUDA device, not on {device}")
         self._device = device
-        # bfloat16 has float32's range (tap values reach some thousand); float16 has the finer steps and is enough here.
-        self._dtype = torch.float16
+        # Tap values reach some thousand, which float16 holds.
+        self._dtype = torch.float16 if precision == "float32" else torch.float32  # of the images that enter
         self._network = source.to(device=device, dtype=self._dtype).to(memory_format=torch.channels_last)
+        self._network.lower(precision)
         self._buckets = buckets or Buckets()
         self._captures: dict[tuple[int, int], Capture] = {}
         self._running = threading.Lock()  # a graph's memory holds one batch at a time
@@ -74,7 +85,7 @@ class CudaEngine:
             torch.cuda.current_stream().synchronize()  # the copy before may still be reading the pinned memory
             capture.pinned[:count].copy_(images)
             images = capture.pinned[:count].to(self._device, non_blocking=True)
-        capture.images[:count].copy_(images)  # to half precision, on the device
+        capture.images[:count].copy_(images)  # to its precision, on the device
 
     def _capture(self, size: int, bucket: int) -> Capture:
         key = (size, bucket)

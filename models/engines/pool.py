@@ -13,17 +13,23 @@ from typing import Literal, get_args
 import torch
 
 from models.engines.base import SourceEngine, SourceKey
+from models.engines.bfloat16_engine import Bfloat16Engine
 from models.engines.cuda_engine import CudaEngine
 from models.engines.ncnn_engine import NcnnEngine
+from models.engines.processor import has_fast_bfloat16
 from models.engines.torch_engine import TorchEngine
 from models.engines.winograd_engine import WinogradEngine
-from models.source import SOURCES, SourceNetwork
+from models.source import SOURCES, Normalisation, Precision, SourceNetwork
 from models.source_weights import SourceWeightsError, canonical_sha256, load_source_weights
 
 EngineName = Literal["auto", "torch", "ncnn", "winograd", "cuda"]
 BuiltEngine = Literal["torch", "ncnn", "winograd", "cuda"]
 CPU_ENGINES = ("ncnn", "winograd")
 ENGINE_NAMES: tuple[str, ...] = get_args(EngineName)
+NO_AMX = (
+    "an artifact's source precision is bfloat16 and this CPU has no AMX: it is computed in float32 and rounded, which "
+    "takes as long as float32; artifacts trained with --source-precision float32 are the faster ones here"
+)
 log = logging.getLogger("mkd.engines")
 
 
@@ -67,14 +73,25 @@ class SourcePool(Mapping[SourceKey, SourceEngine]):
             )
         network = SourceNetwork(SOURCES[key.weights], key.normalisation)
         network.load_canonical(tensors)
-        log.info("source %s on %s by engine %s (%s)", key.weights, self.device, self.engine, self.reason)
-        if self.engine == "ncnn":
+        engine, reason = self.chosen(key)
+        log.info("source %s in %s on %s by engine %s (%s)", key.weights, key.precision, self.device, engine, reason)
+        if engine == "bfloat16":
+            if not has_fast_bfloat16():
+                log.warning(NO_AMX)
+            return Bfloat16Engine(network, self._threads)
+        if engine == "ncnn":
             return NcnnEngine(network, self._threads)
-        if self.engine == "winograd":
+        if engine == "winograd":
             return WinogradEngine(network, self._threads)
-        if self.engine == "cuda":
-            return CudaEngine(network, self.device)
-        return TorchEngine(network, self.device, half=self._half)
+        if engine == "cuda":
+            return CudaEngine(network, self.device, precision=key.precision)
+        return TorchEngine(network, self.device, half=self._half, precision=key.precision)
+
+    def chosen(self, key: SourceKey) -> tuple[BuiltEngine | Literal["bfloat16"], str]:
+        """The engine of that source and why: in bfloat16 a CPU has one of its own, unless torch was asked for."""
+        if key.precision == "bfloat16" and self.device.type == "cpu" and self.engine != "torch":
+            return "bfloat16", "the artifact's source precision"
+        return self.engine, self.reason
 
     def __getitem__(self, key: SourceKey) -> SourceEngine:
         return self._engines[key]
@@ -105,6 +122,8 @@ def choose_engine(asked: EngineName, device: torch.device) -> tuple[BuiltEngine,
     return asked, "asked for"
 
 
-def source_key(weights: str, normalisation: Literal["source", "unit"], file: Path | None = None) -> SourceKey:
+def source_key(
+    weights: str, normalisation: Normalisation, file: Path | None = None, precision: Precision = "float32"
+) -> SourceKey:
     """The key of the weights that this machine has under that name; what a new artifact records."""
-    return SourceKey(weights, canonical_sha256(load_source_weights(weights, file)), normalisation)
+    return SourceKey(weights, canonical_sha256(load_source_weights(weights, file)), normalisation, precision)

@@ -12,6 +12,7 @@ import ctypes
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -51,3 +52,15 @@ def limits() -> list[Callable[[int], object]]:
     for call in found:
         call.argtypes = [ctypes.c_int]
     return found
+
+
+def groups_of(count: int, threads: int, most: int) -> list[slice]:
+    """Even groups of at most `most` of `count` images, as many as keep all threads busy to the end."""
+    rounds = -(-count // (threads * most))
+    return [slice(part.start, part.stop) for part in shares(count, threads * rounds)]
+
+
+def shares(count: int, parts: int) -> list[range]:
+    """`count` things cut into at most `parts` even ranges, none of them empty."""
+    cuts = [round(count * part / parts) for part in range(parts + 1)]
+    return [range(start, stop) for start, stop in pairwise(cuts) if stop > start]

@@ -5,18 +5,25 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from models.source import SourceNetwork
+from models.source import Precision, SourceNetwork
 
 
 class TorchEngine:
-    """Runs the source in PyTorch. float32 on a CPU; on CUDA float32 or, with `half`, float16."""
+    """Runs the source in PyTorch, in float32; on CUDA with `half` in float16.
+
+    With precision "bfloat16" it is that from the second layer on (see SourceNetwork.lower), whatever `half` says.
+    """
 
     name = "torch"
 
-    def __init__(self, source: SourceNetwork, device: torch.device, *, half: bool = False) -> None:
+    def __init__(
+        self, source: SourceNetwork, device: torch.device, *, half: bool = False, precision: Precision = "float32"
+    ) -> None:
         self._device = device
-        self._dtype = torch.float16 if half and device.type == "cuda" else torch.float32
+        halved = half and device.type == "cuda" and precision == "float32"
+        self._dtype = torch.float16 if halved else torch.float32
         self._network = source.to(device=device, dtype=self._dtype).to(memory_format=torch.channels_last)
+        self._network.lower(precision)
 
     # no_grad and not inference_mode: a head saves these activations for its backward pass.
     @torch.no_grad()

@@ -2,7 +2,7 @@
 
 Many images: each thread takes a group of them through all layers, on its own core. The large early maps go image by
 image, so that they stay near the core; the small late ones all together, so that the weights are read once for all.
-Fewer images than threads: the plain network, all threads on one image. The transformed weights, 235 MB, would be read
+Fewer images than threads: the fused network, all threads on one image. The transformed weights, 235 MB, would be read
 for a single image then, which takes longer than the convolutions that they save (64 against 41 ms on two cores).
 """
 
@@ -10,15 +10,14 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
-from itertools import pairwise
 
 import torch
 from torch import Tensor
 
-from models.engines.single_threads import SingleThreads
-from models.engines.torch_engine import TorchEngine
+from models.engines.fused import FusedSource, empty_taps
+from models.engines.single_threads import SingleThreads, groups_of
 from models.engines.winograd import FirstConvolution, Scratch, WinogradConvolution, empty_blob, inside, tiles_of
-from models.source import TAP_CHANNELS, TAP_LAYERS, TAP_STRIDES, VGG16, SourceNetwork
+from models.source import TAP_LAYERS, VGG16, SourceNetwork
 
 ALONE_STRIDE = 4  # maps of this stride and larger ones go image by image (conv1 to conv3)
 GROUP_TILES = 256  # of the first layer that takes images together: more would only take memory
@@ -66,25 +65,24 @@ class WinogradEngine:
         self._late = next(index for index, layer in enumerate(self._layers) if layer.stride > ALONE_STRIDE)
         self._threads = SingleThreads(max(1, threads), "mkd-source")
         self._own = _Own()
-        self._plain = TorchEngine(source, torch.device("cpu"))
+        self._plain = FusedSource(source)
 
     def activations(self, images: Tensor) -> dict[str, Tensor]:
         """See SourceEngine; images come from and activations stay in CPU memory, channels last."""
         batch = images.detach().cpu().float()
         count, size = len(batch), batch.shape[-1]
+        taps = empty_taps(count, size)
         if count < self._threads.count:
-            return self._plain.activations(batch)
-        taps = {
-            tap: torch.empty(count, size // TAP_STRIDES[tap], size // TAP_STRIDES[tap], TAP_CHANNELS[tap])
-            for tap in TAP_LAYERS
-        }
+            self._plain.run(batch, taps)
+            return taps
+        places = {tap: tensor.permute(0, 2, 3, 1) for tap, tensor in taps.items()}
         groups = groups_of(count, self._threads.count, max(1, GROUP_TILES // tiles_of(size // 8) ** 2))
         self._threads.map(
             self._group,
             [batch[group] for group in groups],
-            [{tap: tensor[group] for tap, tensor in taps.items()} for group in groups],
+            [{tap: tensor[group] for tap, tensor in places.items()} for group in groups],
         )
-        return {tap: tensor.permute(0, 3, 1, 2) for tap, tensor in taps.items()}
+        return taps
 
     @torch.no_grad()
     def _group(self, images: Tensor, taps: dict[str, Tensor]) -> None:
@@ -147,15 +145,3 @@ def layers_of(source: SourceNetwork) -> list[Layer]:
         convolution = WinogradConvolution(layer.weight, layer.bias, pooled=pooled)
         found.append(Layer(convolution, stride, tap_of_layer.get(index) if pooled else None))
     return found
-
-
-def groups_of(count: int, threads: int, most: int) -> list[slice]:
-    """Even groups of at most `most` of `count` images, as many as keep all threads busy to the end."""
-    rounds = -(-count // (threads * most))
-    return [slice(part.start, part.stop) for part in shares(count, threads * rounds)]
-
-
-def shares(count: int, parts: int) -> list[range]:
-    """`count` things cut into at most `parts` even ranges, none of them empty."""
-    cuts = [round(count * part / parts) for part in range(parts + 1)]
-    return [range(start, stop) for start, stop in pairwise(cuts) if stop > start]

@@ -76,6 +76,15 @@ def test_the_promises_are_those_of_the_fastest_engine() -> None:
     assert [round(value, 6) for value in measured] == [4.0, 4.0, 0.5, 1.2]
 
 
+def test_bfloat16_has_promises_of_its_own_and_none_of_those_of_float32() -> None:
+    half: dict[Key, list[float]] = {
+        ("bfloat16", batch, maps): [batch * 0.005] * 3 for batch in BATCHES for maps in (False, True)
+    }
+    bars = bars_of({**SECONDS, **half})
+    assert [round(bar.measured, 6) for bar in bars] == [4.0, 4.0, 0.5, 1.2, 20.0, 24.0, 0.1, 1.0]
+    assert ["bfloat16" in bar.what for bar in bars] == [False] * 4 + [True] * 4
+
+
 def test_the_plot_is_a_picture(tmp_path: Path) -> None:
     page.plot(detectors({}), tmp_path / "images" / "plot.png")
     assert (tmp_path / "images" / "plot.png").read_bytes()[:4] == PNG

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.engines import single_threads
-from models.engines.single_threads import SingleThreads
+from models.engines.single_threads import SingleThreads, groups_of, shares
 from models.engines.winograd import (
     FirstConvolution,
     Scratch,
@@ -19,7 +19,6 @@ from models.engines.winograd import (
     inside,
     tiles_of,
 )
-from models.engines.winograd_engine import groups_of, shares
 
 INPUTS, OUTPUTS = 6, 5
 

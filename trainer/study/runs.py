@@ -56,8 +56,11 @@ class Run:
         for name in ADDED:  # a setting that came later must not make older results anew
             if not settings[name]:
                 del settings[name]
+        if settings["source_precision"] == "float32":
+            del settings["source_precision"]
         if self.baseline:  # only these decide
-            settings = {key: settings[key] for key in ("image_size", "seed", "hold_out", "source", "normalisation")}
+            decide = {"image_size", "seed", "hold_out", "source", "normalisation", "source_precision"}
+            settings = {key: value for key, value in settings.items() if key in decide}
         what: dict[str, object] = {"variant": self.variant if self.baseline else "", "settings": settings, "data": data}
         what |= {"source": source.sha256, "checkpoints": 0 if self.baseline else checkpoints}
         return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:20]

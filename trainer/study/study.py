@@ -84,7 +84,8 @@ def run_study(job: StudyJob, display: Display) -> Outcome:
         runner = Runner(stores, trainings, job.device, job.plan.checkpoints)
         for opened in _opened_sets(job, display, missing):
             for run in _runs(job.plan, opened.data):
-                source = source_key(run.settings.source, run.settings.normalisation, job.weights_file)
+                given = run.settings
+                source = source_key(given.source, given.normalisation, job.weights_file, given.source_precision)
                 fingerprint = run.fingerprint(opened.sha256, source, job.plan.checkpoints)
                 result = results.read(fingerprint)
                 if result is None:
@@ -141,7 +142,8 @@ def _runs(plan: StudyPlan, data: StudySet) -> Iterator[Run]:
 
 
 def _shares(run: Run) -> tuple[object, ...]:
-    return run.settings.source, run.settings.normalisation, run.settings.image_size
+    settings = run.settings
+    return settings.source, settings.normalisation, settings.source_precision, settings.image_size
 
 
 def _run_one(
