@@ -99,7 +99,7 @@ def detectors(record: Record) -> list[str]:
     rows = [
         f"{results['network_input_px']} pixels, {results['threads']} threads. Times are of a whole batch. The "
         "reference way is the paper's code: torch, NCHW, image by image, gradients through both networks. Peers have "
-        "random weights. *Ours in bfloat16* runs the same head; artifacts are trained for it, as scores are others then "
+        "random weights. *Ours in bfloat16* runs the same head; artifacts are trained for it, as scores differ then "
         "([train.md](train.md)). Where a turn held fewer than 20 batches no p99 is given.",
         "",
         "![images a second](images/benchmarks.png)",

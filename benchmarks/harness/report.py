@@ -17,7 +17,17 @@ from typing import Literal
 import psutil
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"
-PACKAGES = ("mkdserve", "torch", "ncnn", "numpy", "opencv-python-headless", "fastapi", "starlette", "uvicorn", "httptools")
+PACKAGES = (
+    "mkdserve",
+    "torch",
+    "ncnn",
+    "numpy",
+    "opencv-python-headless",
+    "fastapi",
+    "starlette",
+    "uvicorn",
+    "httptools",
+)
 
 
 @dataclass(frozen=True)
