@@ -22,6 +22,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from torch.nn import functional
 
+from models.source import TAP_STRIDES
+
 TapName = Literal["pool2", "pool3", "pool4", "pool5"]
 SMALLEST_ENERGY = 1e-6
 LEAST_SHRINKAGE = 1e-4
@@ -52,9 +54,15 @@ def contrast_errors(source: Tensor, cloner: Tensor) -> Tensor:
 
 def windows(errors: Tensor, window: int) -> Tensor:
     """(B, C, h, w) -> the mean over each window, (B, h', w', C); windows overlap by half."""
-    side = max(1, round(window * min(errors.shape[-2:]) / 100))
-    pooled = errors if side == 1 else functional.avg_pool2d(errors, side, max(1, side // 2))
+    side, step = window_grid(window, min(errors.shape[-2:]))
+    pooled = errors if side == 1 else functional.avg_pool2d(errors, side, step)
     return pooled.permute(0, 2, 3, 1)
+
+
+def window_grid(window: int, places: int) -> tuple[int, int]:
+    """A window's side, and how far apart windows are, in places of a tap that has `places` to a side."""
+    side = max(1, round(window * places / 100))
+    return side, max(1, side // 2)
 
 
 class Whitening(nn.Module):
@@ -99,13 +107,32 @@ def peak_mean(values: Tensor, power: float) -> Tensor:
     return top * (flat / top[:, None]).pow(power).mean(dim=1).pow(1 / power)
 
 
-def distance_map(distances: Sequence[Tensor], size: int) -> Tensor:
-    """Forward-only map: the distances of every view, upsampled and summed. -> (B, size, size)."""
-    full = [
-        functional.interpolate(one[:, None], size=(size, size), mode="bilinear", align_corners=False)[:, 0]
-        for one in distances
-    ]
-    return torch.stack(full).sum(dim=0)
+def distance_map(distances: Mapping[View, Tensor], size: int, *, log: bool = False) -> Tensor:
+    """Forward-only map: the distances of every view, brought to the picture's places and summed. -> (B, size, size).
+
+    With `log` log(1 + d) is summed: what is unusual by itself and in its neighbourhood stands out, and a place that is
+    very unusual does not light its surroundings when the map is smoothed.
+    """
+    total = None
+    for view, values in distances.items():
+        spread = _spread(view, values.shape[-1], size).to(values)
+        full = spread @ (values.log1p() if log else values) @ spread.T
+        total = full if total is None else total + full
+    if total is None:
+        raise ValueError("a map needs at least one view")
+    return total
+
+
+def _spread(view: View, count: int, size: int) -> Tensor:
+    """(size, count): linear interpolation from the centres of `count` windows to the centres of `size` pixels.
+
+    Not functional.interpolate: windows overlap, so the outermost centres lie half a window from the picture's edge.
+    """
+    places = size // TAP_STRIDES[view.tap]
+    side, step = window_grid(view.window, places)
+    wanted = (torch.arange(size) + 0.5) * (places / size)
+    at = ((wanted - side / 2) / step).clamp(0, count - 1)
+    return (1 - (at[:, None] - torch.arange(count)).abs()).clamp_min(0)
 
 
 class Moments:

@@ -97,6 +97,8 @@ def _add_fit(fit: argparse.ArgumentParser) -> None:
     for name in ("score-views", "map-views"):
         words = "distances instead of plain errors: tap and window in per cent of the side, pool4:25; or none"
         method.add_argument(f"--{name}", nargs="+", type=_view, metavar="TAP:WINDOW", help=words)
+    words = "logarithms of the map's distances: tighter regions"
+    method.add_argument("--map-log", action=argparse.BooleanOptionalAction, default=None, help=words)
     method.add_argument("--map-power", type=float, help="power of the location errors in the map; 1 is the paper's")
     method.add_argument("--attribution", choices=get_args(Attribution))
     method.add_argument("--gaussian", action=argparse.BooleanOptionalAction, default=None)

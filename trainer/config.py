@@ -29,6 +29,7 @@ RECIPES: Mapping[RecipeName, MkdRecipe] = {
         ),
         score_power=8.0,
         map_views=(View(tap="pool3", window=0), View(tap="pool3", window=25), View(tap="pool4", window=25)),
+        map_log=True,
         attribution="discrepancy",
     ),
     "paper": MkdRecipe(),

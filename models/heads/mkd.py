@@ -11,6 +11,7 @@ With views (models.whitening) the errors are Mahalanobis distances d instead, an
 
     score(x) = ( sum over score_views of (power mean of d / scale)^4 )^(1/4)      scale: spread on held-out good parts
     map(x)   = opening(Gaussian(sum over map_views of d))                        forward only, or its gradient
+                                                                                 with `map_log` of log(1 + d)
 """
 
 from __future__ import annotations
@@ -135,7 +136,9 @@ class MkdHead(Head):
         distances = self._distances(self.config.views, source, cloned)  # those of the score and of the map at once
         scores = self._scores(source, cloned, distances)
         if self.config.map_views:
-            return scores, distance_map([distances[view] for view in self.config.map_views], images.shape[-1])
+            return scores, distance_map(
+                {view: distances[view] for view in self.config.map_views}, images.shape[-1], log=self.config.map_log
+            )
         return scores, location_map(source, cloned, self.map_weights, images.shape[-1])
 
     def _blamed(self, source: list[Tensor], cloned: list[Tensor]) -> Tensor:

@@ -17,7 +17,8 @@ class MkdForm(BaseModel):
 
     `score_power`, `score_relative`, `score_levels` and `map_power` say how the errors by location are taken
     (`models.discrepancy`). `score_views` and `map_views` replace them by distances (`models.whitening`), of which
-    `score_power` and `map_power` are taken. The smoothgrad fields are of that attribution alone.
+    `score_power` and `map_power` are taken; `map_log` sums their logarithms in a forward-only map. The smoothgrad
+    fields are of that attribution alone.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -31,6 +32,7 @@ class MkdForm(BaseModel):
     score_views: tuple[View, ...] = ()
     map_power: float = Field(default=1.0, ge=1, le=4)
     map_views: tuple[View, ...] = ()
+    map_log: bool = False
     attribution: Attribution = "gradients"
     gaussian: bool = True
     smoothgrad_samples: int = Field(default=8, ge=1, le=64)

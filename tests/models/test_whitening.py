@@ -7,6 +7,7 @@ import pytest
 import torch
 from sklearn.covariance import LedoitWolf
 from torch import Tensor
+from torch.nn import functional
 
 from models.whitening import Moments, View, Whitening, contrast_errors, distance_map, peak_mean, windows
 
@@ -96,8 +97,28 @@ def test_the_peak_mean_lies_between_mean_and_maximum_and_never_overflows(power: 
 
 
 def test_the_map_is_the_sum_of_the_views_at_the_picture_s_size() -> None:
-    flat = distance_map([torch.ones(2, 4, 4), 2 * torch.ones(2, 1, 1)], 32)
-    torch.testing.assert_close(flat, torch.full((2, 32, 32), 3.0))
+    views = {View(tap="pool3", window=0): torch.ones(2, 4, 4), View(tap="pool4", window=100): 2 * torch.ones(2, 1, 1)}
+    torch.testing.assert_close(distance_map(views, 32), torch.full((2, 32, 32), 3.0))
+    torch.testing.assert_close(distance_map(views, 32, log=True), torch.full((2, 32, 32), 6.0).log())
+
+
+def test_a_map_of_single_places_is_plain_bilinear_interpolation() -> None:
+    values = torch.rand(2, 8, 8, generator=torch.Generator().manual_seed(0))
+    expected = functional.interpolate(values[:, None], size=(64, 64), mode="bilinear", align_corners=False)[:, 0]
+    torch.testing.assert_close(distance_map({View(tap="pool3", window=0): values}, 64), expected)
+
+
+@pytest.mark.parametrize("corner", [0, 4, 12])
+def test_a_window_lights_the_map_where_it_lies(corner: int) -> None:
+    """Windows of 4 places in a tap of 16, each 8 pixels large."""
+    errors = torch.zeros(1, 1, 16, 16)
+    errors[..., corner : corner + 4, corner : corner + 4] = 1
+    seen = windows(errors, 25)[..., 0]
+    lit = distance_map({View(tap="pool3", window=25): seen}, 128)[0]
+    assert lit[8 * corner + 16, 8 * corner + 16] == pytest.approx(1, abs=0.06)
+    rows = torch.arange(128) + 0.5
+    inside = (rows > 8 * corner) & (rows < 8 * (corner + 4))
+    assert lit[inside][:, inside].mean() > 2 * lit[~inside][:, ~inside].max()
 
 
 def test_tensors_of_another_view_are_refused() -> None:
