@@ -22,12 +22,11 @@ from trainer.data import split
 from trainer.figures import Evaluated, evaluated, measure, peaks, realised_of
 from trainer.study.sets import StudySet
 from trainer.study.stores import Seen, Stores
-from trainer.study.trainings import Training, Trainings
+from trainer.study.trainings import Training, Trainings, known_settings
 
 ROOT = Path(__file__).parents[2]
 # What decides a trained run's or a baseline's figures beside the settings; recorded with every result.
 METHOD_FILES = ("models/heads/*.py", "models/*.py", "trainer/fit.py", "trainer/figures.py", "trainer/metrics.py")
-ADDED = ("tail_fit", "calibrate_under")
 BASELINE_FILES = ("trainer/baselines.py", "trainer/figures.py", "trainer/metrics.py")
 
 
@@ -52,12 +51,7 @@ class Run:
 
     def fingerprint(self, data: str, source: SourceKey, checkpoints: int) -> str:
         """The same for the same figures: settings, pictures, source, and how it is looked at."""
-        settings = self.settings.model_dump(mode="json")
-        for name in ADDED:  # a setting that came later must not make older results anew
-            if not settings[name]:
-                del settings[name]
-        if settings["source_precision"] == "float32":
-            del settings["source_precision"]
+        settings = known_settings(self.settings)
         if self.baseline:  # only these decide
             decide = {"image_size", "seed", "hold_out", "source", "normalisation", "source_precision"}
             settings = {key: value for key, value in settings.items() if key in decide}

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import safetensors.torch
@@ -31,6 +31,8 @@ from trainer.run import Display
 JUDGING_SETTINGS = frozenset(
     {"recipe_name", "recipe", "review_rate", "ng_rate", "map_rate", "calibrate_under", "tail_fit"}
 )
+LATER_SETTINGS: Mapping[str, object] = {"tail_fit": False, "calibrate_under": [], "source_precision": "float32"}
+LATER_METHOD: Mapping[str, object] = {"map_log": False}
 
 
 @dataclass(frozen=True)
@@ -125,9 +127,19 @@ class Trainings:
             yield
 
 
+def known_settings(settings: TrainingSettings) -> dict[str, Any]:
+    """As JSON, less what came later and stands at what was the only way before: old results stay known."""
+    found = settings.model_dump(mode="json")
+    for name, before in LATER_SETTINGS.items():
+        if found[name] == before:
+            del found[name]
+    found["recipe"] = {name: value for name, value in found["recipe"].items() if LATER_METHOD.get(name) != value}
+    return found
+
+
 def training_key(settings: TrainingSettings, data: str, source: SourceKey) -> str:
     """The same for the same trained weights: the settings that training looks at, the pictures and the source."""
-    chosen = settings.model_dump(mode="json", exclude=set(JUDGING_SETTINGS))
+    chosen = {name: value for name, value in known_settings(settings).items() if name not in JUDGING_SETTINGS}
     chosen["recipe"] = settings.recipe.model_dump(mode="json", include=set(MkdRecipe.TRAINED_BY))
     what = {"settings": chosen, "data": data, "source": source.sha256}
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:20]
