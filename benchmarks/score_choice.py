@@ -72,6 +72,8 @@ VARIANTS: Mapping[str, MkdRecipe] = {
     "default": DEFAULT,
     "default, without pool5": DEFAULT.model_copy(update={"score_views": views("pool3:25", "pool4:25", "pool4:100")}),
     "default, p = 4": DEFAULT.model_copy(update={"score_power": 4.0}),
+    "default, map of plain distances": DEFAULT.model_copy(update={"map_log": False}),
+    "default, map of single places": DEFAULT.model_copy(update={"map_views": views("pool3:0")}),
     "default, map by its gradient": DEFAULT.model_copy(update={"attribution": "gradients"}),
 }
 
