@@ -9,6 +9,7 @@ calling thread alone. Where torch comes with another matrix library there is no 
 from __future__ import annotations
 
 import ctypes
+import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
@@ -38,6 +39,11 @@ class SingleThreads:
             torch.get_num_threads()  # torch sets up a thread at its first use; what is set before that is lost
         for limit in self._limits:
             limit(1)
+
+
+def waiting_threads_sleep() -> bool:
+    """Whether OpenMP's threads sleep while they wait for each other (as in the service), and so have to be woken."""
+    return os.environ.get("OMP_WAIT_POLICY", "").strip().upper() == "PASSIVE"
 
 
 @lru_cache(maxsize=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 
 import numpy as np
@@ -171,6 +172,37 @@ def test_threads_share_the_heads_of_a_batch_and_change_nothing(
         torch.set_num_threads(1)
     for one, other in zip(alone, shared.judge(rows), strict=True):
         assert_same(one, other)
+
+
+@pytest.mark.parametrize(("policy", "apart"), [("passive", True), ("ACTIVE", False)])
+def test_one_image_keeps_to_one_thread_where_others_would_have_to_be_woken(
+    torch_pool: SourcePool,
+    images: list[Prepared],
+    bolt: Artifact,
+    monkeypatch: pytest.MonkeyPatch,
+    policy: str,
+    apart: bool,
+) -> None:
+    monkeypatch.setenv("OMP_WAIT_POLICY", policy)
+    torch.set_num_threads(2)
+    try:
+        detector = Detector(torch_pool.device, torch_pool)
+    finally:
+        torch.set_num_threads(1)
+    if detector._threads is None or detector._threads.count == 1:
+        pytest.skip("torch comes without the calls that limit one thread")
+    seen: list[str] = []
+    judge = MkdHead.judge
+
+    def watched(head: MkdHead, batch: torch.Tensor, activations: Activations, wants_map: Sequence[bool]) -> HeadOutput:
+        seen.append(threading.current_thread().name)
+        return judge(head, batch, activations, wants_map)
+
+    monkeypatch.setattr(MkdHead, "judge", watched)
+    found = detector.judge([row(images[0], bolt, True)])
+    assert [name.startswith("mkd-head") for name in seen] == [apart]
+    monkeypatch.setattr(MkdHead, "judge", judge)
+    assert_same(found[0], Detector(torch_pool.device, torch_pool).judge([row(images[0], bolt, True)])[0])
 
 
 def test_an_error_of_one_piece_is_the_batchs(
