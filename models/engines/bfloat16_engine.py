@@ -2,13 +2,13 @@
 
 A bfloat16 has float32's range and 8 of its 24 bits. Products are exact and add up in float32; what is rounded are
 weights, biases and each layer's result. The picture enters in float32 (see SourceNetwork.lower). That moves scores by
-some per cent of their spread on good parts, and most to the same side. So it is a property of the artifact, which is
-trained and calibrated in it.
+up to some per cent of their spread on good parts. So it is a property of the artifact, which is trained and calibrated
+in it.
 
 Many images: each thread takes a few of them through all layers on its own core. Fewer images than threads: all threads
 on all of them. A row's activations are the same bits either way. A CPU without AMX computes in float32 and rounds, in
-the time that float32 takes, and gives the same but for the order in which products add up. So does one with
-AVX512_BF16 alone, whose products of bfloat16 take longer than that (43 against 30 ms an image).
+the time that plain convolutions in float32 take, and gives the same but for the order in which products add up. So
+does one with AVX512_BF16 alone, whose products of bfloat16 take longer than that (43 against 30 ms an image).
 """
 
 from __future__ import annotations

@@ -27,8 +27,8 @@ BuiltEngine = Literal["torch", "ncnn", "winograd", "cuda"]
 CPU_ENGINES = ("ncnn", "winograd")
 ENGINE_NAMES: tuple[str, ...] = get_args(EngineName)
 NO_AMX = (
-    "an artifact's source precision is bfloat16 and this CPU has no AMX: it is computed in float32 and rounded, which "
-    "takes as long as float32; artifacts trained with --source-precision float32 are the faster ones here"
+    "an artifact's source precision is bfloat16 and this CPU has no AMX: it is computed in float32 and rounded, as "
+    "slow as by the engine torch; artifacts trained with --source-precision float32 are the faster ones here"
 )
 log = logging.getLogger("mkd.engines")
 
