@@ -54,7 +54,7 @@ class RankMartingales:
         self._bin_of, widths = bins_between(self._count, self._tail)
         self._bins = np.tile(widths, (watches, 1))
         self._lagging, self._young = self._bins.copy(), self._bins.copy()
-        self._below = np.zeros((watches, len(widths) + 1))
+        self._mass = np.zeros((watches, len(widths), len(BETS)))  # of each bet in each bin, new with each lagging one
         self._lag(np.ones(watches, dtype=bool))
         self._wealth = np.zeros((watches, len(BETS)))
         self._run = np.zeros((watches, len(BETS)))  # log of each bet's best run up to now, Page's CUSUM
@@ -100,7 +100,7 @@ class RankMartingales:
     def _pays(self, gaps: npt.NDArray[np.intp]) -> Floats:
         """What each bet multiplies its stake by, (m, J)."""
         bins = self._bin_of[gaps]
-        mass = self._book.mass(self._below[self._rows, bins], self._below[self._rows, bins + 1])
+        mass = self._mass[self._rows, bins]
         fair = self._bins[self._rows, bins] / self._bins.sum(axis=1)
         between = self._book.between * mass / fair[:, None]
         pays = np.where((gaps > self._count - self._tail)[:, None], self._book.beyond_high, between)
@@ -117,7 +117,10 @@ class RankMartingales:
     def _lag(self, moves: npt.NDArray[np.bool_]) -> None:
         self._lagging[moves], self._young[moves] = self._young[moves], self._bins[moves]
         lagging = self._lagging[moves]
-        self._below[moves, 1:] = np.cumsum(lagging, axis=1) / lagging.sum(axis=1, keepdims=True)
+        below = np.zeros((len(lagging), lagging.shape[1] + 1))
+        below[:, 1:] = np.cumsum(lagging, axis=1) / lagging.sum(axis=1, keepdims=True)
+        mass = self._book.mass(below[:, :-1].ravel(), below[:, 1:].ravel())
+        self._mass[moves] = mass.reshape(*lagging.shape, len(BETS))
 
     def _raise(self) -> None:
         """Raise the alarm, or note that the drift has shown again; then start anew from the lagging reference."""
