@@ -73,9 +73,12 @@ class Inspection:
         Raises the service's error where it is the reason that no image at all was judged: then the whole request has
         failed, and its status should say so. Images that cannot be read are no such reason.
         """
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(self._attempt(index, image)) for index, image in enumerate(images)]
-        results = [task.result() for task in tasks]
+        if len(images) == 1:
+            results = [await self._attempt(0, images[0])]
+        else:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(self._attempt(index, image)) for index, image in enumerate(images)]
+            results = [task.result() for task in tasks]
         entries = [self._entry(index, images[index], result) for index, result in enumerate(results)]
         failures = [result for result in results if isinstance(result, ServiceError)]
         if failures and not any(isinstance(result, Judged) for result in results):

@@ -170,7 +170,7 @@ class Registry:
             raise DeadlineExceeded("the product had to be loaded again, which took too long") from error
 
     def _only_product(self) -> str:
-        served = [status.name for status in self._roster.statuses() if status.version is not None]
+        served = self._roster.served()
         if len(served) == 1:
             return served[0]
         if served:

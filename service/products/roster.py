@@ -1,8 +1,8 @@
 """Folders and operators' words in, every product's active version out: which one is loaded and swapped in, and when.
 
 A product's pinned version is served, else its highest. What is refused is remembered with its reason and tried again
-when its files change; whatever was active stays so. All methods run on one thread, the registry's; `active` and
-`statuses` may be called from any.
+when its files change; whatever was active stays so. All methods run on one thread, the registry's; `active`,
+`served` and `statuses` may be called from any.
 """
 
 from __future__ import annotations
@@ -116,6 +116,10 @@ class Roster:
     def active(self, product: str) -> Active | None:
         record = self._records.get(product)
         return record.active if record is not None else None
+
+    def served(self) -> list[str]:
+        """The products that have an active version, by name; asked for by every request that names none."""
+        return [name for name, record in self._records.items() if record.active is not None]
 
     def statuses(self) -> list[ProductStatus]:
         return [record.status(self._pins.of(record.name), self._shelf) for record in self._records.values()]

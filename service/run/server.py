@@ -26,6 +26,7 @@ from service.logs import configure, event
 from service.run.assembly import assemble as assemble_parts
 from service.run.command_line import unknown_variables, warn
 from service.run.gate import Gate
+from service.run.interpreter import take_turns_quickly
 from service.run.state import Assemble, running_state
 from service.settings import Settings, is_loopback
 
@@ -90,6 +91,7 @@ class InspectionServer(uvicorn.Server):
 def serve(settings: Settings, sockets: list[socket.socket] | None = None, assemble: Assemble = assemble_parts) -> int:
     """Run one server process until it is told to stop, on `sockets` if a parent bound them. Returns the exit code."""
     configure(settings.log_level)
+    take_turns_quickly()
     say_how_open(settings)
     if unknown := unknown_variables():
         event("variables that are no settings", logging.WARNING, names=unknown)
