@@ -8,6 +8,7 @@ import sys
 from datetime import UTC, datetime
 from typing import Any
 
+ENCODER = json.JSONEncoder(ensure_ascii=False, default=str)
 FIELDS = "mkd_fields"  # attribute under which a log call hands over its structured members
 logger = logging.getLogger("mkdserve")
 
@@ -25,11 +26,13 @@ class JsonLines(logging.Formatter):
         members.update(getattr(record, FIELDS, {}))
         if record.exc_info:
             members["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(members, ensure_ascii=False, default=str)
+        return ENCODER.encode(members)
 
 
 def configure(level: str) -> None:
     """Send everything of level `level` and above to standard error as JSON lines; uvicorn's access log stays off."""
+    # No line names a thread or a process, so none is looked up.
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())
     root = logging.getLogger()

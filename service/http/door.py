@@ -7,47 +7,63 @@ first: who has none learns nothing of the load. Whatever else is wrong with a re
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 
 from fastapi.security.utils import get_authorization_scheme_param
-from starlette.datastructures import Headers
 from starlette.requests import HTTPConnection
 from starlette.types import Scope
 
-from service.deps import InvalidParameter, context_of, deadline_of
+from service.deps import CONTEXT_HEADERS, InvalidParameter, context_of, deadline_of
 from service.errors import Overloaded, ServiceError
 from service.http.record import RequestRecord
 from service.inspection.deadlines import seconds_to
 from service.run.state import Service
 
+HeaderValues = Mapping[bytes, bytes]
 PATHS = frozenset({"/score", "/localize"})
 SCOPE = "infer"
+CONTEXT_NAMES = frozenset(header.lower().encode() for header in CONTEXT_HEADERS.values())
 
 
-def refusal(scope: Scope, record: RequestRecord, service: Service) -> Overloaded | None:
-    """The 429 that this request's route would come to, counted as a rejection; None where the route must look."""
+def first_values(headers: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+    """An ASGI scope's headers by name, the first of each: looked up often, and the framework searches its list."""
+    return dict(reversed(list(headers)))
+
+
+def refusal(scope: Scope, headers: HeaderValues, record: RequestRecord, service: Service) -> Overloaded | None:
+    """The 429 that this request's route would come to, counted as a rejection; None where the route must look.
+
+    `headers` are the scope's, as `first_values` gives them.
+    """
     if scope["path"] not in PATHS or scope["method"] != "POST":
         return None
-    request = HTTPConnection(scope)
-    size = request.headers.get("content-length", "0")
-    if not (size.isascii() and size.isdigit()):
+    size = headers.get(b"content-length", b"0")
+    if not size.isdigit():
         return None
     try:
         if service.keys is not None:
-            record.caller = service.keys.check(secret_of(request.headers), SCOPE)
-        patience_s = seconds_to(deadline_of(request.headers.get("x-deadline-ms"), service.settings, record))
+            record.caller = service.keys.check(secret_of(headers), SCOPE)
+        patience_s = seconds_to(deadline_of(text(headers, b"x-deadline-ms"), service.settings, record))
         service.parts.engine.admission.knock(1, int(size), patience_s=patience_s)
     except Overloaded as error:
         record.route = scope["path"]
-        with suppress(InvalidParameter):
-            record.context = context_of(request)
+        if scope["query_string"] or not CONTEXT_NAMES.isdisjoint(headers):
+            with suppress(InvalidParameter):
+                record.context = context_of(HTTPConnection(scope))
         return error
     except ServiceError:
         return None
     return None
 
 
-def secret_of(headers: Headers) -> str | None:
+def text(headers: HeaderValues, name: bytes) -> str | None:
+    """One header's value as the framework would give it."""
+    value = headers.get(name)
+    return None if value is None else value.decode("latin-1")
+
+
+def secret_of(headers: HeaderValues) -> str | None:
     """The key as the routes' security schemes would find it."""
-    scheme, credentials = get_authorization_scheme_param(headers.get("authorization"))
-    return credentials if scheme.lower() == "bearer" and credentials else headers.get("x-api-key")
+    scheme, credentials = get_authorization_scheme_param(text(headers, b"authorization"))
+    return credentials if scheme.lower() == "bearer" and credentials else text(headers, b"x-api-key")

@@ -9,11 +9,10 @@ import asyncio
 import logging
 from collections.abc import Mapping
 
-from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.errors import RequestCancelled, ServiceError
-from service.http.door import refusal
+from service.http.door import HeaderValues, first_values, refusal, text
 from service.http.problems import HTTP_CODES, MEDIA_TYPE, HttpCode, headers_of, problem_bytes
 from service.http.record import SCOPE_KEY, RequestRecord, accepted_request_id, finish
 from service.http.turned_away import LINGER_BYTES, LINGER_S
@@ -34,15 +33,15 @@ class RecordMiddleware:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        headers = Headers(scope=scope)
+        headers = first_values(scope["headers"])
         record = scope.get(SCOPE_KEY)
         at_the_door = record is None  # else the connection has asked it already
         if record is None:
-            request_id = accepted_request_id(headers.get("x-request-id"))
+            request_id = accepted_request_id(text(headers, b"x-request-id"))
             record = scope[SCOPE_KEY] = RequestRecord(request_id, scope["method"], scope["path"])
         exchange = Exchange(headers, receive, send, record, self._service.gate)
         try:
-            if at_the_door and (full := refusal(scope, record, self._service)) is not None:
+            if at_the_door and (full := refusal(scope, headers, record, self._service)) is not None:
                 await exchange.send_refusal(full)
             else:
                 await self.app(scope, exchange.receive, exchange.send)
@@ -61,10 +60,10 @@ class RecordMiddleware:
 class Exchange:
     """One request and its answer on the wire: counts bytes, stamps headers, reads off what a refusal left unread."""
 
-    def __init__(self, headers: Headers, receive: Receive, send: Send, record: RequestRecord, gate: Gate) -> None:
+    def __init__(self, headers: HeaderValues, receive: Receive, send: Send, record: RequestRecord, gate: Gate) -> None:
         self._receive, self._send, self._record, self._gate = receive, send, record, gate
-        self._has_body = headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
-        self._awaits_permission = headers.get("expect", "").lower() == "100-continue"
+        self._has_body = headers.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in headers
+        self._awaits_permission = headers.get(b"expect", b"").lower() == b"100-continue"
         self._body_read = not self._has_body
         self._body_asked_for = False
         self._gone = False

@@ -14,7 +14,7 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from service.errors import Overloaded
-from service.http.door import refusal
+from service.http.door import first_values, refusal, text
 from service.http.problems import MEDIA_TYPE, HttpCode, headers_of, problem_bytes
 from service.http.record import SCOPE_KEY, RequestRecord, accepted_request_id, finish
 from service.run.state import Service
@@ -67,21 +67,14 @@ def turned_away(scope: Any, url: bytes, method: bytes, service: Service) -> Turn
     path, _, query = url.partition(b"?")
     if path not in PATHS or method != b"POST" or not service.gate.is_open:
         return None
-    offered = None
-    length = b""
-    for name, value in scope["headers"]:
-        if name == b"content-length":
-            length = value
-        elif name == b"x-request-id":
-            offered = value.decode("latin-1") if offered is None else offered
-        elif name in {b"transfer-encoding", b"expect"}:
-            return None
-    if not length.isdigit() or int(length) > LINGER_BYTES:
+    headers = first_values(scope["headers"])
+    length = headers.get(b"content-length", b"")
+    if not length.isdigit() or int(length) > LINGER_BYTES or b"transfer-encoding" in headers or b"expect" in headers:
         return None
     scope["path"], scope["method"], scope["query_string"] = PATHS[path], "POST", query
-    record = RequestRecord(accepted_request_id(offered), "POST", PATHS[path])
+    record = RequestRecord(accepted_request_id(text(headers, b"x-request-id")), "POST", PATHS[path])
     try:
-        error = refusal(scope, record, service)
+        error = refusal(scope, headers, record, service)
     except Exception:  # the long way has an answer for faults
         logging.getLogger("mkdserve").exception("fault at the door, request %s", record.request_id)
         return None
