@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import statistics
 import sys
+import time
 from collections.abc import Sequence
 
 from benchmarks.harness.bare import BareDetector
@@ -63,14 +64,17 @@ def measure(given: argparse.Namespace) -> tuple[dict[str, object], list[Bar]]:
         rates: dict[str, list[float]] = {name: [] for name in turns}
         steps: dict[str, float] = {}
         cpu: dict[str, list[float]] = {"batches": [], "singles": []}
+        client: dict[str, list[float]] = {"batches": [], "singles": []}
         for number in range(given.rounds):
             for name in list(turns) if number % 2 == 0 else reversed(turns):
-                before, busy = batch_count(service), service.cpu_seconds()
+                before, busy, asking = batch_count(service), service.cpu_seconds(), time.process_time()
                 rates[name].append(turns[name]())
                 after = batch_count(service)
                 if name != "bare":
                     steps[name] = (after[0] - before[0]) / max(1.0, after[1] - before[1])
-                    cpu[name].append((service.cpu_seconds() - busy) / max(1.0, after[0] - before[0]) * 1000)
+                    judged = max(1.0, after[0] - before[0])
+                    cpu[name].append((service.cpu_seconds() - busy) / judged * 1000)
+                    client[name].append((time.process_time() - asking) / judged * 1000)
             print(f"round {number + 1}: " + ", ".join(f"{name} {found[-1]:.2f}/s" for name, found in rates.items()))
     ratios = {name: [http / alone for http, alone in zip(rates[name], rates["bare"], strict=True)] for name in cpu}
     results: dict[str, object] = {
@@ -84,6 +88,7 @@ def measure(given: argparse.Namespace) -> tuple[dict[str, object], list[Bar]]:
         results[f"{name}_share_of_bare"] = spread(ratios[name])
         results[f"{name}_images_per_step"] = round(steps[name], 2)
         results[f"{name}_service_cpu_ms_per_image"] = spread(cpu[name])
+        results[f"{name}_client_cpu_ms_per_image"] = spread(client[name])
     bars = [
         Bar(f"HTTP ({name}) as a share of the bare detector", statistics.median(found), ">=", SHARE_OF_BARE)
         for name, found in ratios.items()

@@ -22,6 +22,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from models.engines.winograd_tiles import convolve
+
 TILE = 4  # outputs of a tile, a side
 PATCH = TILE + 2  # inputs of a tile, a side
 # Tiles in one matrix product: enough to be worth reading the weights for, few enough for a core's cache.
@@ -113,16 +115,29 @@ class WinogradConvolution:
         patches, places = _patches(blob), self._places(into, side)
         together = max(1, self._tiles // across**2)
         rows_at_once = max(1, min(across, self._tiles // across))
-        for first in range(0, len(blob), together):
-            for row in range(0, across, rows_at_once):
-                images, rows_now = slice(first, first + together), slice(row, row + rows_at_once)
-                chunk = patches[:, :, images, rows_now]
-                products = scratch.take("products", PATCH**2, math.prod(chunk.shape[2:5]), self.outputs)
-                self._multiply(chunk, products, scratch)
-                self._finish(products, places[:, :, images, rows_now], scratch)
+        convolve(
+            patches,
+            places,
+            self._weight,
+            self._bias,
+            self._to_patch,
+            self._from_patch,
+            self._buffers(min(together, len(blob)) * rows_at_once * across, scratch),
+            BIAS_PLACE,
+            together,
+            rows_at_once,
+        )
         if not self.pooled and across * TILE > side:
             into[:, side:] = 0
             into[:, :, side:] = 0
+
+    def _buffers(self, tiles: int, scratch: Scratch) -> list[Tensor]:
+        spots, kept = PATCH**2, TILE**2
+        sizes = {"gathered": spots * self.inputs, "spectrum": spots * self.inputs, "products": spots * self.outputs}
+        sizes["found"] = kept * self.outputs
+        if self.pooled:
+            sizes |= {"upper": kept // 2 * self.outputs, "pool": kept // 4 * self.outputs}
+        return [scratch.take(name, tiles * size) for name, size in sizes.items()]
 
     def _places(self, into: Tensor, side: int) -> Tensor:
         """View by tile of where outputs go: (4, 4, n, rows, columns, K), or (2, 2, ...) if pooled."""
@@ -131,24 +146,6 @@ class WinogradConvolution:
         image, row, column, channel = into.stride()
         shape = (step, step, images, across, across, channels)
         return into.as_strided(shape, (row, column, image, step * row, step * column, channel))
-
-    def _multiply(self, patches: Tensor, products: Tensor, scratch: Scratch) -> None:
-        tiles = products.shape[1]
-        gathered = scratch.take("gathered", PATCH**2, tiles * self.inputs)
-        gathered.view(patches.shape).copy_(patches)
-        spectrum = torch.mm(self._to_patch, gathered, out=scratch.take("spectrum", *gathered.shape))
-        torch.bmm(spectrum.view(PATCH**2, tiles, self.inputs), self._weight, out=products)
-
-    def _finish(self, products: Tensor, places: Tensor, scratch: Scratch) -> None:
-        products[BIAS_PLACE] += self._bias
-        columns = products[0].numel()
-        found = scratch.take("found", TILE**2, columns)
-        torch.mm(self._from_patch, products.view(PATCH**2, columns), out=found)
-        if self.pooled:
-            pairs = found.view(2, 2, 2, 2, columns)  # row of the pool, row in it, column of the pool, column in it
-            upper = torch.maximum(pairs[:, 0], pairs[:, 1], out=scratch.take("upper", 2, 2, 2, columns))
-            found = torch.maximum(upper[:, :, 0], upper[:, :, 1], out=scratch.take("pool", 2, 2, columns))
-        torch.clamp_min(found.view(places.shape), 0, out=places)
 
 
 def _patches(blob: Tensor) -> Tensor:

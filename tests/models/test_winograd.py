@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.engines import single_threads
+from models.engines import single_threads, winograd, winograd_tiles
 from models.engines.single_threads import SingleThreads, groups_of, shares
 from models.engines.winograd import (
     FirstConvolution,
@@ -124,3 +124,23 @@ def test_without_such_calls_the_pool_has_one_thread(monkeypatch: pytest.MonkeyPa
 def test_an_error_of_a_thread_comes_to_the_caller() -> None:
     with pytest.raises(ZeroDivisionError):
         SingleThreads(1, "fails").map(lambda number: 1 // number, [1, 0])
+
+
+@pytest.mark.parametrize("pooled", [False, True])
+def test_the_compiled_loop_gives_the_same_bits_as_the_plain_one(pooled: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    random = torch.Generator().manual_seed(4)
+    weight, bias = torch.randn(7, 5, 3, 3, generator=random), torch.randn(7, generator=random)
+    layer = WinogradConvolution(weight, bias, pooled=pooled)
+    blob = empty_blob(3, 8, 5)
+    inside(blob).copy_(torch.randn(3, 8, 8, 5, generator=random))
+    found = []
+    for convolve in (winograd_tiles.convolve, winograd_tiles.convolve_tiles):
+        monkeypatch.setattr(winograd, "convolve", convolve)
+        into = torch.empty(3, 4 if pooled else 8, 4 if pooled else 8, 7)
+        layer.run(blob, into, 8, Scratch())
+        found.append(into)
+    assert torch.equal(*found)
+
+
+def test_the_loop_is_compiled() -> None:
+    assert isinstance(winograd_tiles.convolve, torch.jit.ScriptFunction)
