@@ -1,7 +1,7 @@
 """The engine for CPUs: the source by Winograd convolutions in torch's own matrix library, float32.
 
-Many images: the large early maps go image by image, each on one core, so that they stay near it; the small late ones go
-in a group for each core, so that the weights are read once for many.
+Many images: each thread takes a group of them through all layers, on its own core. The large early maps go image by
+image, so that they stay near the core; the small late ones all together, so that the weights are read once for all.
 Fewer images than threads: the fused network, all threads on one image. The transformed weights, 235 MB, would be read
 for a single image then, which takes longer than the convolutions that they save (64 against 41 ms on two cores).
 """
@@ -9,8 +9,7 @@ for a single image then, which takes longer than the convolutions that they save
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, replace
-from itertools import pairwise
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -34,12 +33,16 @@ class Layer:
 
 
 class Workspace:
-    """A blob for each of `layers` to read, for up to `images` images of one size."""
+    """A blob for each layer to read, and one more for the last to write, for up to `images` images of one size."""
 
     def __init__(self, layers: list[Layer], size: int, images: int) -> None:
         self.images = images
         self.planes = torch.zeros(3, size + 2, size + 2)  # of the normalised image
-        self.blobs = [empty_blob(images, size // layer.stride, layer.convolution.inputs) for layer in layers]
+        reads = [(layer.stride, layer.convolution.inputs) for layer in layers]
+        reads.append((2 * layers[-1].stride, layers[-1].convolution.outputs))
+        self.blobs = [
+            empty_blob(1 if stride <= ALONE_STRIDE else images, size // stride, channels) for stride, channels in reads
+        ]
 
 
 class _Own(threading.local):
@@ -47,7 +50,7 @@ class _Own(threading.local):
 
     def __init__(self) -> None:
         self.scratch = Scratch()
-        self.spaces: dict[tuple[int, int], Workspace] = {}  # by first layer and image size
+        self.spaces: dict[int, Workspace] = {}  # by image size
 
 
 class WinogradEngine:
@@ -60,10 +63,6 @@ class WinogradEngine:
         self._first = FirstConvolution(source.features[0])
         self._layers = layers_of(source)
         self._late = next(index for index, layer in enumerate(self._layers) if layer.stride > ALONE_STRIDE)
-        # Where the last layer writes, with as many channels as it reads.
-        end = replace(self._layers[-1], stride=2 * self._layers[-1].stride)
-        parts = {0: self._layers[: self._late], self._late: [self._layers[self._late]]}
-        self._reads = {**parts, self._late + 1: [*self._layers[self._late + 1 :], end]}
         self._threads = SingleThreads(max(1, threads), "mkd-source")
         self._own = _Own()
         self._plain = FusedSource(source)
@@ -77,54 +76,54 @@ class WinogradEngine:
             self._plain.run(batch, taps)
             return taps
         places = {tap: tensor.permute(0, 2, 3, 1) for tap, tensor in taps.items()}
-        # The images' early layers are taken by whichever thread is free: one that others hold up then does fewer.
-        middle = self._space(self._late, size, count).blobs[0][:count]
-        self._threads.map(self._early, batch, middle, _by_image(places, count))
         groups = groups_of(count, self._threads.count, max(1, GROUP_TILES // tiles_of(size // 8) ** 2))
         self._threads.map(
-            self._rest,
-            [middle[group] for group in groups],
+            self._group,
+            [batch[group] for group in groups],
             [{tap: tensor[group] for tap, tensor in places.items()} for group in groups],
-            [size] * len(groups),
         )
         return taps
 
     @torch.no_grad()
-    def _early(self, image: Tensor, middle: Tensor, taps: dict[str, Tensor]) -> None:
-        """One image (3, S, S) to where the first of the late layers reads it, by the calling thread alone."""
-        size = image.shape[-1]
-        space = self._space(0, size, 1)
-        self._normalise(image, space)
-        self._first.run(space.planes, inside(space.blobs[0]), range(size), self._own.scratch)
-        self._run(range(self._late), [*space.blobs[: self._late], middle[None]], size, taps)
-
-    @torch.no_grad()
-    def _rest(self, middle: Tensor, taps: dict[str, Tensor], size: int) -> None:
-        """The late layers of some images together, by the calling thread alone."""
-        count, late = len(middle), range(self._late, len(self._layers))
-        spaces = self._space(self._late + 1, size, count)
-        self._run(late, [middle, *(blob[:count] for blob in spaces.blobs)], size, taps)
-
-    def _run(self, indices: range, blobs: list[Tensor], size: int, taps: dict[str, Tensor]) -> None:
-        """These layers in turn, each from its blob to the next."""
-        for index, (blob, after) in zip(indices, pairwise(blobs), strict=True):
-            layer = self._layers[index]
-            written = tiles_of(size // layer.stride) * (2 if layer.convolution.pooled else 4)
-            into = inside(after)[:, :written, :written]
-            layer.convolution.run(blob, into, size // layer.stride, self._own.scratch)
-            if layer.tap is not None:
-                side = taps[layer.tap].shape[1]
-                taps[layer.tap].copy_(into[:, :side, :side])
+    def _group(self, images: Tensor, taps: dict[str, Tensor]) -> None:
+        """Some images, by the calling thread alone."""
+        size, count, scratch = images.shape[-1], len(images), self._own.scratch
+        space = self._space(self._own.spaces, size, count)
+        for row in range(count):
+            self._normalise(images[row], space)
+            self._first.run(space.planes, inside(space.blobs[0]), range(size), scratch)
+            for index in range(self._late):
+                blob, into = self._ends(space, index, size, slice(row, row + 1))
+                self._layers[index].convolution.run(blob, into, size // self._layers[index].stride, scratch)
+                self._keep(index, into, {tap: tensor[row : row + 1] for tap, tensor in taps.items()})
+        for index in range(self._late, len(self._layers)):
+            blob, into = self._ends(space, index, size, slice(0, count))
+            self._layers[index].convolution.run(blob, into, size // self._layers[index].stride, scratch)
+            self._keep(index, into, taps)
 
     def _normalise(self, image: Tensor, space: Workspace) -> None:
         torch.sub(image, self._mean, out=space.planes[:, 1:-1, 1:-1]).div_(self._std)
 
-    def _space(self, first: int, size: int, images: int) -> Workspace:
-        """The calling thread's, from layer `first` on: the early layers', the one blob between, or the late layers'."""
-        spaces, key = self._own.spaces, (first, size)
-        if key not in spaces or spaces[key].images < images:
-            spaces[key] = Workspace(self._reads[first], size, images)
-        return spaces[key]
+    def _space(self, spaces: dict[int, Workspace], size: int, images: int) -> Workspace:
+        if size not in spaces or spaces[size].images < images:
+            spaces[size] = Workspace(self._layers, size, images)
+        return spaces[size]
+
+    def _ends(self, space: Workspace, index: int, size: int, rows: slice) -> tuple[Tensor, Tensor]:
+        """What layer `index` reads and where it writes, for those images of the group."""
+        layer = self._layers[index]
+        blob, after = space.blobs[index], inside(space.blobs[index + 1])
+        written = tiles_of(size // layer.stride) * (2 if layer.convolution.pooled else 4)
+        return (
+            blob[rows] if index >= self._late else blob,
+            (after[rows] if index + 1 >= self._late else after)[:, :written, :written],
+        )
+
+    def _keep(self, index: int, into: Tensor, taps: dict[str, Tensor]) -> None:
+        tap = self._layers[index].tap
+        if tap is not None:
+            side = taps[tap].shape[1]
+            taps[tap].copy_(into[:, :side, :side])
 
 
 def layers_of(source: SourceNetwork) -> list[Layer]:
@@ -146,7 +145,3 @@ def layers_of(source: SourceNetwork) -> list[Layer]:
         convolution = WinogradConvolution(layer.weight, layer.bias, pooled=pooled)
         found.append(Layer(convolution, stride, tap_of_layer.get(index) if pooled else None))
     return found
-
-
-def _by_image(tensors: dict[str, Tensor], count: int) -> list[dict[str, Tensor]]:
-    return [{name: tensor[row : row + 1] for name, tensor in tensors.items()} for row in range(count)]
