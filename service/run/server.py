@@ -26,7 +26,7 @@ from service.logs import configure, event
 from service.run.assembly import assemble as assemble_parts
 from service.run.command_line import unknown_variables, warn
 from service.run.gate import Gate
-from service.run.interpreter import take_turns_quickly
+from service.run.interpreter import collect_garbage_seldom, take_turns_quickly
 from service.run.state import Assemble, running_state
 from service.settings import Settings, is_loopback
 
@@ -97,6 +97,7 @@ def serve(settings: Settings, sockets: list[socket.socket] | None = None, assemb
         event("variables that are no settings", logging.WARNING, names=unknown)
     app = create_app(settings, assemble)
     server = make_server(app, settings)
+    collect_garbage_seldom()
     try:
         server.run(sockets)
     except SystemExit as exit_:  # uvicorn leaves this way where the start failed, with the reason logged
