@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -73,37 +73,34 @@ class ProductDrift:
         self.rules = rules
         self.input_recorded = bool(known)
         self.parts = 0
-        self._columns = [list(STATISTICS).index(name) for name in known]
-        self._watches = len(references) + len(known)
-        self._medians: list[float] = []
-        self._names: list[str] = []
+        references |= {name: inputs.values[name] for name in known} if inputs is not None else {}
+        self._watches = len(references)
+        self._names = list(references)
+        self._columns = [[SCORE, *STATISTICS].index(name) for name in references]
+        self._medians = [float(np.median(values)) for values in references.values()]
         within = Rules(rules.alarm_parts * max(1, self._watches), rules.window, rules.defect_share)
-        self._score = self._ranks(references, within)
-        self._input = self._ranks({name: inputs.values[name] for name in known} if inputs else {}, within)
+        self._ranks = list(_side_by_side(list(references.values()), within))
         self._recent = np.zeros((RECENT, self._watches))
         self._times = np.zeros(REMEMBERED)
 
     def saw(self, score: float, measured: Floats, at: float) -> None:
         """One part: its score, its statistics in the order of STATISTICS, and when."""
         self._times[self.parts % REMEMBERED] = at
-        values = measured[self._columns]
-        if self._score is not None:
-            self._score.update(np.array([score]))
-            values = np.concatenate([[score], values])
-        if self._input is not None:
-            self._input.update(measured[self._columns])
+        values = np.concatenate([[score], measured])[self._columns]
+        for rows, ranks in self._ranks:
+            ranks.update(values[rows])
         self._recent[self.parts % RECENT] = values
         self.parts += 1
 
     @property
     def drifted(self) -> bool:
         """Whether any watch has raised its alarm and not ended it."""
-        return any(ranks.alarmed.any() for ranks in (self._score, self._input) if ranks is not None)
+        return any(ranks.alarmed.any() for _, ranks in self._ranks)
 
     def states(self) -> list[WatchState]:
         """The score's watch first, then those of the input; empty where there is nothing to compare with."""
         recent = self._recent[: min(self.parts, RECENT)]
-        found = [state for ranks in (self._score, self._input) if ranks is not None for state in self._of(ranks)]
+        found = [state for _, ranks in self._ranks for state in self._of(ranks)]
         return [
             WatchState(
                 name,
@@ -116,18 +113,10 @@ class ProductDrift:
 
     def evidence(self) -> dict[str, float]:
         """log10 of each watch's evidence, 0 at least, such that its alarm is at log10 of `alarm_parts`."""
-        wealth = [value for ranks in (self._score, self._input) if ranks is not None for value in ranks.evidence]
+        wealth = [value for _, ranks in self._ranks for value in ranks.evidence]
         return {
             name: math.log10(max(1.0, value / self._watches)) for name, value in zip(self._names, wealth, strict=True)
         }
-
-    def _ranks(self, references: dict[str, tuple[float, ...]], rules: Rules) -> RankMartingales | None:
-        if not references:
-            return None
-        values = np.array(list(references.values()))
-        self._names += references
-        self._medians += np.median(values, axis=1).tolist()
-        return RankMartingales(values, rules)
 
     def _of(self, ranks: RankMartingales) -> Sequence[tuple[bool, float, str, Moment | None, Moment | None]]:
         rows = zip(
@@ -152,3 +141,12 @@ class ProductDrift:
     def _moment(self, part: int) -> Moment:
         known = self.parts - part < REMEMBERED
         return Moment(part, float(self._times[(part - 1) % REMEMBERED]) if known else None)
+
+
+def _side_by_side(references: Sequence[Sequence[float]], rules: Rules) -> Iterator[tuple[slice, RankMartingales]]:
+    """Neighbours of equal length watched together: in most artifacts all, which costs what one does alone."""
+    start = 0
+    for stop in range(1, len(references) + 1):
+        if stop == len(references) or len(references[stop]) != len(references[start]):
+            yield slice(start, stop), RankMartingales(np.array(references[start:stop]), rules)
+            start = stop

@@ -11,7 +11,7 @@ import queue
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from models.input_statistics import measure
@@ -135,12 +135,19 @@ class DriftWitness:
                 self._metrics.gauge("mkd_drift_parts", product=product).set(0)
 
     def _work(self) -> None:
+        """The gauges are set when nothing waits: parts come in batches, and one reading of them says it all."""
+        changed: set[str] = set()
         while (part := self._waiting.get()) is not None:
             try:
                 self._take(part)
+                changed.add(part.version.name)
             except Exception as error:  # one part must not end the watch
                 self._metrics.counter("mkd_witness_failures_total", witness=self.name).inc()
                 event("drift watch failed on a part", logging.ERROR, error=f"{type(error).__name__}: {error}")
+            if self._waiting.empty():
+                self._tell(changed)
+                changed.clear()
+        self._tell(changed)
 
     def _take(self, part: _Part) -> None:
         measured = measure(part.image, part.width, part.height)
@@ -149,7 +156,6 @@ class DriftWitness:
             if watch is None:
                 return
             watch.drift.saw(part.score, measured, part.at)
-            self._tell(part.version.name, watch)
 
     def _watch_of(self, part: _Part) -> _Watch | None:
         """The product's watch, begun anew where the version is another; None for a latecomer of the one before."""
@@ -174,7 +180,13 @@ class DriftWitness:
             self._watches.popitem(last=False)
         return watch
 
-    def _tell(self, product: str, watch: _Watch) -> None:
+    def _tell(self, products: Iterable[str]) -> None:
+        with self._lock:
+            for product in products:
+                if (watch := self._watches.get(product)) is not None:  # not reset meanwhile
+                    self._tell_of(product, watch)
+
+    def _tell_of(self, product: str, watch: _Watch) -> None:
         for statistic, evidence in watch.drift.evidence().items():
             self._evidence(product, statistic, evidence)
         self._metrics.gauge("mkd_drift_alarm", product=product).set(int(watch.drift.drifted))
