@@ -67,11 +67,13 @@ def measure(given: argparse.Namespace) -> tuple[dict[str, object], list[Bar]]:
     with (
         served_folder(given.artifact) as (folder, artifact),
         ServiceProcess(folder, "--max-batch", str(given.batch)) as service,
-        lit_service(given, artifact.path) as port,
+        lit_service(given, artifact.path) as (port, group),
     ):
         ports = {"ours": service.port, "litserve": port}
         for number in range(given.rounds):
             for name in list(ports) if number % 2 == 0 else reversed(ports):
+                # Without requests LitServe's processes still ask for work: a twelfth of a core, which would be ours.
+                os.killpg(group, signal.SIGCONT if name == "litserve" else signal.SIGSTOP)
                 tally = run(closed_loop(ports[name], requests[name], clients=given.clients, seconds=given.seconds))
                 if set(tally.statuses) != {200} or not all(seen.verdicts for seen in tally.answers):
                     raise RuntimeError(f"{name}: not every request was judged: {tally.statuses}")
@@ -91,8 +93,8 @@ def measure(given: argparse.Namespace) -> tuple[dict[str, object], list[Bar]]:
 
 
 @contextmanager
-def lit_service(given: argparse.Namespace, artifact: Path) -> Iterator[int]:
-    """LitServe's port, from ready to stopped; it has processes of its own, so it gets a group."""
+def lit_service(given: argparse.Namespace, artifact: Path) -> Iterator[tuple[int, int]]:
+    """LitServe's port and process group, from ready to stopped."""
     port, threads = free_port(), thread_counts(Settings(), on_cpu=True).torch
     command = [str(given.peers_python), "-m", "benchmarks.harness.lit_service", str(artifact.resolve())]
     command += ["--port", str(port), "--batch", str(given.batch), "--threads", str(threads)]
@@ -105,8 +107,9 @@ def lit_service(given: argparse.Namespace, artifact: Path) -> Iterator[int]:
             if process.poll() is not None or time.monotonic() > patience:
                 raise RuntimeError(f"LitServe did not start (exit code {process.poll()})")
             time.sleep(0.2)
-        yield port
+        yield port, process.pid
     finally:
+        os.killpg(process.pid, signal.SIGCONT)
         os.killpg(process.pid, signal.SIGTERM)
         try:
             process.wait(20)
