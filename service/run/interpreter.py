@@ -6,8 +6,6 @@ import gc
 import sys
 
 TURN_S = 0.0002  # of Python's 0.005 by default
-
-
 NEW_OBJECTS = 20_000  # of Python's 700 by default
 
 
