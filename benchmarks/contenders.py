@@ -17,7 +17,7 @@ from benchmarks.harness.contender import PEERS, Contender
 from benchmarks.harness.engines import ENGINES
 from benchmarks.harness.inputs import served_folder
 from benchmarks.harness.report import Bar, machine, options_of, report
-from service.settings import Settings, thread_counts
+from service.run.settings import Settings, thread_counts
 
 BATCHES = (1, 8, 32)
 SCORE_TIMES, LOCALIZE_TIMES, SINGLE_SHARE, MAP_COST = 2.3, 3.0, 0.65, 1.6

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.harness.drift_conditions import AS_IT_IS, CONDITIONS, Measured, measured
-from models.input_statistics import STATISTICS
+from models.imaging.input_statistics import STATISTICS
 from service.drift.martingale import RankMartingales, Rules
 from service.drift.monitor import SCORE, DriftRules
 

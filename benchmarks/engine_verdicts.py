@@ -14,12 +14,12 @@ import numpy as np
 import torch
 
 from models.artifact import Artifact, load_artifact
+from models.backends.pool import BackendName, SourcePool
 from models.detector import Detector, Judgement, Row
-from models.engines.pool import EngineName, SourcePool
-from models.image_file import decode_image
-from models.preprocess import prepare
+from models.imaging.decode import decode_image
+from models.imaging.preprocess import prepare
 
-ENGINES: tuple[EngineName, ...] = ("ncnn", "winograd")
+ENGINES: tuple[BackendName, ...] = ("ncnn", "winograd")
 AT_ONCE = 16
 
 
@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return int(differing > 0)
 
 
-def judged(engine: EngineName, artifact: Artifact, rows: Sequence[Row]) -> list[Judgement]:
+def judged(engine: BackendName, artifact: Artifact, rows: Sequence[Row]) -> list[Judgement]:
     """Every row by that engine, with its map."""
     pool = SourcePool(torch.device("cpu"), engine=engine)
     pool.require(artifact.source)

@@ -19,7 +19,7 @@ from benchmarks.harness.inputs import SIDE, pictures, served_folder
 from benchmarks.harness.load import Tally, closed_loop, run
 from benchmarks.harness.report import Bar, machine, options_of, report, spread
 from benchmarks.harness.service_process import ServiceProcess
-from service.settings import Settings, thread_counts
+from service.run.settings import Settings, thread_counts
 
 SHARE_OF_BARE = 0.9
 REQUESTS = 8  # different ones

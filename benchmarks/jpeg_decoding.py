@@ -18,10 +18,10 @@ import torch
 from PIL import Image
 
 from models.artifact import Artifact, load_artifact
+from models.backends.pool import SourcePool
 from models.detector import Detector, Row
-from models.engines.pool import SourcePool
-from models.image_file import Pixels
-from models.preprocess import PreparedFile, prepare_file
+from models.imaging.decode import Pixels
+from models.imaging.preprocess import PreparedFile, prepare_file
 from trainer.data import read_pixels
 
 CAMERAS = {"1.3 megapixels": (1280, 1024), "5 megapixels": (2448, 2048), "12 megapixels": (4096, 3000)}

@@ -25,7 +25,7 @@ from benchmarks.harness.load import closed_loop, run
 from benchmarks.harness.report import Bar, machine, options_of, report, spread
 from benchmarks.harness.service_process import DIRECT, ROOT, ServiceProcess, free_port
 from service.run.openmp import let_waiting_threads_sleep
-from service.settings import Settings, thread_counts
+from service.run.settings import Settings, thread_counts
 
 READY_WITHIN_S = 120.0
 

@@ -120,8 +120,8 @@ def replica(folder: Path, batch: int) -> Iterator[OnRay]:
     import ray
     from ray import serve
 
+    from service.cluster.application import deployment
     from service.cluster.replica import settings_of
-    from service.ray_app import deployment
 
     cores = len(os.sched_getaffinity(0))
     started = time.monotonic()

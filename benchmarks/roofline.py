@@ -18,10 +18,10 @@ import torch
 from benchmarks.harness.engines import ENGINES, built
 from benchmarks.harness.inputs import served_folder
 from benchmarks.harness.report import machine, options_of, report
-from models.engines.base import SourceKey
-from models.source import VGG16
+from models.backends.base import SourceKey
+from models.sources.vgg16 import VGG16
 from service.run.openmp import let_waiting_threads_sleep
-from service.settings import Settings, thread_counts
+from service.run.settings import Settings, thread_counts
 
 SIDE = 2048  # of the matrices
 BATCH = 16

@@ -18,18 +18,18 @@ import torch
 
 from benchmarks.harness.painted import PAINTERS, Mask, painted
 from models.artifact import load_artifact
-from models.engines.pool import SourcePool
-from models.heads.mkd import MkdHead
-from models.heads.mkd_trainee import MkdRecipe, MkdTrainee
-from models.image_file import Pixels
-from models.preprocess import prepare
-from models.whitening import View
+from models.backends.pool import SourcePool
+from models.heads.mkd.fit import MkdRecipe, MkdTrainee
+from models.heads.mkd.head import MkdHead
+from models.heads.parts.whitening import View
+from models.imaging.decode import Pixels
+from models.imaging.preprocess import prepare
 from trainer.activations import ActivationStore
 from trainer.calibrate import Judged, judge_stored
 from trainer.config import RECIPES
 from trainer.data import read_pixels, read_training_set, split
 from trainer.labelled import read_labelled_set
-from trainer.light import level, usual_median
+from trainer.levelling import level, usual_median
 from trainer.metrics import auroc, pixel_auroc
 
 CPU = torch.device("cpu")

@@ -21,19 +21,19 @@ from torch import Tensor
 
 from benchmarks.harness.report import Bar, machine, options_of, report
 from examples.demo_images import Counts, write_set
+from models.backends.base import SourceBackend
+from models.backends.pool import SourcePool, source_key
 from models.detector import Detector
-from models.engines.base import SourceEngine
-from models.engines.pool import SourcePool, source_key
 from models.heads.base import Head
-from models.preprocess import Preprocessing
-from models.source import SOURCES, SourceNetwork
-from models.source_weights import load_source_weights
+from models.imaging.preprocess import Preprocessing
+from models.sources.vgg16 import SOURCES, SourceNetwork
+from models.sources.weights import load_source_weights
 from trainer.activations import ActivationStore
 from trainer.calibrate import judge_all
 from trainer.config import TrainingSettings
 from trainer.data import good_folder, image_files, prepared_images
-from trainer.fit import Fit, Progress
 from trainer.labelled import read_labelled_set
+from trainer.loop import Fit, Progress
 from trainer.metrics import auroc
 
 CPU = torch.device("cpu")
@@ -75,7 +75,7 @@ class ReferenceEngine:
 
     @torch.no_grad()
     def activations(self, images: Tensor) -> dict[str, Tensor]:
-        """See SourceEngine."""
+        """See SourceBackend."""
         found: dict[str, Tensor] = self._network(images)
         return found
 
@@ -121,7 +121,7 @@ def measure(given: argparse.Namespace, data: Path, folder: Path) -> tuple[dict[s
     files = tuple(image_files(good_folder(data))[: given.images])
     images = list(prepared_images(files, Preprocessing(image_size=settings.image_size)))
     size, count = settings.image_size, len(images)
-    reference_engine: SourceEngine = ReferenceEngine(settings)
+    reference_engine: SourceBackend = ReferenceEngine(settings)
     with (
         ActivationStore(count, size, pool[source], folder=folder / "ours") as cached,
         EveryTime(count, size, reference_engine, folder=folder / "reference", limit_bytes=0) as anew,

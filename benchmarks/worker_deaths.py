@@ -60,7 +60,8 @@ def measure(given: argparse.Namespace) -> tuple[dict[str, object], list[Bar]]:
 async def deaths_under_load(
     service: ServiceProcess, requests: Sequence[bytes], clients: int, deaths: int
 ) -> tuple[Tally, list[float]]:
-    """Kills the worker `deaths` times, each time once it is ready; what clients saw, seconds from order to ready."""
+    """Kills the worker `deaths` times, each time once it is ready; what clients on_verdict, seconds from order to
+    ready."""
     over = asyncio.Event()
     load = asyncio.create_task(closed_loop(service.port, requests, clients=clients, until=over.is_set))
     seconds = []

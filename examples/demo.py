@@ -22,7 +22,7 @@ from examples.demo_defects import PAINTERS
 from examples.demo_images import Counts, write_set
 from examples.demo_service import RunningService, ServiceFailed
 from examples.demo_sheet import Column, picture_of, write_sheet
-from models.source_weights import SourceWeightsError, cache_folder, load_source_weights
+from models.sources.weights import SourceWeightsError, cache_folder, load_source_weights
 
 PRODUCT = "brick"
 STEPS = 400

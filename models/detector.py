@@ -13,16 +13,17 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from models.engines.base import SourceEngine, SourceKey
-from models.engines.single_threads import SingleThreads, waiting_threads_sleep
+from models.backends.base import SourceBackend, SourceKey
+from models.backends.single_threads import SingleThreads, waiting_threads_sleep
 from models.heads.base import Head
-from models.preprocess import Prepared
+from models.imaging.preprocess import Prepared
 
 PIECE_ROWS = 8  # more at once only leave the core's cache
 
 
 class Row(NamedTuple):
-    """One image on its way through a head: `image` is (3, S, S) float32 as `models.preprocess.prepare` gives it."""
+    """One image on its way through a head: `image` is (3, S, S) float32 as `models.imaging.preprocess.prepare` gives
+    it."""
 
     image: Prepared
     head: Head
@@ -40,10 +41,10 @@ class Judgement(NamedTuple):
 class Detector:
     """The source engines of one device, and the rows they are given. Holds no state, so threads may share it.
 
-    `engines` may grow while serving: `models.engines.pool.SourcePool` adds one when the first artifact needs it.
+    `engines` may grow while serving: `models.backends.pool.SourcePool` adds one when the first artifact needs it.
     """
 
-    def __init__(self, device: torch.device, engines: Mapping[SourceKey, SourceEngine]) -> None:
+    def __init__(self, device: torch.device, engines: Mapping[SourceKey, SourceBackend]) -> None:
         self.device = device
         self._engines = engines
         self._threads = SingleThreads(torch.get_num_threads(), "mkd-head") if device.type == "cpu" else None

@@ -23,7 +23,8 @@
     `- RequestCancelled             499 client_closed_request (logged and counted, never sent)
 
 An image that cannot be read is not an error of the request: it becomes the `error` of its own entry, with a code of
-`models.image_file.ImageError`. This module imports nothing of the web framework, so the engine can raise its errors.
+`models.imaging.decode.ImageError`. This module imports nothing of the web framework, so the engine can raise its
+errors.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pytest
 import torch
 
-from models.source_weights import NO_DOWNLOAD_ENV, SourceWeightsError, load_source_weights
+from models.sources.weights import NO_DOWNLOAD_ENV, SourceWeightsError, load_source_weights
 from trainer.config import TrainingSettings
 from trainer.run import Bar, Display, Job, train
 

@@ -98,7 +98,7 @@ def test_the_mathematics_of_drift_brings_in_neither_torch_nor_fastapi() -> None:
 def test_the_reading_of_imports_would_find_one() -> None:
     """The tests above must be able to fail: the same reading finds torch behind modules that do use it."""
     assert {"torch", "models", "pydantic"} <= tops(reached("models.artifact"))
-    assert "fastapi" in tops(reached("service.app"))
+    assert "fastapi" in tops(reached("service.rest.app"))
 
 
 @pytest.mark.parametrize("module", ["service.engine.batcher"])

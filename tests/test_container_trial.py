@@ -18,7 +18,7 @@ from docker.trial.pictures import SIDE, good_part
 from docker.trial.running import Mount, Setting, Status
 from docker.trial.visit import Expected, checked, decision, expected
 from models.artifact import golden_tolerance
-from models.calibration import Calibration
+from models.calibration.conformal import Calibration
 
 
 def result(**changes: Any) -> dict[str, Any]:

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 import yaml
 
-from models.source_weights import CACHE_ENV, NO_DOWNLOAD_ENV
+from models.sources.weights import CACHE_ENV, NO_DOWNLOAD_ENV
 from service.metrics import METRICS
-from service.settings import ENV_PREFIX, Settings
+from service.run.settings import ENV_PREFIX, Settings
 
 ROOT = Path(__file__).parents[1]
 DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")

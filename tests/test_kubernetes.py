@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from service.metrics import METRICS
-from service.settings import ENV_PREFIX, Settings
+from service.run.settings import ENV_PREFIX, Settings
 
 FOLDER = Path(__file__).parents[1] / "docker" / "kubernetes"
 # The oldest and the newest release that the manifests are held against: unhealthyPodEvictionPolicy came with 1.27.

@@ -12,20 +12,20 @@ import torch
 from pydantic import ValidationError
 
 from models.artifact import NAME_PATTERN, SUMS, ArtifactError, load_artifact
-from models.source_weights import SourceWeightsError
+from models.sources.weights import SourceWeightsError
 from trainer.activations import ActivationError
 from trainer.arguments import parser
 from trainer.config import RECIPES, Augmentation, TrainingSettings
 from trainer.data import DataError
 from trainer.display import RichDisplay
 from trainer.evaluate import evaluate
-from trainer.fit import FitDiverged
-from trainer.many import Cluster, product_folders, train_many
+from trainer.loop import FitDiverged
 from trainer.recalibrate import NewRates, Recalibration, recalibrate
 from trainer.robustness import Robustness, measure_robustness
 from trainer.run import Job, train
 from trainer.study.plan import read_plan
 from trainer.study.study import StudyJob, run_study
+from trainer.train_all import Cluster, product_folders, train_all
 
 INTERRUPTED = 130
 
@@ -94,7 +94,7 @@ def _many(arguments: argparse.Namespace, display: RichDisplay) -> int:
     for job in missing:
         _check_place(job.path, job.out / job.product, replace=arguments.replace)
     cluster = Cluster(arguments.ray, arguments.ray_cpus, arguments.ray_gpus) if arguments.ray else None
-    return 0 if train_many(missing, display, at_once=arguments.at_once, cluster=cluster) else 1
+    return 0 if train_all(missing, display, at_once=arguments.at_once, cluster=cluster) else 1
 
 
 def _check_names(product: str, version: str) -> None:

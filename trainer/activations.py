@@ -21,8 +21,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from models.engines.base import SourceEngine
-from models.source import TAP_CHANNELS, TAP_STRIDES, TAPS
+from models.backends.base import SourceBackend
+from models.sources.vgg16 import TAP_CHANNELS, TAP_STRIDES, TAPS
 
 SOURCE_BATCH = 16
 DEFAULT_LIMIT_BYTES = 8 * 2**30
@@ -44,7 +44,7 @@ class ActivationStore:
     """A context manager; leaving it removes the files. `squares` are the images' mean squares by tap."""
 
     def __init__(
-        self, count: int, size: int, engine: SourceEngine, *, folder: Path, limit_bytes: int = DEFAULT_LIMIT_BYTES
+        self, count: int, size: int, engine: SourceBackend, *, folder: Path, limit_bytes: int = DEFAULT_LIMIT_BYTES
     ) -> None:
         self.count = count
         self._size = size

@@ -9,11 +9,11 @@ from typing import get_args
 
 from pydantic import ValidationError
 
-from models.engines.pool import ENGINE_NAMES
-from models.heads.mkd_config import Attribution
-from models.heads.mkd_trainee import Balance, Loss, StepPrecision
-from models.source import SOURCES, TAPS, Precision
-from models.whitening import View
+from models.backends.pool import BACKEND_NAMES
+from models.heads.mkd.config import Attribution
+from models.heads.mkd.fit import Balance, Loss, StepPrecision
+from models.heads.parts.whitening import View
+from models.sources.vgg16 import SOURCES, TAPS, Precision
 from trainer.activations import DEFAULT_LIMIT_BYTES
 from trainer.config import RECIPES, TrainingSettings
 from trainer.perturb import CHANGES
@@ -153,7 +153,7 @@ def _add_device(command: argparse.ArgumentParser) -> None:
     machine = command.add_argument_group("machine")
     machine.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 ... [auto]")
     machine.add_argument("--threads", type=_positive, help="CPU threads [all]")
-    machine.add_argument("--engine", choices=ENGINE_NAMES, default="auto", help="what runs the source [auto]")
+    machine.add_argument("--engine", choices=BACKEND_NAMES, default="auto", help="what runs the source [auto]")
     machine.add_argument("--source-weights", type=Path, help="file of source weights (.safetensors or .pth)")
 
 

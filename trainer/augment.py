@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from models.preprocess import Prepared
+from models.imaging.preprocess import Prepared
 from trainer.config import Augmentation
 
 

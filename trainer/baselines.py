@@ -22,10 +22,10 @@ from sklearn.neighbors import NearestNeighbors
 from torch import Tensor
 from torch.nn import functional
 
-from models.anomaly_map import smooth
 from models.heads.base import to_device
-from models.heads.mkd_trainee import MkdTrainee
-from models.source import Activations
+from models.heads.mkd.fit import MkdTrainee
+from models.heads.parts.maps import smooth
+from models.sources.vgg16 import Activations
 from trainer.activations import ActivationStore
 from trainer.calibrate import Judged, judge_stored
 from trainer.config import RECIPES

@@ -13,15 +13,15 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from models.calibration import Calibration, calibrate
+from models.backends.base import SourceKey
+from models.calibration.conformal import Calibration, calibrate
 from models.detector import Detector, Row
-from models.engines.base import SourceKey
 from models.heads.base import Head
-from models.preprocess import Prepared, Preprocessing, prepare
+from models.imaging.preprocess import Prepared, Preprocessing, prepare
 from trainer.activations import ActivationStore
 from trainer.data import prepared_images, read_pixels
 from trainer.perturb import Change, perturbations
-from trainer.tail import fit_tail
+from trainer.tail_fit import fit_tail
 
 BATCH = 16
 

@@ -7,12 +7,12 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from models.calibration import DEFAULT_MAP_RATE, DEFAULT_NG_RATE, DEFAULT_REVIEW_RATE
-from models.engines.processor import has_fast_bfloat16
-from models.heads.mkd_trainee import MkdRecipe, StepPrecision
-from models.preprocess import Preprocessing, WhiteLevel
-from models.source import Normalisation, Precision
-from models.whitening import View
+from models.backends.processor import has_fast_bfloat16
+from models.calibration.conformal import DEFAULT_MAP_RATE, DEFAULT_NG_RATE, DEFAULT_REVIEW_RATE
+from models.heads.mkd.fit import MkdRecipe, StepPrecision
+from models.heads.parts.whitening import View
+from models.imaging.preprocess import Preprocessing, WhiteLevel
+from models.sources.vgg16 import Normalisation, Precision
 from trainer.perturb import Change
 
 RecipeName = Literal["default", "paper", "reference"]

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from models.image_file import ImageError, ImageLimits, Pixels, decode_image
-from models.preprocess import Preprocessing, WhiteLevel, prepare_file
+from models.imaging.decode import ImageError, ImageLimits, Pixels, decode_image
+from models.imaging.preprocess import Preprocessing, WhiteLevel, prepare_file
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
 FEWEST_IMAGES = 8

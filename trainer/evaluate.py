@@ -14,11 +14,11 @@ import numpy as np
 import torch
 
 from models.artifact import load_artifact
+from models.backends.pool import BackendName, SourcePool
 from models.detector import Detector
-from models.engines.pool import EngineName, SourcePool
 from models.heads.base import to_device
-from models.image_file import ImageError
-from models.preprocess import Prepared, Preprocessing
+from models.imaging.decode import ImageError
+from models.imaging.preprocess import Prepared, Preprocessing
 from trainer.calibrate import judge_all
 from trainer.data import good_folder, image_files, prepared_image
 from trainer.figures import Truth, evaluated, measure, read_truth, realised_of
@@ -33,7 +33,7 @@ def evaluate(
     out: Path | None,
     *,
     device: torch.device,
-    engine: EngineName,
+    engine: BackendName,
     threads: int | None,
     weights_file: Path | None,
     display: Display,

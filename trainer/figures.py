@@ -13,9 +13,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from models.calibration import Calibration, Decision
-from models.image_file import ImageError
-from models.preprocess import Preprocessing, prepare
+from models.calibration.conformal import Calibration, Decision
+from models.imaging.decode import ImageError
+from models.imaging.preprocess import Preprocessing, prepare
 from trainer import metrics
 from trainer.calibrate import Judged
 from trainer.data import read_pixels

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from models.image_file import ImageError
+from models.imaging.decode import ImageError
 from trainer.data import DataError, image_files, read_pixels
 
 GOOD = "good"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from models.input_statistics import InputStatistics, collect, measure
-from models.preprocess import Preprocessing, prepare_file
+from models.imaging.input_statistics import InputStatistics, collect, measure
+from models.imaging.preprocess import Preprocessing, prepare_file
 from trainer.data import LIMITS
 
 

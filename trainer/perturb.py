@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from models.image_file import Pixels
+from models.imaging.decode import Pixels
 
 Change = Literal["light", "gamma", "blur", "shift", "turn", "jpeg"]
 CHANGES: tuple[str, ...] = get_args(Change)

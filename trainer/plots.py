@@ -11,7 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from sklearn.metrics import roc_curve
 
-from models.calibration import Thresholds
+from models.calibration.conformal import Thresholds
 
 GOOD_COLOUR, BAD_COLOUR, NG_COLOUR, REVIEW_COLOUR = "#2a7f62", "#c0392b", "#7b1e12", "#d68910"
 MAP_COLOUR = "#1f6f8b"

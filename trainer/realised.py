@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import betabinom
 
-from models.calibration import conformal_quantile
+from models.calibration.conformal import conformal_quantile
 from trainer import metrics
 
 RATES = (0.01, 0.02, 0.05, 0.1)

@@ -15,9 +15,9 @@ from pathlib import Path
 import torch
 
 from models.artifact import Artifact, RecalibrationRecord, load_artifact, write_artifact
-from models.calibration import DEFAULT_MAP_RATE, Calibration
+from models.backends.pool import BackendName, SourcePool
+from models.calibration.conformal import DEFAULT_MAP_RATE, Calibration
 from models.detector import Detector
-from models.engines.pool import EngineName, SourcePool
 from models.heads.base import to_device
 from trainer.calibrate import Judged, calibrated, calibration_words, judge_under
 from trainer.data import DataError, TrainingSet, read_training_set
@@ -58,7 +58,7 @@ class Recalibration:
     rates: NewRates
     accept_shift: bool
     device: torch.device
-    engine: EngineName = "auto"
+    engine: BackendName = "auto"
     threads: int | None = None
     weights_file: Path | None = None
 

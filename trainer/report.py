@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.artifact import Artifact
-from models.map_picture import eight_bit, grey_picture, overlay
+from models.imaging.map_picture import eight_bit, grey_picture, overlay
 from trainer import plots
 from trainer.data import read_pixels
 from trainer.figures import Evaluated

@@ -15,12 +15,12 @@ import numpy as np
 import torch
 
 from models.artifact import Artifact, load_artifact
-from models.calibration import Calibration, Thresholds
+from models.backends.pool import BackendName, SourcePool
+from models.calibration.conformal import Calibration, Thresholds
 from models.detector import Detector, Row
-from models.engines.pool import EngineName, SourcePool
 from models.heads.base import to_device
-from models.image_file import Pixels
-from models.preprocess import prepare
+from models.imaging.decode import Pixels
+from models.imaging.preprocess import prepare
 from trainer.calibrate import BATCH, calibrated, judge_under
 from trainer.config import TrainingSettings
 from trainer.data import DataError, read_pixels, read_training_set, split
@@ -40,7 +40,7 @@ class Robustness:
     out: Path | None
     calibrate_under: tuple[Change, ...]
     device: torch.device
-    engine: EngineName = "auto"
+    engine: BackendName = "auto"
     threads: int | None = None
     weights_file: Path | None = None
 

@@ -24,20 +24,20 @@ import numpy as np
 import torch
 
 from models.artifact import Artifact, GoldenRecord, Manifest, SourceRecord, TrainingRecord, write_artifact
-from models.calibration import Calibration
+from models.backends.base import SourceBackend, SourceKey
+from models.backends.pool import BackendName, SourcePool, source_key
+from models.calibration.conformal import Calibration
 from models.detector import Detector, Row
-from models.engines.base import SourceEngine, SourceKey
-from models.engines.pool import EngineName, SourcePool, source_key
 from models.heads.base import Batch, Head, to_device
-from models.image_file import Pixels, decode_image
-from models.preprocess import Prepared, Preprocessing, prepare
-from models.source import SOURCES
+from models.imaging.decode import Pixels, decode_image
+from models.imaging.preprocess import Prepared, Preprocessing, prepare
+from models.sources.vgg16 import SOURCES
 from trainer.activations import DEFAULT_LIMIT_BYTES, SOURCE_BATCH, ActivationStore, bytes_per_image
 from trainer.augment import variants
 from trainer.calibrate import calibrated, calibration_words, judge_under
 from trainer.config import TrainingSettings
 from trainer.data import TrainingSet, prepared_images, read_pixels, read_training_set, split
-from trainer.fit import Fit
+from trainer.loop import Fit
 from trainer.measure import measured_files
 
 GOLDEN_SIDE = 512  # golden images are kept at most this large, to keep the artifact small
@@ -71,7 +71,7 @@ class Job:
     settings: TrainingSettings
     version: str = ""
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
-    engine: EngineName = "auto"
+    engine: BackendName = "auto"
     threads: int | None = None
     weights_file: Path | None = None
     cache_limit_bytes: int = DEFAULT_LIMIT_BYTES
@@ -175,7 +175,7 @@ def _fit(
 
 
 def _batches(
-    files: tuple[Path, ...], preprocessing: Preprocessing, engine: SourceEngine, device: torch.device
+    files: tuple[Path, ...], preprocessing: Preprocessing, engine: SourceBackend, device: torch.device
 ) -> Iterator[Batch]:
     """Those images with their activations, as the training images come from the store."""
     images = prepared_images(files, preprocessing)

@@ -23,10 +23,10 @@ import torch
 from benchmarks.harness.inputs import pictures
 from benchmarks.harness.service_process import ROOT
 from models.artifact import load_artifact
+from models.backends.pool import BACKEND_NAMES, SourcePool
 from models.detector import Detector, Row
-from models.engines.pool import ENGINE_NAMES, SourcePool
-from models.image_file import decode_image
-from models.preprocess import prepare
+from models.imaging.decode import decode_image
+from models.imaging.preprocess import prepare
 from service.run.openmp import let_waiting_threads_sleep
 
 DIFFERENT_BATCHES = 4
@@ -78,7 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options.add_argument("artifact", type=Path)
     options.add_argument("--batch", type=int, default=16)
     options.add_argument("--threads", type=int, default=1)
-    options.add_argument("--engine", choices=ENGINE_NAMES, default="auto")
+    options.add_argument("--engine", choices=BACKEND_NAMES, default="auto")
     options.add_argument("--maps", action="store_true", help="every image asks for its map")
     given = options.parse_args(arguments)
     torch.set_num_threads(given.threads)

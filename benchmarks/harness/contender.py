@@ -27,13 +27,13 @@ import torch
 
 from benchmarks.harness.engines import built
 from benchmarks.harness.service_process import ROOT
-from models.anomaly_map import saliency, smooth
 from models.artifact import Artifact, load_artifact
 from models.detector import Detector, Row
-from models.discrepancy import discrepancy_terms, weighted_sum
-from models.heads.mkd import MkdHead
-from models.source import SOURCES, SourceNetwork
-from models.source_weights import load_source_weights
+from models.heads.mkd.discrepancy import discrepancy_terms, weighted_sum
+from models.heads.mkd.head import MkdHead
+from models.heads.parts.maps import saliency, smooth
+from models.sources.vgg16 import SOURCES, SourceNetwork
+from models.sources.weights import load_source_weights
 from service.run.openmp import let_waiting_threads_sleep
 
 LARGEST_BATCH = 32

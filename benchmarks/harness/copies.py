@@ -8,10 +8,10 @@ from pathlib import Path
 import torch
 
 from models.artifact import Artifact, GoldenRecord, write_artifact
+from models.backends.pool import SourcePool
 from models.detector import Detector, Row
-from models.engines.pool import SourcePool
-from models.image_file import decode_image
-from models.preprocess import prepare
+from models.imaging.decode import decode_image
+from models.imaging.preprocess import prepare
 
 NOISE = 0.01  # of each tensor's own size: enough that no two cloners are equal
 

@@ -15,10 +15,10 @@ import numpy.typing as npt
 import torch
 
 from models.artifact import Artifact, load_artifact
+from models.backends.pool import SourcePool
 from models.detector import Detector, Row
-from models.engines.pool import SourcePool
-from models.input_statistics import measure
-from models.preprocess import Prepared, prepare
+from models.imaging.input_statistics import measure
+from models.imaging.preprocess import Prepared, prepare
 from trainer.data import image_files, read_pixels, read_training_set, split
 
 AS_IT_IS = "as it is"

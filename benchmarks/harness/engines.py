@@ -10,17 +10,17 @@ from typing import cast
 
 import torch
 
-from models.engines.base import SourceKey
-from models.engines.pool import ENGINE_NAMES, EngineName, SourcePool
+from models.backends.base import SourceKey
+from models.backends.pool import BACKEND_NAMES, BackendName, SourcePool
 
 CPU = torch.device("cpu")
-ENGINES = (*(name for name in ENGINE_NAMES if name != "auto"), "bfloat16")
+ENGINES = (*(name for name in BACKEND_NAMES if name != "auto"), "bfloat16")
 
 
 def built(name: str, key: SourceKey, threads: int) -> tuple[SourcePool, SourceKey]:
     """On the CPU. Raises ImportError or ValueError where that engine is not to be had here."""
     half = name == "bfloat16"
-    pool = SourcePool(CPU, engine="auto" if half else cast(EngineName, name), threads=threads)
+    pool = SourcePool(CPU, engine="auto" if half else cast(BackendName, name), threads=threads)
     found = key._replace(precision="bfloat16" if half else "float32")
     pool.require(found)
     return pool, found

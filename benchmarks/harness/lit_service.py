@@ -19,10 +19,10 @@ import litserve
 import torch
 
 from models.artifact import load_artifact
+from models.backends.pool import SourcePool
 from models.detector import Detector, Judgement, Row
-from models.engines.pool import SourcePool
-from models.image_file import decode_image
-from models.preprocess import Prepared, prepare
+from models.imaging.decode import decode_image
+from models.imaging.preprocess import Prepared, prepare
 
 
 class Judge(litserve.LitAPI):  # type: ignore[misc]

@@ -14,12 +14,12 @@ import threading
 from collections.abc import Callable, Sequence
 
 from models.detector import Judgement, Row
+from service.engine.device_runner import DeviceRunner, device_runners
 from service.engine.engine import Engine
-from service.engine.stepper import DeviceStepper, device_steppers
 from service.products.registry import Registry
 from service.run import assembly, command_line, server
+from service.run.settings import Settings, thread_counts
 from service.run.state import Parts
-from service.settings import Settings, thread_counts
 
 
 class Fate:
@@ -43,20 +43,20 @@ class Fate:
         raise SystemExit(f"ordered death {self._deaths}")
 
 
-class MortalStepper(DeviceStepper):
-    """A real stepper whose steps may end its thread; made from one that is taken into use already."""
+class MortalStepper(DeviceRunner):
+    """A real runner whose steps may end its thread; made from one that is taken into use already."""
 
     fate: Fate
 
     @classmethod
-    def of(cls, stepper: DeviceStepper, fate: Fate) -> MortalStepper:
+    def of(cls, runner: DeviceRunner, fate: Fate) -> MortalStepper:
         """The same device and source pool."""
-        mortal = cls(stepper.device, stepper._pool)
+        mortal = cls(runner.device, runner._pool)
         mortal.fate = fate
         return mortal
 
     def step(self, payloads: Sequence[Row]) -> Sequence[Judgement]:
-        """As DeviceStepper.step, where it is not the last."""
+        """As DeviceRunner.step, where it is not the last."""
         return self.fate.meet(lambda: super(MortalStepper, self).step(payloads))
 
 
@@ -68,10 +68,12 @@ def main() -> int:
     def assemble(settings: Settings) -> Parts:
         parts = assembly.assemble(settings)
         threads = thread_counts(settings, on_cpu=True)
-        takes = device_steppers(["cpu"], engine=settings.engine, threads=threads.torch)
+        takes = device_runners(["cpu"], engine=settings.engine, threads=threads.torch)
         mortal = {name: (lambda take=take: MortalStepper.of(take(), fate)) for name, take in takes.items()}
         engine = Engine(mortal, assembly.engine_settings(settings), parts.metrics)
-        registry = Registry(settings.artifacts, prove=engine.prove, metrics=parts.metrics, watch_s=settings.watch_s)
+        registry = Registry(
+            settings.artifacts, validate=engine.validate, metrics=parts.metrics, watch_s=settings.watch_s
+        )
         return dataclasses.replace(parts, engine=engine, registry=registry)
 
     return server.serve(command_line.read(sys.argv[1:]), None, assemble)

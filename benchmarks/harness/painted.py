@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from models.image_file import Pixels
+from models.imaging.decode import Pixels
 
 Picture = npt.NDArray[np.float32]  # (H, W, 3), 0 to 255
 Mask = npt.NDArray[np.bool_]

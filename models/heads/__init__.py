@@ -3,6 +3,6 @@
 from collections.abc import Mapping
 
 from models.heads.base import Head
-from models.heads.mkd import MkdHead
+from models.heads.mkd.head import MkdHead
 
 HEADS: Mapping[str, type[Head]] = {MkdHead.method: MkdHead}

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
+from service.audit.audit_record import NO_RECORD, Kind, sealed, time_of, time_text
+from service.audit.chain_end import ChainTail, chain_tail, file_tail, first_time, total_bytes
 from service.audit.files import FOLDER_MODE, chain_files, claim, file_name, first_seq, sync_folder
 from service.audit.growing_file import GrowingFile
-from service.audit.record import NO_RECORD, Kind, sealed, time_of, time_text
-from service.audit.tail import ChainTail, chain_tail, file_tail, first_time, total_bytes
 
 DAY_S = 86_400.0
 

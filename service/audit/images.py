@@ -13,8 +13,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from service.audit.audit_record import time_text
 from service.audit.files import FILE_MODE, FOLDER_MODE
-from service.audit.record import time_text
 
 FOLDER = "images"
 RESERVE_BYTES = 64 << 20  # of the disk, left to the records: an image is worth less than the record of its verdict

@@ -6,7 +6,7 @@ import hashlib
 import re
 from pathlib import Path
 
-from service.audit.record import Record
+from service.audit.audit_record import Record
 
 _NAME = re.compile(r"images/[0-9]{4}-[0-9]{2}-[0-9]{2}/[0-9a-f]{64}\.[a-z]{3,4}")
 

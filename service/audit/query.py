@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
+from service.audit.audit_record import Damaged, Record, opened, time_of, time_text
+from service.audit.chain_end import first_time
 from service.audit.files import chain_files, chain_folders, lines
-from service.audit.record import Damaged, Record, opened, time_of, time_text
-from service.audit.tail import first_time
 
 COLUMNS = (
     "time",

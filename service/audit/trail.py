@@ -1,4 +1,4 @@
-"""In: every verdict, as a witness sees it. Out: one record each on its way to the chain, at once and without fail."""
+"""In: every verdict, as a observer sees it. Out: one record each on its way to the chain, at once and without fail."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import threading
 from typing import Literal
 
 from service.audit.chain import ChainLimits
-from service.audit.waiting import Entry, Waiting
+from service.audit.pending import Entry, Waiting
 from service.audit.writer import Writer, WriterSettings
 from service.errors import NotReady
-from service.inspection.witness import Seen
+from service.inspection.observers import Seen
 from service.logs import event
 from service.metrics import Metrics
-from service.settings import MIB, Settings
+from service.run.settings import MIB, Settings
 
 STOP_S = 10.0  # for what waits to get to the disk
 # What a person has to mend before the service starts; a disk that is full or ill may mend while parts are inspected.
@@ -29,7 +29,7 @@ KEPT_DECISIONS: dict[Images, frozenset[str]] = {
 
 
 class AuditTrail:
-    """The witness that records. `images` says which images are kept as well."""
+    """The observer that records. `images` says which images are kept as well."""
 
     name = "audit"
 
@@ -52,7 +52,7 @@ class AuditTrail:
         self._thread = threading.Thread(target=self._writer.run, name="mkd-audit", daemon=True)
         self._thread.start()
 
-    def saw(self, seen: Seen) -> None:
+    def on_verdict(self, seen: Seen) -> None:
         """Put the record into the queue, or drop it where that is full."""
         entry = Entry(seen.at, members_of(seen), seen.data, seen.verdict.decision in self._kept)
         reason = self._writer.trouble or "queue"

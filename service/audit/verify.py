@@ -13,9 +13,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from service.audit.audit_record import NO_RECORD, Damaged, Record, opened
 from service.audit.files import chain_files, chain_folders, first_seq, is_held, lines
 from service.audit.kept_image import KeptImages
-from service.audit.record import NO_RECORD, Damaged, Record, opened
 
 Heads = Mapping[str, Mapping[int, set[str]]]  # by chain and number of the record, the hashes that were logged
 

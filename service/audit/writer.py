@@ -22,7 +22,7 @@ from pathlib import Path
 
 from service.audit.chain import DAY_S, Chain, ChainLimits, ending
 from service.audit.images import ImageStore
-from service.audit.waiting import Entry, Gap, Waiting
+from service.audit.pending import Entry, Gap, Waiting
 from service.logs import event
 from service.metrics import Metrics
 
@@ -185,7 +185,7 @@ class Writer:
             event("audit retention", files=removed, images=images)
 
     def _say_head(self, chain: Chain) -> None:
-        """The head outside the audit folder: whoever collects the log can prove by it that nothing is missing.
+        """The head outside the audit folder: whoever collects the log can validate by it that nothing is missing.
 
         Only what a power cut cannot take back is said.
         """

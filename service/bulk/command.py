@@ -15,16 +15,16 @@ import torch
 from rich.console import Console
 
 from models.artifact import ArtifactError, load_artifact
-from models.engines.pool import ENGINE_NAMES, choose_engine
-from models.image_file import ImageLimits
-from models.source_weights import SourceWeightsError
+from models.backends.pool import BACKEND_NAMES, choose_backend
+from models.imaging.decode import ImageLimits
+from models.sources.weights import SourceWeightsError
 from service.bulk.errors import BulkError
 from service.bulk.images import Images, images_of
 from service.bulk.parts import Parts
 from service.bulk.progress import progress
 from service.bulk.rows import table_of
 from service.bulk.scorer import Scorer, ScoringSettings
-from service.settings import Settings
+from service.run.settings import Settings
 
 INTERRUPTED = 130
 Part = tuple[int, int, int]
@@ -45,7 +45,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--restart", action="store_true", help="throw away the parts of a run that was interrupted")
     machine = top.add_argument_group("machine")
     machine.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 ... [auto]")
-    machine.add_argument("--engine", choices=ENGINE_NAMES, default="auto", help="what runs the source [auto]")
+    machine.add_argument("--engine", choices=BACKEND_NAMES, default="auto", help="what runs the source [auto]")
     machine.add_argument("--threads", type=_positive, help="CPU threads of the network [all]")
     machine.add_argument("--decode-threads", type=_positive, help="threads that decode [a quarter of the cores]")
     machine.add_argument("--batch", type=_positive, default=32, help="images judged at once, at most [32]")
@@ -135,7 +135,7 @@ def settings_of(given: argparse.Namespace) -> ScoringSettings:
         device, cores = "cuda" if given.ray_gpus else "cpu", max(1, int(given.ray_cpus))
     elif device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    engine, _ = choose_engine(given.engine, torch.device(device))
+    engine, _ = choose_backend(given.engine, torch.device(device))
     return ScoringSettings(
         artifact=given.artifact.resolve(),
         sha256=load_artifact(given.artifact).sha256,

@@ -16,9 +16,9 @@ from typing import Protocol
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from models.image_file import ImageError
-from service.bodies.received import ReceivedImage
+from models.imaging.decode import ImageError
 from service.bulk.errors import BulkError
+from service.rest.bodies.received import ReceivedImage
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
 PATH, BYTES = "path", "image"

@@ -7,9 +7,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from models.calibration import Thresholds
-from models.image_file import ImageError
-from models.map_picture import Region
+from models.calibration.conformal import Thresholds
+from models.imaging.decode import ImageError
+from models.imaging.map_picture import Region
 from service.errors import ServiceError
 from service.products.product import ProductVersion
 

@@ -19,15 +19,15 @@ import numpy as np
 import torch
 
 from models.artifact import load_artifact
+from models.backends.pool import BackendName
 from models.detector import Judgement
 from models.detector import Row as DetectorRow
-from models.engines.pool import EngineName
-from models.image_file import ImageError, ImageLimits
-from models.map_picture import grey_picture, regions
+from models.imaging.decode import ImageError, ImageLimits
+from models.imaging.map_picture import grey_picture, regions
 from service.bulk.errors import BulkError
 from service.bulk.images import BulkImage
 from service.bulk.rows import Row, failure, located, row_of, verdict
-from service.engine.stepper import DeviceStepper, device_steppers
+from service.engine.device_runner import DeviceRunner, device_runners
 from service.errors import InferenceFailed
 from service.inspection.decode import Decoded, decode
 from service.inspection.encode import MAX_REGIONS, PNG_EFFORT
@@ -45,7 +45,7 @@ class ScoringSettings:
     artifact: Path
     sha256: str
     device: str = "cpu"
-    engine: EngineName = "auto"
+    engine: BackendName = "auto"
     threads: int = 1
     decode_threads: int = 1
     batch: int = 32
@@ -63,11 +63,11 @@ class Scorer:
             raise BulkError(f"{settings.artifact} is {artifact.sha256[:12]} here and {settings.sha256[:12]} elsewhere")
         torch.set_num_threads(settings.threads)
         cv2.setNumThreads(1)
-        steppers = device_steppers(
+        runners = device_runners(
             [settings.device], engine=settings.engine, threads=settings.threads, weights_file=settings.weights
         )
-        self._stepper: DeviceStepper = steppers[settings.device]()
-        self._stepper.verify(artifact)
+        self._runner: DeviceRunner = runners[settings.device]()
+        self._runner.verify(artifact)
         manifest = artifact.manifest
         self._version = ProductVersion(manifest.product, "", manifest.version, artifact.sha256, artifact)
         self._thresholds = artifact.calibration.thresholds()
@@ -120,17 +120,17 @@ class Scorer:
         if not rows:
             return []
         try:
-            judged = list(self._stepper.step(rows))
+            judged = list(self._runner.step(rows))
         except Exception as error:
-            if self._stepper.diagnose(error) == "lost":
+            if self._runner.diagnose(error) == "lost":
                 raise
             if len(rows) == 1:
                 logging.getLogger("mkdserve").exception("one image could not be judged")
                 return [InferenceFailed(f"the device failed with this image: {type(error).__name__}")]
-            self._stepper.relieve()
+            self._runner.relieve()
             middle = len(rows) // 2
             return self._judge(rows[:middle]) + self._judge(rows[middle:])
-        complaints = [self._stepper.complaint(row, found) for row, found in zip(rows, judged, strict=True)]
+        complaints = [self._runner.complaint(row, found) for row, found in zip(rows, judged, strict=True)]
         return [
             found if complaint is None else InferenceFailed(complaint)
             for found, complaint in zip(judged, complaints, strict=True)

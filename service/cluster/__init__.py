@@ -1,1 +1,1 @@
-"""The service as replicas of a Ray Serve application: what `service.ray_app` puts together."""
+"""The service as replicas of a Ray Serve application: what `service.cluster.application` puts together."""

@@ -16,9 +16,9 @@ from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.errors import DeadlineExceeded, NotReady, Overloaded, ServiceError
-from service.http.problems import MEDIA_TYPE, HttpCode, problem_body
-from service.http.record import accepted_request_id
-from service.schemas import NAME_PATTERN
+from service.rest.problems import MEDIA_TYPE, HttpCode, problem_body
+from service.rest.request_record import accepted_request_id
+from service.rest.schemas import NAME_PATTERN
 
 PRODUCT_HEADER = "serve_multiplexed_model_id"  # what Ray's proxy hands on to the router
 RAYS_HEADERS = frozenset({"serve_multiplexed_model_id", "x_session_id", "x_request_timeout_seconds"})

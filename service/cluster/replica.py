@@ -13,12 +13,12 @@ import ray
 from ray import serve
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from service.app import create_app
 from service.cluster.metrics_page import together
 from service.logs import configure
+from service.rest.app import create_app
 from service.run.server import say_how_open
+from service.run.settings import Settings, thread_counts
 from service.run.state import Service, running_state
-from service.settings import Settings, thread_counts
 
 PAGES_WITHIN_S = 5.0
 ANYWHERE = "0.0.0.0"  # noqa: S104 - the proxies decide on what to listen; the settings then ask for API keys

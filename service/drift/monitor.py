@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from models.calibration import Calibration
-from models.input_statistics import STATISTICS, InputStatistics
+from models.calibration.conformal import Calibration
+from models.imaging.input_statistics import STATISTICS, InputStatistics
 from service.drift.martingale import RankMartingales, Rules
 
 SCORE = "score"
@@ -83,7 +83,7 @@ class ProductDrift:
         self._recent = np.zeros((RECENT, self._watches))
         self._times = np.zeros(REMEMBERED)
 
-    def saw(self, score: float, measured: Floats, at: float) -> None:
+    def on_verdict(self, score: float, measured: Floats, at: float) -> None:
         """One part: its score, its statistics in the order of STATISTICS, and when."""
         self._times[self.parts % REMEMBERED] = at
         values = np.concatenate([[score], measured])[self._columns]

@@ -16,7 +16,7 @@ MOST_RETRY_S = 60.0
 class AdmissionObserver(Protocol):
     def refused(self, reason: str, images: int) -> None: ...
 
-    def in_house(self, images: int, size: int) -> None: ...
+    def in_flight(self, images: int, size: int) -> None: ...
 
 
 class Admission:
@@ -56,7 +56,7 @@ class Admission:
         self._take(images, size, patience_s)
         return Permit(self, images, size)
 
-    def knock(self, images: int = 1, size: int = 0, *, patience_s: float | None = None) -> None:
+    def try_admit(self, images: int = 1, size: int = 0, *, patience_s: float | None = None) -> None:
         """Raise Overloaded where `enter` would, and count it; take nothing, and leave all else for `enter` to say."""
         with self._lock:
             refusal = self._refusal(images, size, patience_s, grows=False)
@@ -80,7 +80,7 @@ class Admission:
             if refusal is None:
                 self.images += images
                 self.size += size
-                self._observer.in_house(self.images, self.size)
+                self._observer.in_flight(self.images, self.size)
                 return
         reason, error = refusal
         self._observer.refused(reason, max(1, images))
@@ -114,7 +114,7 @@ class Admission:
         with self._lock:
             self.images -= images
             self.size -= size
-            self._observer.in_house(self.images, self.size)
+            self._observer.in_flight(self.images, self.size)
 
 
 class Permit:

@@ -16,16 +16,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from service.engine.forming import Batch, Limit, answer_if_late, form_batch
-from service.engine.job import Job
-from service.engine.pace import Pace
+from service.engine.latency_model import LatencyModel
+from service.engine.queued_image import Job
 from service.errors import Overloaded, ServiceError, ShuttingDown
 
 Dropped = Callable[[str, list[Job]], None]  # ("queue" or "hopeless", answered jobs); called without the lock
 
 
 @dataclass(frozen=True, slots=True)
-class Chore:
-    """Work for one device between two batches, such as verifying an artifact: `run` gets the device's stepper."""
+class MaintenanceTask:
+    """Work for one device between two batches, such as verifying an artifact: `run` gets the device's runner."""
 
     run: Callable[[Any], None]
     done: Future[None]
@@ -56,13 +56,13 @@ class Batcher:
         *,
         max_queued: int,
         wait_s: float,
-        pace: Pace,
+        pace: LatencyModel,
         dropped: Dropped,
         clock: Callable[[], float],
         depth: Callable[[int], None] = lambda _: None,
     ) -> None:
         self._queue: deque[Job] = deque()
-        self._chores: dict[str, deque[Chore]] = {}
+        self._tasks: dict[str, deque[MaintenanceTask]] = {}
         self._changed = threading.Condition()
         self._max_queued = max_queued
         self._wait_s = wait_s
@@ -112,19 +112,19 @@ class Batcher:
             self._announce()
             return before - len(self._queue)
 
-    def add_chore(self, device: str, run: Callable[[Any], None]) -> Future[None]:
+    def add_task(self, device: str, run: Callable[[Any], None]) -> Future[None]:
         """`run` is called by the device's worker after its present step; the future carries its end or its error."""
-        chore = Chore(run, Future())
+        task = MaintenanceTask(run, Future())
         with self._changed:
             if self._closed:
                 raise ShuttingDown("the service is shutting down", retry_after=5.0)
-            self._chores.setdefault(device, deque()).append(chore)
+            self._tasks.setdefault(device, deque()).append(task)
             self._announce()
-        return chore.done
+        return task.done
 
     def take(
         self, device: str, limit: Limit, stop: Callable[[], bool], hold: Callable[[list[Job]], None] = lambda _: None
-    ) -> Batch | Chore | None:
+    ) -> Batch | MaintenanceTask | None:
         """Block until there is work for `device`; None once `stop()` is true or all is done after `close`.
 
         `hold` gets the jobs before they leave the queue, so that whenever a worker dies each job is in one place at
@@ -165,12 +165,12 @@ class Batcher:
             self._dropped("aborted", failed)
         return len(failed)
 
-    def fail_chores(self, device: str, error: ServiceError) -> None:
-        """The device's worker is gone: end its chores with `error`."""
+    def fail_tasks(self, device: str, error: ServiceError) -> None:
+        """The device's worker is gone: end its tasks with `error`."""
         with self._changed:
-            chores = self._chores.pop(device, deque())
-        for chore in chores:
-            chore.end(error)
+            tasks = self._tasks.pop(device, deque())
+        for task in tasks:
+            task.end(error)
 
     def wake(self) -> None:
         """Make every blocked `take` look again (its `stop` may have changed)."""
@@ -179,10 +179,10 @@ class Batcher:
 
     def _wait_for_work(
         self, device: str, limit: Limit, stop: Callable[[], bool], hold: Callable[[list[Job]], None]
-    ) -> Look | Chore | None:
+    ) -> Look | MaintenanceTask | None:
         while not stop():
-            if chores := self._chores.get(device):
-                return chores.popleft()
+            if tasks := self._tasks.get(device):
+                return tasks.popleft()
             look = self._look(limit, hold)
             if look.batch is not None or look.dropped:
                 return look

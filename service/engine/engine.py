@@ -1,6 +1,6 @@
 """Prepared images with their heads in, scores and maps out: what the routes know of batching, devices and faults.
 
-registry.start() -> prove() -> worker    an artifact is verified and warmed up on every device before it is served
+registry.start() -> validate() -> worker    an artifact is verified and warmed up on every device before it is served
 judge() -> batcher -> worker -> judge()  one wake-up of the event loop per batch, one answer per image, always
 """
 
@@ -19,12 +19,12 @@ from models.detector import Judgement, Row
 from service.engine.admission import Admission
 from service.engine.batch_limit import BatchLimit
 from service.engine.batcher import Batcher
-from service.engine.job import Job
+from service.engine.completion import Completion
+from service.engine.latency_model import LatencyModel
 from service.engine.observer import Observer
-from service.engine.pace import Pace
-from service.engine.prover import Prover, ProvingStepper
+from service.engine.queued_image import Job
 from service.engine.supervisor import Supervisor
-from service.engine.ticket import Ticket
+from service.engine.validation import ValidatingRunner, Validator
 from service.errors import NotReady, ServiceError, ShuttingDown
 from service.metrics import Metrics
 
@@ -42,13 +42,13 @@ class Outcome:
 
 @dataclass(frozen=True, kw_only=True)
 class EngineSettings:
-    """Bounds of the engine. `max_in_house_images` must be at least the most images of one request."""
+    """Bounds of the engine. `max_in_flight_images` must be at least the most images of one request."""
 
     max_batch: int = 32
     max_batch_pixels: int = 32 * 256 * 256
     batch_wait_s: float = 0.0
-    max_in_house_images: int = 512
-    max_in_house_bytes: int = 512 << 20
+    max_in_flight_images: int = 512
+    max_in_flight_bytes: int = 512 << 20
     stall_limit_s: float = (
         60.0  # a device step that takes longer has hung: its images are answered, its worker replaced
     )
@@ -73,8 +73,8 @@ class EngineStats:
     """A moment of the engine. `images_per_second` is the measured rate of full batches, None before the first."""
 
     queued_images: int
-    in_house_images: int
-    in_house_bytes: int
+    in_flight_images: int
+    in_flight_bytes: int
     images_per_second: float | None
     batch_limits: dict[str, int]
     workers: dict[str, str]  # device -> "ready", "starting", or why not
@@ -83,14 +83,15 @@ class EngineStats:
 class Engine:
     """Everything between the decoded image and its score.
 
-    `steppers` names the devices and how each is taken into use (`service.engine.stepper.device_steppers`); the call is
+    `runners` names the devices and how each is taken into use (`service.engine.device_runner.device_runners`); the
+    call is
     made on the device's own worker thread. Order of the start: `start()`, then the registry, which proves its artifacts
     here. Before a body is read, a route takes a permit: `with engine.admission.enter(images, size) as permit:`.
     """
 
     def __init__(
         self,
-        steppers: Mapping[str, Callable[[], ProvingStepper]],
+        runners: Mapping[str, Callable[[], ValidatingRunner]],
         settings: EngineSettings | None = None,
         metrics: Metrics | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -99,16 +100,16 @@ class Engine:
         self.metrics = metrics or Metrics()
         self._clock = clock
         self._observer = Observer(self.metrics)
-        self._pace = Pace()
+        self._pace = LatencyModel()
         self.admission = Admission(
-            max_images=settings.max_in_house_images,
-            max_bytes=settings.max_in_house_bytes,
-            rate=lambda: self._pace.images_per_second(len(steppers)),
+            max_images=settings.max_in_flight_images,
+            max_bytes=settings.max_in_flight_bytes,
+            rate=lambda: self._pace.images_per_second(len(runners)),
             observer=self._observer,
             step_s=self._pace.longest_step_s,
         )
         self._batcher = Batcher(
-            max_queued=settings.max_in_house_images,
+            max_queued=settings.max_in_flight_images,
             wait_s=settings.batch_wait_s,
             pace=self._pace,
             dropped=self._observer.dropped,
@@ -119,15 +120,15 @@ class Engine:
             device: BatchLimit(
                 settings.max_batch, settings.max_batch_pixels, recover_s=settings.recover_limit_s, clock=clock
             )
-            for device in steppers
+            for device in runners
         }
-        self._prover = Prover(self._limits, self._pace)
+        self._validator = Validator(self._limits, self._pace)
         self._supervisor = Supervisor(
-            steppers,
+            runners,
             self._batcher,
             self._limits,
             self._observer,
-            warm_up=self._prover.warm_up,
+            warm_up=self._validator.warm_up,
             measured=self._pace.observe,
             stall_limit_s=settings.stall_limit_s,
             clock=clock,
@@ -154,7 +155,7 @@ class Engine:
         jobs = [
             Job(payload=row, pixels=int(row.image.shape[-1] * row.image.shape[-2]), deadline=deadline) for row in rows
         ]
-        ticket = Ticket(jobs, asyncio.get_running_loop())
+        ticket = Completion(jobs, asyncio.get_running_loop())
         try:
             self._batcher.submit(jobs)
         except ServiceError as error:
@@ -169,13 +170,13 @@ class Engine:
             raise
         return [_answer(job) for job in jobs]
 
-    def prove(self, artifact: Artifact) -> None:
+    def validate(self, artifact: Artifact) -> None:
         """Verify an artifact's golden scores and run its shapes, on every device, through the workers' own queues.
 
         Blocks for some device steps, so call it off the event loop; requests wait for one step at a time at most.
         Raises models.artifact.ArtifactError where the scores differ, NotReady where no device can run it.
         """
-        self._prover.prove(artifact, self._supervisor)
+        self._validator.validate(artifact, self._supervisor)
 
     def ready(self) -> tuple[bool, str]:
         """Whether images can be judged now, and why not. Load never changes the answer."""
@@ -190,8 +191,8 @@ class Engine:
     def stats(self) -> EngineStats:
         return EngineStats(
             queued_images=len(self._batcher),
-            in_house_images=self.admission.images,
-            in_house_bytes=self.admission.size,
+            in_flight_images=self.admission.images,
+            in_flight_bytes=self.admission.size,
             images_per_second=self._pace.images_per_second(len(self._limits)),
             batch_limits={device: limit.images for device, limit in self._limits.items()},
             workers=self._supervisor.states(),

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Literal, Protocol
 
-from service.engine.job import Job
-from service.engine.pace import Pace
+from service.engine.latency_model import LatencyModel
+from service.engine.queued_image import Job
 from service.errors import DeadlineExceeded
 
 Reason = Literal["idle", "full", "waited", "deadline", "drain", "alone", "retry"]
@@ -31,7 +31,7 @@ class Batch:
 
 
 def form_batch(
-    queue: Sequence[Job], now: float, limit: Limit, pace: Pace, *, wait_s: float, share: int, closed: bool
+    queue: Sequence[Job], now: float, limit: Limit, pace: LatencyModel, *, wait_s: float, share: int, closed: bool
 ) -> tuple[Batch | None, float | None]:
     """The batch that leaves now, or the seconds to wait for one (None: until a job comes).
 
@@ -70,7 +70,7 @@ def answer_if_late(job: Job, now: float, step_s: float) -> str | None:
     return None
 
 
-def _prefix(queue: Sequence[Job], now: float, limit: Limit, pace: Pace, share: int) -> tuple[int, int, Reason]:
+def _prefix(queue: Sequence[Job], now: float, limit: Limit, pace: LatencyModel, share: int) -> tuple[int, int, Reason]:
     """How many of the first jobs fit together, their pixels, and what stopped it ("idle": nothing but the end)."""
     count, pixels, tightest = 0, 0, NEVER
     for job in queue:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 
+from service.engine.completion import deliver
 from service.engine.forming import Reason
-from service.engine.job import Job
-from service.engine.ticket import deliver
+from service.engine.queued_image import Job
 from service.logs import event
 from service.metrics import Metrics
 
@@ -49,9 +49,9 @@ class Observer:
     def refused(self, reason: str, images: int) -> None:
         self._metrics.counter("mkd_rejections_total", reason=reason).inc(images)
 
-    def in_house(self, images: int, size: int) -> None:
-        self._metrics.gauge("mkd_in_house_images").set(images)
-        self._metrics.gauge("mkd_in_house_bytes").set(size)
+    def in_flight(self, images: int, size: int) -> None:
+        self._metrics.gauge("mkd_in_flight_images").set(images)
+        self._metrics.gauge("mkd_in_flight_bytes").set(size)
 
     def queued(self, images: int) -> None:
         self._metrics.gauge("mkd_queue_images").set(images)

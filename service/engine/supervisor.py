@@ -9,9 +9,9 @@ from typing import Generic, Protocol
 
 from service.engine.batch_limit import BatchLimit
 from service.engine.batcher import Batcher
-from service.engine.job import Job
-from service.engine.post import Post
-from service.engine.worker import StepperT, Worker, WorkerObserver
+from service.engine.device_slot import DeviceSlot
+from service.engine.queued_image import Job
+from service.engine.worker import RunnerT, Worker, WorkerObserver
 from service.errors import InferenceFailed, NotReady
 from service.logs import event
 
@@ -32,7 +32,7 @@ class SupervisorObserver(WorkerObserver, Protocol):
     def worker_ready(self, device: str, ready: bool) -> None: ...
 
 
-class Supervisor(Generic[StepperT]):
+class Supervisor(Generic[RunnerT]):
     """The workers of all devices and the thread that watches them. Thread-safe.
 
     A job in hand of a worker that died is queued once more, in a batch of its own; if its worker dies again it is
@@ -41,17 +41,17 @@ class Supervisor(Generic[StepperT]):
 
     def __init__(
         self,
-        builders: Mapping[str, Callable[[], StepperT]],
+        builders: Mapping[str, Callable[[], RunnerT]],
         batcher: Batcher,
         limits: Mapping[str, BatchLimit],
         observer: SupervisorObserver,
         *,
-        warm_up: Callable[[StepperT, str], None],
+        warm_up: Callable[[RunnerT, str], None],
         measured: Callable[[int, int, float], None],
         stall_limit_s: float,
         clock: Callable[[], float],
     ) -> None:
-        self._posts = {device: Post(device, build, limits[device]) for device, build in builders.items()}
+        self._posts = {device: DeviceSlot(device, build, limits[device]) for device, build in builders.items()}
         self._batcher = batcher
         self._observer = observer
         self._warm_up = warm_up
@@ -102,12 +102,12 @@ class Supervisor(Generic[StepperT]):
     def run_on(
         self,
         device: str,
-        prepare: Callable[[StepperT], None],
-        chores: Sequence[Callable[[StepperT], None]],
+        prepare: Callable[[RunnerT], None],
+        tasks: Sequence[Callable[[RunnerT], None]],
         *,
         patience_s: float,
     ) -> None:
-        """On the calling thread `prepare`, then each chore on the device's worker between two batches; blocks.
+        """On the calling thread `prepare`, then each task on the device's worker between two batches; blocks.
 
         Raises what they raise, or NotReady where the worker is lost or not there within `patience_s`. A device that is
         given up is passed over while another one serves: its next worker warms everything up before it does.
@@ -117,10 +117,10 @@ class Supervisor(Generic[StepperT]):
             if post.failed and any(other.ready for other in self._posts.values()):
                 return
             raise NotReady(f"{device}: {post.state}", retry_after=5.0)
-        if post.worker is not None and post.worker.stepper is not None:
-            prepare(post.worker.stepper)
-        for chore in chores:
-            self._batcher.add_chore(device, chore).result()
+        if post.worker is not None and post.worker.runner is not None:
+            prepare(post.worker.runner)
+        for task in tasks:
+            self._batcher.add_task(device, task).result()
 
     def stop(self, seconds: float) -> bool:
         """Retire every worker and wait for it up to `seconds`; whether all have ended. What they left is answered."""
@@ -136,10 +136,10 @@ class Supervisor(Generic[StepperT]):
         for post in self._posts.values():
             if post.worker is not None:
                 post.worker.join(seconds)
-                post.worker.drop_chore()
+                post.worker.drop_task()
                 ended &= not post.worker.alive
                 self._answer_for(post.worker, "the service stopped", requeue=False)
-            self._batcher.fail_chores(post.device, NotReady("the service stopped"))
+            self._batcher.fail_tasks(post.device, NotReady("the service stopped"))
         return ended
 
     def _watch(self) -> None:
@@ -152,7 +152,7 @@ class Supervisor(Generic[StepperT]):
                 except Exception as error:  # the watch must outlive whatever it looks after
                     event("supervisor", logging.ERROR, device=post.device, error=f"{type(error).__name__}: {error}")
 
-    def _look_after(self, post: Post[StepperT]) -> None:
+    def _look_after(self, post: DeviceSlot[RunnerT]) -> None:
         worker = post.worker
         if self._stopping or self._batcher.closed:  # workers end because they were told to
             return
@@ -168,19 +168,19 @@ class Supervisor(Generic[StepperT]):
             self._bury(post, worker, worker.cause or "its thread ended", requeue=True)
         elif busy_since is not None and self._clock() - busy_since > limit_s:
             worker.retire()
-            worker.drop_chore()
+            worker.drop_task()
             self._bury(post, worker, f"it hung for more than {limit_s:g} s", requeue=False)
         self._note_readiness(post)
-        if worker.stepper is not None and post.ready:
-            self._observer.memory_held(post.device, worker.stepper.memory_bytes())
+        if worker.runner is not None and post.ready:
+            self._observer.memory_held(post.device, worker.runner.memory_bytes())
 
-    def _bury(self, post: Post[StepperT], worker: Worker[StepperT], cause: str, *, requeue: bool) -> None:
+    def _bury(self, post: DeviceSlot[RunnerT], worker: Worker[RunnerT], cause: str, *, requeue: bool) -> None:
         post.worker = None
         post.deaths += 1
         post.cause = cause
         post.restart_at = self._clock() + PAUSES_S[min(post.deaths, len(PAUSES_S)) - 1]
         self._observer.worker_died(post.device, cause)
-        self._batcher.fail_chores(post.device, NotReady(f"the worker of {post.device} was lost: {cause}"))
+        self._batcher.fail_tasks(post.device, NotReady(f"the worker of {post.device} was lost: {cause}"))
         self._answer_for(worker, cause, requeue=requeue)
         self._note_readiness(post)
         reason = self.failed_reason()
@@ -189,7 +189,7 @@ class Supervisor(Generic[StepperT]):
         if self._clock() >= post.restart_at:
             self._put_to_work(post)
 
-    def _answer_for(self, worker: Worker[StepperT], cause: str, *, requeue: bool) -> None:
+    def _answer_for(self, worker: Worker[RunnerT], cause: str, *, requeue: bool) -> None:
         again: list[Job] = []
         failed: list[Job] = []
         for job in list(worker.in_hand):
@@ -205,7 +205,7 @@ class Supervisor(Generic[StepperT]):
         if again:
             self._batcher.requeue(again)
 
-    def _put_to_work(self, post: Post[StepperT]) -> Worker[StepperT]:
+    def _put_to_work(self, post: DeviceSlot[RunnerT]) -> Worker[RunnerT]:
         worker = Worker(
             post.device,
             post.build,
@@ -221,14 +221,14 @@ class Supervisor(Generic[StepperT]):
         post.worker = worker
         return worker
 
-    def _note_readiness(self, post: Post[StepperT]) -> None:
+    def _note_readiness(self, post: DeviceSlot[RunnerT]) -> None:
         if post.ready != post.was_ready:
             post.was_ready = post.ready
             self._observer.worker_ready(post.device, post.ready)
         with self._ready_changed:
             self._ready_changed.notify_all()
 
-    def _wait_ready(self, post: Post[StepperT], seconds: float) -> bool:
+    def _wait_ready(self, post: DeviceSlot[RunnerT], seconds: float) -> bool:
         with self._ready_changed:
             return (
                 self._ready_changed.wait_for(lambda: post.ready or post.failed or self._stopping, seconds)

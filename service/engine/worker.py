@@ -13,16 +13,16 @@ from dataclasses import dataclass
 from typing import Any, Generic, Literal, Protocol, TypeVar
 
 from service.engine.batch_limit import BatchLimit
-from service.engine.batcher import Batcher, Chore
+from service.engine.batcher import Batcher, MaintenanceTask
 from service.engine.forming import Batch, Reason
-from service.engine.job import Job
+from service.engine.queued_image import Job
 from service.errors import InferenceFailed, NotReady
 
-StepperT = TypeVar("StepperT", bound="Stepper")
+RunnerT = TypeVar("RunnerT", bound="Runner")
 FaultKind = Literal["images", "memory", "lost"]
 
 
-class Stepper(Protocol):
+class Runner(Protocol):
     """A device taken into use. All calls are made on the worker's thread."""
 
     def step(self, payloads: Sequence[Any]) -> Sequence[object]:
@@ -67,8 +67,8 @@ class _Fault:
     text: str
 
 
-class Worker(Generic[StepperT]):
-    """A thread that builds a stepper, warms it up, and serves batches until it is retired, drained or dead.
+class Worker(Generic[RunnerT]):
+    """A thread that builds a runner, warms it up, and serves batches until it is retired, drained or dead.
 
     `ended` is called as the thread's last act, from that thread. Afterwards `cause` says why it died (None: it was told
     to), and `in_hand` holds the jobs it may have left.
@@ -77,8 +77,8 @@ class Worker(Generic[StepperT]):
     def __init__(
         self,
         device: str,
-        build: Callable[[], StepperT],
-        warm_up: Callable[[StepperT, str], None],
+        build: Callable[[], RunnerT],
+        warm_up: Callable[[RunnerT, str], None],
         batcher: Batcher,
         limit: BatchLimit,
         observer: WorkerObserver,
@@ -94,8 +94,8 @@ class Worker(Generic[StepperT]):
         self.in_hand: list[Job] = []
         self.busy_since: float | None = clock()  # building and warming up count as busy
         self.served = 0  # batches that went well
-        self._chore: Chore | None = None
-        self.stepper: StepperT | None = None
+        self._task: MaintenanceTask | None = None
+        self.runner: RunnerT | None = None
         self._build = build
         self._warm_up = warm_up
         self._batcher = batcher
@@ -118,56 +118,56 @@ class Worker(Generic[StepperT]):
         self.retired = True
         self._batcher.wake()
 
-    def drop_chore(self) -> None:
-        """The worker died or hangs in a chore: tell whoever waits for it."""
-        if self._chore is not None:
-            self._chore.end(NotReady(f"the worker of {self.device} was lost: {self.cause}"))
+    def drop_task(self) -> None:
+        """The worker died or hangs in a task: tell whoever waits for it."""
+        if self._task is not None:
+            self._task.end(NotReady(f"the worker of {self.device} was lost: {self.cause}"))
 
     def join(self, seconds: float) -> None:
         self._thread.join(seconds)
 
     def _run(self) -> None:
         try:
-            stepper = self.stepper = self._build()
-            self._warm_up(stepper, self.device)
+            runner = self.runner = self._build()
+            self._warm_up(runner, self.device)
             self.busy_since = None
             if not self.retired:
                 self.ready.set()
                 self._changed()
-                self._serve_all(stepper)
+                self._serve_all(runner)
         except BaseException as error:  # whatever ends this thread must be seen by the supervisor
             self.cause = f"{type(error).__name__}: {error}"
-            self.drop_chore()
+            self.drop_task()
         finally:
             self.ready.clear()
             self._changed()
 
-    def _serve_all(self, stepper: Stepper) -> None:
+    def _serve_all(self, runner: Runner) -> None:
         while (work := self._batcher.take(self.device, self._limit, lambda: self.retired, self._hold)) is not None:
             self.busy_since = self._clock()
-            if isinstance(work, Chore):
-                self._run_chore(stepper, work)
+            if isinstance(work, MaintenanceTask):
+                self._run_task(runner, work)
             else:
-                self._serve(stepper, work)
+                self._serve(runner, work)
                 self.in_hand = [job for job in self.in_hand if not job.settled]  # not empty where it was retired
             self.busy_since = None
 
     def _hold(self, jobs: list[Job]) -> None:
         self.in_hand = jobs
 
-    def _run_chore(self, stepper: Stepper, chore: Chore) -> None:
-        self._chore = chore
+    def _run_task(self, runner: Runner, task: MaintenanceTask) -> None:
+        self._task = task
         try:
-            chore.run(stepper)
+            task.run(runner)
         except Exception as error:
-            chore.end(error)
-            if stepper.diagnose(error) == "lost":
+            task.end(error)
+            if runner.diagnose(error) == "lost":
                 raise
         else:
-            chore.end()
-        self._chore = None
+            task.end()
+        self._task = None
 
-    def _serve(self, stepper: Stepper, batch: Batch) -> None:
+    def _serve(self, runner: Runner, batch: Batch) -> None:
         """Depth first through the halves of a batch that fails, so that answers keep the order of arrival."""
         parts: list[list[Job]] = [batch.jobs]
         reason = batch.reason
@@ -176,7 +176,7 @@ class Worker(Generic[StepperT]):
             if len(jobs) > self._limit.images:  # it was halved since this batch was formed
                 parts += _halves(jobs)
                 continue
-            fault = self._step(stepper, jobs, reason)
+            fault = self._step(runner, jobs, reason)
             reason = "retry"
             if fault is None:
                 continue
@@ -184,13 +184,13 @@ class Worker(Generic[StepperT]):
             if fault.kind == "lost":
                 raise LostDeviceError(fault.text)
             if fault.kind == "memory":
-                self._make_room(stepper, jobs)
+                self._make_room(runner, jobs)
             if len(jobs) == 1:
                 self._fail(jobs, fault)
             else:
                 parts += _halves(jobs)
 
-    def _step(self, stepper: Stepper, jobs: list[Job], reason: Reason) -> _Fault | None:
+    def _step(self, runner: Runner, jobs: list[Job], reason: Reason) -> _Fault | None:
         # A payload goes when its job is answered: cancelled or expired since the batch was formed, say.
         wanted = [(job, payload) for job in jobs if (payload := job.payload) is not None]
         if not wanted:
@@ -199,14 +199,14 @@ class Worker(Generic[StepperT]):
         pixels = sum(job.pixels for job in jobs)
         started = self._clock()
         try:
-            verdicts = stepper.step(payloads)
+            verdicts = runner.step(payloads)
             if len(verdicts) != len(jobs):
                 return _Fault("images", f"{len(verdicts)} verdicts came back for {len(jobs)} images")
             complaints = [
-                stepper.complaint(payload, verdict) for payload, verdict in zip(payloads, verdicts, strict=True)
+                runner.complaint(payload, verdict) for payload, verdict in zip(payloads, verdicts, strict=True)
             ]
         except Exception as error:
-            return _Fault(stepper.diagnose(error), f"{type(error).__name__}: {error}")
+            return _Fault(runner.diagnose(error), f"{type(error).__name__}: {error}")
         seconds = self._clock() - started
         if not self.retired:  # else it may have hung, and its time says nothing
             self._measured(len(jobs), pixels, seconds)
@@ -234,8 +234,8 @@ class Worker(Generic[StepperT]):
         detail = "one image alone does not fit the device's memory" if fault.kind == "memory" else fault.text
         self._observer.answered([job for job in jobs if job.fail(InferenceFailed(detail))])
 
-    def _make_room(self, stepper: Stepper, jobs: list[Job]) -> None:
-        stepper.relieve()
+    def _make_room(self, runner: Runner, jobs: list[Job]) -> None:
+        runner.relieve()
         if len(jobs) > 1:
             self._limit.halve(len(jobs), sum(job.pixels for job in jobs))
             self._observer.memory_split(self.device, len(jobs))

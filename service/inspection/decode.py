@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from models.image_file import ImageError, ImageLimits
-from models.preprocess import Prepared, Preprocessing, prepare_file
-from service.bodies.received import ReceivedImage
+from models.imaging.decode import ImageError, ImageLimits
+from models.imaging.preprocess import Prepared, Preprocessing, prepare_file
+from service.rest.bodies.received import ReceivedImage
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,13 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from models.calibration import MapScale
-from models.image_file import ImageLimits, decode_image
-from models.map_picture import GREY_AT_THRESHOLD, Map, eight_bit, grey_picture, mask, overlay, regions
-from service.bodies.received import ReceivedImage
+from models.calibration.conformal import MapScale
+from models.imaging.decode import ImageLimits, decode_image
+from models.imaging.map_picture import GREY_AT_THRESHOLD, Map, eight_bit, grey_picture, mask, overlay, regions
 from service.inspection.decode import Decoded
 from service.products.product import ProductVersion
-from service.schemas import MapScaleSchema, RegionSchema
+from service.rest.bodies.received import ReceivedImage
+from service.rest.schemas import MapScaleSchema, RegionSchema
 
 MAX_REGIONS = 100  # a map of noise has thousands, and the hundredth tells nobody anything
 PNG_EFFORT = 1  # of 9: a map is smooth, and trying harder costs more time than it saves bytes

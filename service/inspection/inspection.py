@@ -15,20 +15,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.calibration import Thresholds
-from models.image_file import ERROR_CODES, ImageError
-from models.preprocess import Prepared
-from service.bodies.received import ReceivedImage
+from models.calibration.conformal import Thresholds
+from models.imaging.decode import ERROR_CODES, ImageError
+from models.imaging.preprocess import Prepared
 from service.engine.engine import Outcome
 from service.errors import InferenceFailed, ServiceError
-from service.http.record import RequestRecord
 from service.inspection.deadlines import in_time
 from service.inspection.decode import Decoded, decode
 from service.inspection.encode import Pictures, Wanted, pictures
-from service.inspection.witness import Seen
+from service.inspection.observers import Seen
 from service.products.product import ProductVersion
-from service.run.state import Service
-from service.schemas import (
+from service.rest.bodies.received import ReceivedImage
+from service.rest.request_record import RequestRecord
+from service.rest.schemas import (
     ArtifactRef,
     EntryError,
     EntryErrorBody,
@@ -37,6 +36,7 @@ from service.schemas import (
     Timing,
     Verdict,
 )
+from service.run.state import Service
 
 Entry = Verdict | LocalizedVerdict | EntryError
 

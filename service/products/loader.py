@@ -23,19 +23,19 @@ class RefusedError(Exception):
 class Loader:
     """Reads artifacts and has them proven, each content once. Called from the registry's threads only."""
 
-    def __init__(self, catalogue: Catalogue, prove: Callable[[Artifact], None], metrics: Metrics) -> None:
+    def __init__(self, catalogue: Catalogue, validate: Callable[[Artifact], None], metrics: Metrics) -> None:
         self._catalogue = catalogue
-        self._prove = prove
+        self._validate = validate
         self._metrics = metrics
-        self._proven: set[str] = set()
+        self._validated: set[str] = set()
 
     def bring(self, name: str, folder: str) -> ProductVersion:
         """Load, verify and warm up. Raises RefusedError with the reason; ServiceError (NotReady) is for another try."""
         try:
             artifact = load_artifact(self._catalogue.path(name, folder))
-            if artifact.sha256 not in self._proven:
-                self._prove(artifact)
-                self._proven.add(artifact.sha256)
+            if artifact.sha256 not in self._validated:
+                self._validate(artifact)
+                self._validated.add(artifact.sha256)
         except ArtifactError as error:
             self._count("refused")
             raise RefusedError(self._without_root(str(error)), by_device=False) from error

@@ -8,11 +8,11 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from models.artifact import Artifact
-from models.calibration import Calibration
+from models.calibration.conformal import Calibration
 from models.detector import Row
 from models.heads.base import Head
-from models.input_statistics import InputStatistics
-from models.preprocess import Prepared, Preprocessing
+from models.imaging.input_statistics import InputStatistics
+from models.imaging.preprocess import Prepared, Preprocessing
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 State = Literal["served", "resting", "unloaded", "refused"]

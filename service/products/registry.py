@@ -16,11 +16,11 @@ from service.errors import DeadlineExceeded, NotReady, ProductRequired
 from service.logs import event
 from service.metrics import Metrics
 from service.products.catalogue import Catalogue
+from service.products.head_cache import HeadCache, Key, key_of
 from service.products.loader import Loader, RefusedError
 from service.products.pins import Pins
 from service.products.product import ProductStatus, ProductVersion
-from service.products.roster import Roster
-from service.products.shelf import Key, Shelf, key_of
+from service.products.version_manager import VersionManager
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -30,7 +30,7 @@ TRIES = 3  # to restore a head whose files are being replaced
 class Registry:
     """The products of one folder, each `NAME/` or `NAME/VERSION/` (as people count; the highest unless one is pinned).
 
-    Loading, verifying and warming happen in a thread of the registry's own, with `prove` (Engine.prove); then one
+    Loading, verifying and warming happen in a thread of the registry's own, with `validate` (Engine.validate); then one
     atomic swap. What is in flight finishes on the version it leased. All methods are for the event loop's thread.
     """
 
@@ -38,7 +38,7 @@ class Registry:
         self,
         root: Path,
         *,
-        prove: Callable[[Artifact], None],
+        validate: Callable[[Artifact], None],
         metrics: Metrics,
         state_file: Path | None = None,
         watch_s: float = 2.0,
@@ -50,9 +50,11 @@ class Registry:
         self._watch_s = watch_s
         self._clock = clock
         catalogue = Catalogue(root)
-        self._loader = Loader(catalogue, prove, metrics)
-        self._shelf = Shelf(head_memory_bytes, metrics, clock)
-        self._roster = Roster(catalogue, self._loader, self._shelf, Pins(state_file), metrics, alone=alone)
+        self._loader = Loader(catalogue, validate, metrics)
+        self._head_cache = HeadCache(head_memory_bytes, metrics, clock)
+        self._version_manager = VersionManager(
+            catalogue, self._loader, self._head_cache, Pins(state_file), metrics, alone=alone
+        )
         self._changes = ThreadPoolExecutor(1, "registry")
         self._restores = ThreadPoolExecutor(1, "registry-restore")  # requests wait for these, not behind a long load
         self._watch: asyncio.Task[None] | None = None
@@ -62,7 +64,7 @@ class Registry:
 
         An artifact that is itself bad is noted and left out; a device that cannot run one raises NotReady.
         """
-        await self._in(self._changes, self._roster.look, starting=True)
+        await self._in(self._changes, self._version_manager.look, starting=True)
         if self._watch_s:
             self._watch = asyncio.create_task(self._keep_looking())
 
@@ -87,19 +89,19 @@ class Registry:
         try:
             yield version
         finally:
-            self._shelf.release(key_of(version))
+            self._head_cache.release(key_of(version))
 
     def products(self) -> list[ProductStatus]:
         """All products of the folder by name, also those that are not served."""
-        return self._roster.statuses()
+        return self._version_manager.statuses()
 
     def status(self, product: str) -> ProductStatus:
         """Raises ProductNotFound."""
-        return self._roster.status(product)
+        return self._version_manager.status(product)
 
     def ready(self) -> tuple[bool, str]:
         """Whether any product can be served, and why not."""
-        statuses = self._roster.statuses()
+        statuses = self._version_manager.statuses()
         if any(status.version is not None for status in statuses):
             return True, ""
         if not statuses:
@@ -109,20 +111,20 @@ class Registry:
     # Each of these raises ProductNotFound, VersionNotFound or ArtifactRefused with the reason: nothing changed then.
 
     async def load(self, product: str, version: str | None = None) -> ProductStatus:
-        """Read the folder anew and prove a version (None: the one that should be active).
+        """Read the folder anew and validate a version (None: the one that should be active).
 
         The product then goes to the version it should have: its pinned one, or its highest. Another one that was named
         stays in memory, ready to be activated. Ends an unload.
         """
-        return await self._in(self._changes, self._roster.load, product, version)
+        return await self._in(self._changes, self._version_manager.load, product, version)
 
     async def activate(self, product: str, version: str) -> ProductStatus:
         """Make `version` active and pin it; the pin survives a restart where there is a state file. Ends an unload."""
-        return await self._in(self._changes, self._roster.activate, product, version)
+        return await self._in(self._changes, self._version_manager.activate, product, version)
 
     async def unpin(self, product: str) -> ProductStatus:
         """Follow the highest version again."""
-        return await self._in(self._changes, self._roster.unpin, product)
+        return await self._in(self._changes, self._version_manager.unpin, product)
 
     async def rollback(self, product: str) -> ProductStatus:
         """Back to the version that was active before (else the next lower one), pinned.
@@ -130,22 +132,22 @@ class Registry:
         A plain NAME whose artifact was replaced goes back to the one in memory, as long as this process lives; refused
         where the registry is not `alone` in serving the folder, as the other processes would not follow.
         """
-        return await self._in(self._changes, self._roster.rollback, product)
+        return await self._in(self._changes, self._version_manager.rollback, product)
 
     async def unload(self, product: str) -> ProductStatus:
         """Serve the product no more until load or activate, also after a restart; requests in flight finish."""
-        return await self._in(self._changes, self._roster.unload, product)
+        return await self._in(self._changes, self._version_manager.unload, product)
 
     async def look(self) -> None:
         """Take over what has changed in the folder and the state file, now instead of at the watch's next look."""
-        await self._in(self._changes, self._roster.look)
+        await self._in(self._changes, self._version_manager.look)
 
     async def _leased(self, product: str, deadline: float | None) -> ProductVersion:
         for _ in range(TRIES):
-            active = self._roster.active(product)
+            active = self._version_manager.active(product)
             if active is None:
-                raise NotReady(f"{product}: {_why_not(self._roster.status(product))}", retry_after=5.0)
-            if (version := self._shelf.lease(active.key)) is not None:
+                raise NotReady(f"{product}: {_why_not(self._version_manager.status(product))}", retry_after=5.0)
+            if (version := self._head_cache.lease(active.key)) is not None:
                 return version
             try:
                 await self._before(deadline, self._in(self._restores, self._restore, active.key))
@@ -154,13 +156,13 @@ class Registry:
         raise NotReady(f"{product} left memory before it could be used; head_memory_mb is too small", retry_after=1)
 
     def _restore(self, key: Key) -> None:
-        if self._shelf.holds(key):
+        if self._head_cache.holds(key):
             return
         version = self._loader.bring(key.name, key.folder)
         if key_of(version) == key:
-            self._shelf.put(version)
+            self._head_cache.put(version)
         else:  # other contents: that is for the thread that makes changes
-            self._changes.submit(self._roster.look).result()
+            self._changes.submit(self._version_manager.look).result()
 
     async def _before(self, deadline: float | None, work: asyncio.Future[T]) -> T:
         seconds = None if deadline is None else max(0.0, deadline - self._clock())
@@ -170,7 +172,7 @@ class Registry:
             raise DeadlineExceeded("the product had to be loaded again, which took too long") from error
 
     def _only_product(self) -> str:
-        served = self._roster.served()
+        served = self._version_manager.served()
         if len(served) == 1:
             return served[0]
         if served:

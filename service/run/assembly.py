@@ -10,14 +10,14 @@ import torch
 
 from service.audit.trail import audit_trail
 from service.drift.monitor import DriftRules
-from service.drift.witness import DriftWitness
+from service.drift.observer import DriftObserver
+from service.engine.device_runner import device_runners
 from service.engine.engine import Engine, EngineSettings
-from service.engine.stepper import device_steppers
-from service.inspection.witness import Witness
+from service.inspection.observers import VerdictObserver
 from service.metrics import Metrics
 from service.products.registry import Registry
+from service.run.settings import Settings, thread_counts
 from service.run.state import Parts
-from service.settings import Settings, thread_counts
 
 DISTRIBUTION = "mkdserve"
 
@@ -30,29 +30,29 @@ def assemble(settings: Settings) -> Parts:
     metrics = Metrics()
     metrics.build(service_version(), platform.python_version(), torch.__version__)
     metrics.gauge("mkd_start_timestamp_seconds").set(time.time())
-    metrics.gauge("mkd_in_house_limit_images").set(settings.max_waiting_images)
-    steppers = device_steppers(
+    metrics.gauge("mkd_in_flight_limit_images").set(settings.max_waiting_images)
+    runners = device_runners(
         devices, engine=settings.engine, threads=threads.torch, half=settings.half, weights_file=settings.weights
     )
-    engine = Engine(steppers, engine_settings(settings), metrics)
+    engine = Engine(runners, engine_settings(settings), metrics)
     registry = Registry(
         settings.artifacts,
-        prove=engine.prove,
+        validate=engine.validate,
         metrics=metrics,
         state_file=settings.state_file,
         watch_s=settings.watch_s,
         head_memory_bytes=settings.head_memory_mb << 20,
         alone=settings.processes == 1,
     )
-    return Parts(engine, registry, metrics, threads.decode, witnesses(settings, metrics))
+    return Parts(engine, registry, metrics, threads.decode, observers(settings, metrics))
 
 
-def witnesses(settings: Settings, metrics: Metrics) -> tuple[Witness, ...]:
+def observers(settings: Settings, metrics: Metrics) -> tuple[VerdictObserver, ...]:
     """Who learns of every verdict, as the settings ask for."""
     trail = audit_trail(settings, metrics, service_version())
     rules = DriftRules(settings.drift_alarm_parts, settings.drift_window, settings.drift_defect_share)
-    watch = DriftWitness(rules, metrics) if settings.drift else None
-    return tuple(witness for witness in (trail, watch) if witness is not None)
+    watch = DriftObserver(rules, metrics) if settings.drift else None
+    return tuple(observer for observer in (trail, watch) if observer is not None)
 
 
 def device_names(settings: Settings) -> tuple[str, ...]:
@@ -70,8 +70,8 @@ def engine_settings(settings: Settings) -> EngineSettings:
         max_batch=settings.max_batch,
         max_batch_pixels=settings.max_batch_pixels,
         batch_wait_s=settings.batch_wait_ms / 1000,
-        max_in_house_images=settings.max_waiting_images,
-        max_in_house_bytes=settings.max_waiting_bytes,
+        max_in_flight_images=settings.max_waiting_images,
+        max_in_flight_bytes=settings.max_waiting_bytes,
     )
 
 

@@ -11,9 +11,9 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from service.settings import ENV_PREFIX, Settings
+from service.run.settings import ENV_PREFIX, Settings
 
-VARIABLES_OF_MODELS = {"MKD_CACHE_DIR", "MKD_NO_DOWNLOAD"}  # models.source_weights reads them
+VARIABLES_OF_MODELS = {"MKD_CACHE_DIR", "MKD_NO_DOWNLOAD"}  # models.sources.weights reads them
 EPILOG = f"Each flag is also an environment variable, {ENV_PREFIX}MAX_BATCH for --max-batch; flags win."
 
 

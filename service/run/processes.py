@@ -20,7 +20,7 @@ from pathlib import Path
 from types import FrameType
 
 from service.logs import configure, event
-from service.settings import Settings
+from service.run.settings import Settings
 
 START_FAILED = 3  # uvicorn's exit code where the start failed: trying again would fail again
 QUICK_DEATH_S = 10.0

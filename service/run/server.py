@@ -20,15 +20,15 @@ from types import FrameType
 import uvicorn
 from fastapi import FastAPI
 
-from service.app import create_app
-from service.http.protocol import protocol_class
 from service.logs import configure, event
+from service.rest.app import create_app
+from service.rest.protocol import protocol_class
 from service.run.assembly import assemble as assemble_parts
 from service.run.command_line import unknown_variables, warn
-from service.run.gate import Gate
 from service.run.interpreter import collect_garbage_seldom, take_turns_quickly
+from service.run.settings import Settings, is_loopback
+from service.run.shutdown_flag import ShutdownFlag
 from service.run.state import Assemble, running_state
-from service.settings import Settings, is_loopback
 
 LAST_WORDS_S = 2  # for answers to leave after the drain's end
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -40,7 +40,7 @@ class InspectionServer(uvicorn.Server):
     def __init__(
         self,
         config: uvicorn.Config,
-        gate: Gate,
+        gate: ShutdownFlag,
         settings: Settings,
         *,
         on_hangup: Callable[[], None],

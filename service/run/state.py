@@ -11,18 +11,18 @@ from typing import TypedDict
 
 from fastapi import FastAPI
 
-from models.image_file import ImageLimits
+from models.imaging.decode import ImageLimits
 from service.auth import KeyRing
-from service.bodies.reader import BodyLimits
 from service.engine.engine import Engine
 from service.errors import ServiceError
+from service.inspection.observers import Observers, VerdictObserver
 from service.inspection.thread_pool import WorkerThreads
-from service.inspection.witness import Audience, Witness
 from service.logs import event
 from service.metrics import Metrics
 from service.products.registry import Registry
-from service.run.gate import Gate
-from service.settings import Settings
+from service.rest.bodies.reader import BodyLimits
+from service.run.settings import Settings
+from service.run.shutdown_flag import ShutdownFlag
 
 LAST_CALL_S = 0.0
 
@@ -35,7 +35,7 @@ class Parts:
     registry: Registry
     metrics: Metrics
     threads: int  # for decoding and encoding
-    witnesses: tuple[Witness, ...] = ()  # who learns of every verdict
+    observers: tuple[VerdictObserver, ...] = ()  # who learns of every verdict
 
 
 Assemble = Callable[[Settings], Parts]
@@ -52,7 +52,7 @@ class Service:
 
     def __init__(self, settings: Settings, assemble: Assemble) -> None:
         self.settings = settings
-        self.gate = Gate()
+        self.gate = ShutdownFlag()
         self.keys = KeyRing(settings.api_keys_file, settings.api_keys) if settings.auth_enabled else None
         self.image_limits = ImageLimits(settings.max_image_bytes, settings.max_image_pixels, settings.format_names)
         self.body_limits = BodyLimits(
@@ -65,7 +65,7 @@ class Service:
         self._assemble = assemble
         self._parts: Parts | None = None
         self._threads: WorkerThreads | None = None
-        self._audience: Audience | None = None
+        self._audience: Observers | None = None
         self._last_call: asyncio.Task[None] | None = None
         self.metrics_page = self.own_metrics_page  # replicas on a cluster answer with the page of all of them
 
@@ -82,13 +82,13 @@ class Service:
         return self._threads
 
     @property
-    def witnesses(self) -> tuple[Witness, ...]:
+    def observers(self) -> tuple[VerdictObserver, ...]:
         """Who learns of every verdict; started and stopped with the service."""
-        return self.parts.witnesses
+        return self.parts.observers
 
     @property
-    def audience(self) -> Audience:
-        """All witnesses at once, as an inspection speaks to them."""
+    def audience(self) -> Observers:
+        """All observers at once, as an inspection speaks to them."""
         assert self._audience is not None, "the service has not been started"
         return self._audience
 
@@ -97,7 +97,7 @@ class Service:
         """Start devices, then products; at the end drain. A start that fails raises, and the process ends."""
         parts = self._parts = await asyncio.to_thread(self._assemble, self.settings)
         self._threads = WorkerThreads(parts.threads)
-        self._audience = Audience(parts.witnesses, parts.metrics)
+        self._audience = Observers(parts.observers, parts.metrics)
         try:
             await asyncio.to_thread(self._audience.start)
             await asyncio.to_thread(parts.engine.start)

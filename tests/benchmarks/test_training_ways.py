@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.training import TURN, EveryTime, Way
-from models.source import TAP_CHANNELS, TAP_STRIDES
+from models.sources.vgg16 import TAP_CHANNELS, TAP_STRIDES
 from trainer.activations import ActivationStore
 from trainer.config import TrainingSettings
 

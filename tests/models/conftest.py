@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from models.artifact import Artifact, load_artifact
+from models.backends.pool import BackendName, SourcePool
 from models.detector import Detector
-from models.engines.pool import EngineName, SourcePool
 
 
 @pytest.fixture(scope="session")
@@ -44,7 +44,7 @@ def winograd_pool(source_weights: Mapping[str, torch.Tensor], bolt: Artifact) ->
     return _pool("winograd", bolt)
 
 
-def _pool(engine: EngineName, artifact: Artifact) -> SourcePool:
+def _pool(engine: BackendName, artifact: Artifact) -> SourcePool:
     pool = SourcePool(torch.device("cpu"), engine=engine, threads=1)
     pool.require(artifact.source)
     return pool

@@ -10,13 +10,13 @@ import pytest
 import torch
 
 from models.artifact import Artifact
+from models.backends.pool import SourcePool
 from models.detector import Detector, Judgement, Row
-from models.engines.pool import SourcePool
 from models.heads.base import HeadOutput
-from models.heads.mkd import MkdHead
-from models.image_file import decode_image
-from models.preprocess import Prepared, Preprocessing, prepare
-from models.source import Activations
+from models.heads.mkd.head import MkdHead
+from models.imaging.decode import decode_image
+from models.imaging.preprocess import Prepared, Preprocessing, prepare
+from models.sources.vgg16 import Activations
 
 # Convolutions choose other algorithms for other batch sizes, so the last digits of float32 differ.
 SCORE_TOLERANCE = 1e-4

@@ -74,7 +74,7 @@ def test_several_processes_add_up(tmp_path: Path) -> None:
         "from service.metrics import Metrics; metrics = Metrics(); "
         "metrics.counter('mkd_images_total', outcome='ok').inc(2); metrics.stage('device', 0.2); "
         "metrics.artifact_active('screw', '1', 'mkd', 'abc'); metrics.calibrated('screw', 1.7e9, 0.01); "
-        "metrics.gauge('mkd_in_house_limit_images').set(512); print(metrics.render().decode())"
+        "metrics.gauge('mkd_in_flight_limit_images').set(512); print(metrics.render().decode())"
     )
     environment = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path), "PYTHONPATH": os.getcwd()}
     pages = [
@@ -88,5 +88,5 @@ def test_several_processes_add_up(tmp_path: Path) -> None:
     assert 'mkd_stage_seconds_count{stage="device"} 2.0' in pages[1]
     assert 'mkd_calibration_timestamp_seconds{product="screw"} 1.7e+09' in pages[1]
     assert 'mkd_promised_ng_ratio{product="screw"} 0.01' in pages[1]
-    assert "mkd_in_house_limit_images 1024.0" in pages[1]
+    assert "mkd_in_flight_limit_images 1024.0" in pages[1]
     assert 'mkd_artifact_info{hash="abc",method="mkd",product="screw",version="1"} 1.0' in pages[1]

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from models.source import TAP_CHANNELS, TAP_STRIDES, TAPS
+from models.sources.vgg16 import TAP_CHANNELS, TAP_STRIDES, TAPS
 
 
 class AveragingEngine:
@@ -19,7 +19,7 @@ class AveragingEngine:
         self.images_seen = 0
 
     def activations(self, images: Tensor) -> dict[str, Tensor]:
-        """See SourceEngine."""
+        """See SourceBackend."""
         self.images_seen += len(images)
         found = {}
         for number, tap in enumerate(TAPS):

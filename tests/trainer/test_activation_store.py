@@ -15,8 +15,8 @@ import numpy.typing as npt
 import pytest
 import torch
 
-from models.engines.base import SourceEngine
-from models.source import TAPS
+from models.backends.base import SourceBackend
+from models.sources.vgg16 import TAPS
 from trainer.activations import DEFAULT_LIMIT_BYTES, ActivationError, ActivationStore, bytes_per_image
 from trainer.arguments import parser
 
@@ -24,7 +24,7 @@ COUNT, SIZE = 20, 32  # more than one source batch
 CPU = torch.device("cpu")
 
 
-class Counting(SourceEngine, Protocol):
+class Counting(SourceBackend, Protocol):
     """An engine that counts what it was given."""
 
     images_seen: int
@@ -36,11 +36,11 @@ def images() -> Iterator[npt.NDArray[np.float32]]:
         yield random.random((3, SIZE, SIZE), dtype=np.float32)
 
 
-def store(engine: SourceEngine, folder: Path, limit: int = DEFAULT_LIMIT_BYTES) -> ActivationStore:
+def store(engine: SourceBackend, folder: Path, limit: int = DEFAULT_LIMIT_BYTES) -> ActivationStore:
     return ActivationStore(COUNT, SIZE, engine, folder=folder, limit_bytes=limit)
 
 
-def test_cached_and_computed_anew_agree(averaging_engine: SourceEngine, tmp_path: Path) -> None:
+def test_cached_and_computed_anew_agree(averaging_engine: SourceBackend, tmp_path: Path) -> None:
     with store(averaging_engine, tmp_path) as cached, store(averaging_engine, tmp_path, limit=0) as anew:
         assert (cached.cached, anew.cached) == (True, False)
         cached.fill(images())
@@ -54,7 +54,7 @@ def test_cached_and_computed_anew_agree(averaging_engine: SourceEngine, tmp_path
                 assert torch.allclose(taps[tap], expected[tap], rtol=2e-3, atol=1e-6)
 
 
-def test_the_images_come_back_as_they_were_given(averaging_engine: SourceEngine, tmp_path: Path) -> None:
+def test_the_images_come_back_as_they_were_given(averaging_engine: SourceBackend, tmp_path: Path) -> None:
     given = np.stack(list(images()))
     with store(averaging_engine, tmp_path) as cached:
         cached.fill(images())
@@ -64,7 +64,7 @@ def test_the_images_come_back_as_they_were_given(averaging_engine: SourceEngine,
     assert np.array_equal(np.concatenate(parts), given)
 
 
-def test_the_rms_is_over_all_images(averaging_engine: SourceEngine, tmp_path: Path) -> None:
+def test_the_rms_is_over_all_images(averaging_engine: SourceBackend, tmp_path: Path) -> None:
     everything = averaging_engine.activations(torch.from_numpy(np.stack(list(images()))))
     with store(averaging_engine, tmp_path) as cached:
         cached.fill(images())
@@ -83,7 +83,7 @@ def test_the_source_runs_once_over_the_set(averaging_engine: Counting, tmp_path:
 
 
 def test_the_files_take_what_was_reckoned_and_are_gone_afterwards(
-    averaging_engine: SourceEngine, tmp_path: Path
+    averaging_engine: SourceBackend, tmp_path: Path
 ) -> None:
     with store(averaging_engine, tmp_path / "work") as cached:
         cached.fill(images())
@@ -93,13 +93,13 @@ def test_the_files_take_what_was_reckoned_and_are_gone_afterwards(
     assert list((tmp_path / "work").iterdir()) == []
 
 
-def test_the_files_are_gone_after_an_error_too(averaging_engine: SourceEngine, tmp_path: Path) -> None:
+def test_the_files_are_gone_after_an_error_too(averaging_engine: SourceBackend, tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt), store(averaging_engine, tmp_path):
         raise KeyboardInterrupt
     assert list(tmp_path.iterdir()) == []
 
 
-def test_fewer_images_than_promised_is_an_error(averaging_engine: SourceEngine, tmp_path: Path) -> None:
+def test_fewer_images_than_promised_is_an_error(averaging_engine: SourceBackend, tmp_path: Path) -> None:
     with (
         store(averaging_engine, tmp_path) as cached,
         pytest.raises(ValueError, match="20 images were promised and 3 came"),
@@ -112,7 +112,7 @@ class Usage(NamedTuple):
 
 
 def test_a_disk_without_room_is_refused_before_anything_is_written(
-    averaging_engine: SourceEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    averaging_engine: SourceBackend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(free=COUNT * bytes_per_image(SIZE) - 1))
     with (
@@ -127,7 +127,7 @@ def test_a_disk_without_room_is_refused_before_anything_is_written(
 
 
 def test_the_refusal_names_only_options_that_exist(
-    averaging_engine: SourceEngine,
+    averaging_engine: SourceBackend,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -144,7 +144,7 @@ def test_the_refusal_names_only_options_that_exist(
 
 
 def test_a_write_that_fails_is_told_in_words_and_leaves_nothing(
-    averaging_engine: SourceEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    averaging_engine: SourceBackend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -155,7 +155,7 @@ def test_a_write_that_fails_is_told_in_words_and_leaves_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_that_cannot_be_made_is_told_in_words(averaging_engine: SourceEngine, tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_made_is_told_in_words(averaging_engine: SourceBackend, tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("a file")
     with pytest.raises(ActivationError, match="taken"), store(averaging_engine, tmp_path / "taken" / "work"):
         pytest.fail("it was opened")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from models.engines.base import SourceEngine
+from models.backends.base import SourceBackend
 from trainer.activations import ActivationStore
 from trainer.baselines import BASELINES, WITH_MAP, has_map, judge_baseline
 
@@ -18,7 +18,7 @@ GOOD, SIZE = 10, 64
 
 
 @pytest.fixture
-def store(averaging_engine: SourceEngine, tmp_path: Path) -> Iterator[ActivationStore]:
+def store(averaging_engine: SourceBackend, tmp_path: Path) -> Iterator[ActivationStore]:
     """Ten grey pictures with grain; the eleventh is a training picture again, the twelfth has a white corner."""
     random = np.random.default_rng(0)
     pictures = [random.normal(0.4, 0.02, (3, SIZE, SIZE)).astype(np.float32) for _ in range(GOOD)]

@@ -15,9 +15,9 @@ import pytest
 import torch
 
 from models.artifact import ArtifactError, load_artifact
+from models.backends.pool import SourcePool
 from models.detector import Detector, Row
-from models.engines.pool import SourcePool
-from models.preprocess import Preprocessing, prepare
+from models.imaging.preprocess import Preprocessing, prepare
 from trainer.data import DataError, read_pixels
 from trainer.evaluate import evaluate, training_brightness
 from trainer.metrics import auroc

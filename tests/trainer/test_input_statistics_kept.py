@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 
 from models.artifact import MANIFEST, SUMS, load_artifact
-from models.input_statistics import STATISTICS
+from models.imaging.input_statistics import STATISTICS
 from trainer.data import image_files, split
 from trainer.measure import measured_files
 

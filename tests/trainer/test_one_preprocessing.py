@@ -8,10 +8,10 @@ import cv2
 import numpy as np
 import pytest
 
-from models.image_file import ImageLimits
-from models.preprocess import Preprocessing
-from service.bodies.received import ReceivedImage
+from models.imaging.decode import ImageLimits
+from models.imaging.preprocess import Preprocessing
 from service.inspection.decode import decode
+from service.rest.bodies.received import ReceivedImage
 from trainer.data import prepared_images, read_training_set
 
 

@@ -7,7 +7,7 @@ from typing import cast
 import numpy as np
 import pytest
 
-from models.image_file import Pixels
+from models.imaging.decode import Pixels
 from trainer.perturb import CHANGES, PERTURBATIONS, perturbations
 
 

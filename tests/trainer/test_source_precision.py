@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from models.artifact import Artifact, load_artifact, write_artifact
+from models.backends.pool import SourcePool
 from models.detector import Detector, Row
-from models.engines.pool import SourcePool
-from models.image_file import decode_image
-from models.preprocess import prepare
+from models.imaging.decode import decode_image
+from models.imaging.preprocess import prepare
 from trainer.__main__ import settings_of
 from trainer.arguments import parser
 from trainer.config import TrainingSettings

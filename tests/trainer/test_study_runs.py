@@ -12,7 +12,7 @@ import cv2
 import pytest
 import torch
 
-from trainer.fit import Fit, Progress
+from trainer.loop import Fit, Progress
 from trainer.run import Bar, Display
 from trainer.study.plan import StudyPlan
 from trainer.study.results import Results

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from models.artifact import load_artifact
-from models.engines import pool
-from models.source_weights import SourceWeightsError
+from models.backends import pool
+from models.sources.weights import SourceWeightsError
 from trainer import __main__ as subject
 from trainer.__main__ import main, settings_of
 from trainer.arguments import parser

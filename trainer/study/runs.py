@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from models.engines.base import SourceKey
+from models.backends.base import SourceKey
 from models.heads.base import to_device
 from trainer import metrics
 from trainer.baselines import has_map, judge_baseline
@@ -26,7 +26,7 @@ from trainer.study.trainings import Training, Trainings, known_settings
 
 ROOT = Path(__file__).parents[2]
 # What decides a trained run's or a baseline's figures beside the settings; recorded with every result.
-METHOD_FILES = ("models/heads/*.py", "models/*.py", "trainer/fit.py", "trainer/figures.py", "trainer/metrics.py")
+METHOD_FILES = ("models/heads/*.py", "models/*.py", "trainer/loop.py", "trainer/figures.py", "trainer/metrics.py")
 BASELINE_FILES = ("trainer/baselines.py", "trainer/figures.py", "trainer/metrics.py")
 
 

@@ -17,9 +17,9 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from models.image_file import ImageError
+from models.imaging.decode import ImageError
 from trainer.data import DataError, good_folder, image_files, read_pixels
-from trainer.light import level, usual_median
+from trainer.levelling import level, usual_median
 from trainer.study.fashion import CLASS_NAMES, Draw, write_class
 from trainer.study.plan import DataPlan
 

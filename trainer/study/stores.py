@@ -12,9 +12,9 @@ from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
-from models.engines.base import SourceKey
-from models.engines.pool import SourcePool
-from models.preprocess import Preprocessing
+from models.backends.base import SourceKey
+from models.backends.pool import SourcePool
+from models.imaging.preprocess import Preprocessing
 from trainer.activations import ActivationStore
 from trainer.augment import variants
 from trainer.config import TrainingSettings

@@ -14,12 +14,12 @@ from pathlib import Path
 
 import torch
 
-from models.engines.base import SourceKey
-from models.engines.pool import EngineName, SourcePool, source_key
+from models.backends.base import SourceKey
+from models.backends.pool import BackendName, SourcePool, source_key
 from trainer.activations import DEFAULT_LIMIT_BYTES
 from trainer.data import DataError, TrainingSet, read_training_set
-from trainer.fit import FitDiverged
 from trainer.labelled import LabelledImage, read_labelled_set
+from trainer.loop import FitDiverged
 from trainer.run import PACKAGES, Display
 from trainer.study.pictures import write_pictures
 from trainer.study.plan import StudyPlan
@@ -39,7 +39,7 @@ class StudyJob:
     plan: StudyPlan
     out: Path
     device: torch.device
-    engine: EngineName = "auto"
+    engine: BackendName = "auto"
     threads: int | None = None
     weights_file: Path | None = None
     cache_limit_bytes: int = DEFAULT_LIMIT_BYTES

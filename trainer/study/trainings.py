@@ -21,11 +21,11 @@ import safetensors.torch
 import torch
 from safetensors import SafetensorError
 
-from models.engines.base import SourceKey
-from models.heads.mkd_trainee import MkdRecipe, MkdTrainee
+from models.backends.base import SourceKey
+from models.heads.mkd.fit import MkdRecipe, MkdTrainee
 from trainer.activations import ActivationStore
 from trainer.config import TrainingSettings
-from trainer.fit import Fit, Progress
+from trainer.loop import Fit, Progress
 from trainer.run import Display
 
 JUDGING_SETTINGS = frozenset(

@@ -12,7 +12,7 @@ pytest.importorskip("ray", reason="needs Ray: pip install 'mkdserve[ray]'")
 
 from ray.serve.schema import ServeDeploySchema
 
-from service import ray_app
+from service.cluster import application as subject
 from service.cluster.replica import settings_of
 
 FILE = Path(__file__).parents[3] / "docker" / "ray-serve.yaml"
@@ -24,10 +24,10 @@ def config() -> Any:
 
 
 def test_rays_schema_takes_it_and_it_names_this_application(config: Any) -> None:
-    (application,) = ServeDeploySchema.model_validate(config).applications
-    assert application.import_path == f"{ray_app.__name__}:{ray_app.app.__name__}"
-    (deployment,) = application.deployments
-    assert deployment.name == ray_app.DEPLOYMENT
+    (found,) = ServeDeploySchema.model_validate(config).applications
+    assert found.import_path == f"{subject.__name__}:{subject.app.__name__}"
+    (deployment,) = found.deployments
+    assert deployment.name == subject.DEPLOYMENT
     scaling = config["applications"][0]["deployments"][0]["autoscaling_config"]
     assert scaling["min_replicas"] >= 2
     assert scaling["target_ongoing_requests"] < deployment.max_ongoing_requests

@@ -22,8 +22,8 @@ from ray import serve
 from benchmarks.harness.connection import Answer, post_images
 from benchmarks.harness.load import Tally, closed_loop
 from benchmarks.harness.service_process import free_port
+from service.cluster.application import ROUTER, deployment
 from service.cluster.replica import settings_of
-from service.ray_app import ROUTER, deployment
 
 SECONDS = 120
 CLIENTS = 4

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from service.audit.audit_record import opened
 from service.audit.files import is_held
-from service.audit.record import opened
 
 if TYPE_CHECKING:
     from tests.service.audit.conftest import Diary, OpenDiary

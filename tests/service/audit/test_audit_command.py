@@ -16,7 +16,7 @@ import pytest
 from service.audit.__main__ import main, parser
 from service.audit.query import COLUMNS
 from service.run.command_line import flag
-from service.settings import Settings
+from service.run.settings import Settings
 
 if TYPE_CHECKING:
     from tests.service.audit.conftest import Diary

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.audit.waiting import ENTRY_BYTES, Entry, Gap, Waiting
+from service.audit.pending import ENTRY_BYTES, Entry, Gap, Waiting
 
 
 def entry(at: float, size: int = 0) -> Entry:

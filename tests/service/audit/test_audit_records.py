@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.audit.record import NO_RECORD, Damaged, opened, sealed, time_of, time_text
+from service.audit.audit_record import NO_RECORD, Damaged, opened, sealed, time_of, time_text
 
 TEXTS = st.text(max_size=30)  # with quotes, newlines and characters that are half a pair
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False) | st.integers() | st.booleans() | st.none()

@@ -1,4 +1,4 @@
-"""Verification says where a chain breaks; what only a log can prove shows with the log."""
+"""Verification says where a chain breaks; what only a log can validate shows with the log."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from service.audit.record import opened, sealed
+from service.audit.audit_record import opened, sealed
 from service.audit.verify import heads_in, verify
 
 if TYPE_CHECKING:

@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 
 from service.audit import writer as writer_module
+from service.audit.audit_record import Record, opened
 from service.audit.chain import Chain
 from service.audit.files import chain_files
 from service.audit.growing_file import GrowingFile
-from service.audit.record import Record, opened
+from service.audit.pending import ENTRY_BYTES, Entry, Waiting
 from service.audit.verify import ChainReport, verify
-from service.audit.waiting import ENTRY_BYTES, Entry, Waiting
 from service.audit.writer import Writer, WriterSettings
 from service.metrics import Metrics
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from models.calibration import Calibration, MapScale
-from models.input_statistics import STATISTICS, InputStatistics
+from models.calibration.conformal import Calibration, MapScale
+from models.imaging.input_statistics import STATISTICS, InputStatistics
 from service.drift.monitor import REMEMBERED, DriftRules, ProductDrift, WatchState
 
 RULES = DriftRules(alarm_parts=1000, window=100)
@@ -29,7 +29,7 @@ def feed(watch: ProductDrift, parts: int, *, seed: int, score: float = 5.0, brig
     random = np.random.default_rng(seed)
     for _ in range(parts):
         measured = np.array([random.normal(brightness, 1), *random.normal(size=4), 1.0, 4096.0])
-        watch.saw(random.normal(score, 1), measured, at=1000.0 + watch.parts)
+        watch.on_verdict(random.normal(score, 1), measured, at=1000.0 + watch.parts)
 
 
 def states(watch: ProductDrift) -> dict[str, WatchState]:

@@ -18,8 +18,8 @@ from models.detector import Judgement, Row
 from service.engine.batcher import Batcher, Look
 from service.engine.engine import Engine, EngineSettings, Outcome
 from service.engine.forming import Batch
-from service.engine.job import Job
-from service.engine.pace import Pace
+from service.engine.latency_model import LatencyModel
+from service.engine.queued_image import Job
 from service.engine.worker import FaultKind
 from service.errors import ServiceError
 
@@ -37,7 +37,7 @@ class Bench:
     max_queued: int = 100
     wait_s: float = 0.0
     now: float = 100.0
-    pace: Pace = field(default_factory=Pace)
+    pace: LatencyModel = field(default_factory=LatencyModel)
     dropped: list[tuple[str, Job]] = field(default_factory=list)
     depths: list[int] = field(default_factory=list)
 
@@ -146,7 +146,7 @@ def running(*devices: Device, **settings: Any) -> Iterator[Engine]:
         engine.stop()
 
 
-class Gate:
+class ShutdownFlag:
     """Holds the device inside a step until it is opened."""
 
     def __init__(self) -> None:
@@ -158,12 +158,12 @@ class Gate:
         assert self.open.wait(20)
 
 
-async def in_step(gate: Gate) -> None:
+async def in_step(gate: ShutdownFlag) -> None:
     await asyncio.to_thread(gate.entered.wait, 20)
 
 
 @asynccontextmanager
-async def held(engine: Engine, gate: Gate) -> AsyncIterator[asyncio.Task[list[Outcome | ServiceError]]]:
+async def held(engine: Engine, gate: ShutdownFlag) -> AsyncIterator[asyncio.Task[list[Outcome | ServiceError]]]:
     """A first image keeps the device busy for the block, so that what follows has to queue."""
     first = asyncio.create_task(engine.judge([row(0)]))
     await in_step(gate)
@@ -189,7 +189,7 @@ class Fakes:
     """What the tests of the engine are made of."""
 
     Device = Device
-    Gate = Gate
+    ShutdownFlag = ShutdownFlag
     Killed = Killed
     row = staticmethod(row)
     running = staticmethod(running)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.engine.job import Job
+from service.engine.queued_image import Job
 from service.errors import Overloaded
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from service.engine.completion import Completion, deliver
 from service.engine.engine import Engine, Outcome
-from service.engine.job import Job
-from service.engine.ticket import Ticket, deliver
+from service.engine.queued_image import Job
 from service.errors import DeadlineExceeded, Overloaded, ServiceError
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def test_no_rows_need_no_device(fakes: type[Fakes]) -> None:
 
 
 def test_images_of_concurrent_requests_share_a_batch(fakes: type[Fakes]) -> None:
-    gate = fakes.Gate()
+    gate = fakes.ShutdownFlag()
     device = fakes.Device(gate)
 
     async def ask(engine: Engine) -> list[list[Outcome | ServiceError]]:
@@ -50,7 +50,7 @@ def test_a_batch_wakes_each_event_loop_once() -> None:
     async def count() -> int:
         loop = asyncio.get_running_loop()
         jobs = [Job(payload=number) for number in range(20)]
-        tickets = [Ticket(jobs[:10], loop), Ticket(jobs[10:], loop)]
+        tickets = [Completion(jobs[:10], loop), Completion(jobs[10:], loop)]
         for job in jobs:
             job.answer("fine", 0.0, 20)
         woken = deliver(jobs)
@@ -63,7 +63,7 @@ def test_a_batch_wakes_each_event_loop_once() -> None:
 def test_an_answer_for_a_loop_that_is_gone_harms_nobody() -> None:
     async def leave() -> list[Job]:
         jobs = [Job(payload=0)]
-        Ticket(jobs, asyncio.get_running_loop())
+        Completion(jobs, asyncio.get_running_loop())
         return jobs
 
     jobs = asyncio.run(leave())
@@ -72,7 +72,7 @@ def test_an_answer_for_a_loop_that_is_gone_harms_nobody() -> None:
 
 
 def test_an_expired_image_never_reaches_the_device_and_is_answered_at_its_deadline(fakes: type[Fakes]) -> None:
-    gate = fakes.Gate()
+    gate = fakes.ShutdownFlag()
     device = fakes.Device(gate)
 
     async def ask(engine: Engine) -> list[Outcome | ServiceError]:
@@ -88,7 +88,7 @@ def test_an_expired_image_never_reaches_the_device_and_is_answered_at_its_deadli
 
 
 def test_an_image_in_a_step_that_ends_too_late_is_answered_at_its_deadline(fakes: type[Fakes]) -> None:
-    gate = fakes.Gate()
+    gate = fakes.ShutdownFlag()
 
     async def ask(engine: Engine) -> list[Outcome | ServiceError]:
         answers = await engine.judge([fakes.row(1)], deadline=time.monotonic() + 0.05)
@@ -101,7 +101,7 @@ def test_an_image_in_a_step_that_ends_too_late_is_answered_at_its_deadline(fakes
 
 
 def test_a_client_that_hangs_up_is_dropped_before_the_forward_pass_and_counted(fakes: type[Fakes]) -> None:
-    gate = fakes.Gate()
+    gate = fakes.ShutdownFlag()
     device = fakes.Device(gate)
 
     async def ask(engine: Engine) -> None:
@@ -120,7 +120,7 @@ def test_a_client_that_hangs_up_is_dropped_before_the_forward_pass_and_counted(f
 
 
 def test_a_full_queue_refuses_and_health_stays_green(fakes: type[Fakes]) -> None:
-    gate = fakes.Gate()
+    gate = fakes.ShutdownFlag()
 
     async def ask(engine: Engine) -> None:
         async with fakes.held(engine, gate):
@@ -132,6 +132,6 @@ def test_a_full_queue_refuses_and_health_stays_green(fakes: type[Fakes]) -> None
             assert engine.live()
         await waiting
 
-    with fakes.running(fakes.Device(gate), max_in_house_images=2) as engine:
+    with fakes.running(fakes.Device(gate), max_in_flight_images=2) as engine:
         asyncio.run(ask(engine))
         assert engine.metrics.value("mkd_rejections_total", reason="queue") == 1

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def test_a_drain_lets_the_house_finish_and_refuses_newcomers(fakes: type[Fakes]) -> None:
-    gate = fakes.Gate()
+    gate = fakes.ShutdownFlag()
 
     async def ask(engine: Engine) -> None:
         with engine.admission.enter(1):
@@ -41,7 +41,7 @@ def test_a_drain_lets_the_house_finish_and_refuses_newcomers(fakes: type[Fakes])
 
 
 def test_a_drain_that_runs_out_of_time_reports_and_answers_what_it_left(fakes: type[Fakes]) -> None:
-    gate = fakes.Gate()
+    gate = fakes.ShutdownFlag()
 
     async def ask(engine: Engine) -> None:
         first = asyncio.create_task(engine.judge([fakes.row(1)]))
@@ -99,7 +99,7 @@ def test_whatever_the_device_does_every_image_gets_exactly_one_answer(fakes: typ
                 answered.extend(zip(numbers, answers, strict=True))
 
     with fakes.running(
-        fakes.Device(misbehave), fakes.Device(misbehave), max_batch=8, max_in_house_images=24, recover_limit_s=0.01
+        fakes.Device(misbehave), fakes.Device(misbehave), max_batch=8, max_in_flight_images=24, recover_limit_s=0.01
     ) as engine:
         threads = [threading.Thread(target=lambda n=n: asyncio.run(client(engine, n))) for n in range(8)]
         for thread in threads:

@@ -75,7 +75,7 @@ def test_a_device_that_keeps_dying_turns_the_service_not_ready_with_the_reason_a
 
 
 def test_a_step_that_hangs_is_answered_and_its_late_answer_ignored(fakes: type[Fakes]) -> None:
-    gate = fakes.Gate()
+    gate = fakes.ShutdownFlag()
     hung = [False]
 
     def hang_once(numbers: list[float]) -> None:
@@ -104,7 +104,7 @@ def test_a_device_that_cannot_be_taken_into_use_stops_the_start(fakes: type[Fake
 
 
 def test_one_dead_device_of_two_leaves_the_service_ready(fakes: type[Fakes]) -> None:
-    gate = fakes.Gate()
+    gate = fakes.ShutdownFlag()
     sick = fakes.Device()
 
     def die(_: list[float]) -> None:

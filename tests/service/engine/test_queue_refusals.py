@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from service.engine.job import Job
+from service.engine.queued_image import Job
 from service.errors import DeadlineExceeded, NotReady, Overloaded, ShuttingDown
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""The queue and the threads that take from it: who wakes, who gets what, and chores in between."""
+"""The queue and the threads that take from it: who wakes, who gets what, and tasks in between."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from service.engine.batcher import Chore
+from service.engine.batcher import MaintenanceTask
 from service.engine.forming import Batch
 from service.errors import NotReady
 
@@ -69,17 +69,17 @@ def test_idle_devices_share_what_there_is(open_bench: OpenBench) -> None:
 def test_a_chore_goes_to_its_own_device_before_the_next_batch(open_bench: OpenBench) -> None:
     bench = open_bench()
     bench.batcher.submit(bench.jobs(1))
-    done = bench.batcher.add_chore("cuda:1", lambda _: None)
+    done = bench.batcher.add_task("cuda:1", lambda _: None)
     assert isinstance(bench.batcher.take("cuda:0", bench.limit(), lambda: False), Batch)
-    chore = bench.batcher.take("cuda:1", bench.limit(), lambda: False)
-    assert isinstance(chore, Chore)
-    chore.end()
+    task = bench.batcher.take("cuda:1", bench.limit(), lambda: False)
+    assert isinstance(task, MaintenanceTask)
+    task.end()
     assert done.result(1) is None
 
 
 def test_chores_of_a_lost_device_end_with_the_reason(open_bench: OpenBench) -> None:
     bench = open_bench()
-    done = bench.batcher.add_chore("cpu", lambda _: None)
-    bench.batcher.fail_chores("cpu", NotReady("lost"))
+    done = bench.batcher.add_task("cpu", lambda _: None)
+    bench.batcher.fail_tasks("cpu", NotReady("lost"))
     with pytest.raises(NotReady):
         done.result(1)

@@ -12,11 +12,11 @@ import pytest
 import torch
 
 from models.artifact import Artifact, GoldenRecord, Manifest, SourceRecord, TrainingRecord, write_artifact
-from models.calibration import calibrate
-from models.cloner import folded_cloner
-from models.heads.mkd import MkdHead
-from models.heads.mkd_config import MkdConfig
-from models.preprocess import Preprocessing
+from models.calibration.conformal import calibrate
+from models.heads.mkd.cloner import folded_cloner
+from models.heads.mkd.config import MkdConfig
+from models.heads.mkd.head import MkdHead
+from models.imaging.preprocess import Preprocessing
 from service.metrics import Metrics
 from service.products.registry import Registry
 
@@ -40,11 +40,11 @@ class Stock:
 
     @asynccontextmanager
     async def opened(
-        self, prove: Callable[[Artifact], None] = lambda _: None, *, within: str = "", **kwargs: Any
+        self, validate: Callable[[Artifact], None] = lambda _: None, *, within: str = "", **kwargs: Any
     ) -> AsyncIterator[Registry]:
         """A registry that has started and does not watch: `look` is the test's."""
         metrics = kwargs.pop("metrics", None) or Metrics()
-        registry = Registry(self.root / within, prove=prove, metrics=metrics, watch_s=0, **kwargs)
+        registry = Registry(self.root / within, validate=validate, metrics=metrics, watch_s=0, **kwargs)
         await registry.start()
         try:
             yield registry

@@ -27,10 +27,10 @@ def test_the_memory_budget_unloads_the_least_recently_used_which_comes_back_on_d
     proofs: list[str] = []
 
     async def check() -> None:
-        def prove(artifact: Artifact) -> None:
+        def validate(artifact: Artifact) -> None:
             proofs.append(artifact.manifest.product)
 
-        async with stock.opened(prove, metrics=metrics, head_memory_bytes=2 * size) as registry:
+        async with stock.opened(validate, metrics=metrics, head_memory_bytes=2 * size) as registry:
             assert [status.state for status in registry.products()] == ["resting", "served", "served"]
             await stock.version_of(registry, "b")
             assert await stock.version_of(registry, "a") == "1"

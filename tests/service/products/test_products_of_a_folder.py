@@ -135,7 +135,7 @@ def test_the_watch_takes_new_versions_over_by_itself(stock: Stock) -> None:
     stock.write("screw/1")
 
     async def check() -> None:
-        registry = Registry(stock.root, prove=lambda _: None, metrics=Metrics(), watch_s=0.01)
+        registry = Registry(stock.root, validate=lambda _: None, metrics=Metrics(), watch_s=0.01)
         await registry.start()
         stock.write("screw/2", seed=2)
         while await stock.version_of(registry) != "2":  # noqa: ASYNC110

@@ -87,11 +87,11 @@ def test_an_active_artifact_whose_files_go_bad_is_served_from_memory(stock: Stoc
 def test_wrong_golden_scores_refuse_an_artifact(stock: Stock) -> None:
     stock.write("screw")
 
-    def prove(artifact: Artifact) -> None:
+    def validate(artifact: Artifact) -> None:
         raise ArtifactError(artifact.path / "golden/0.png", "scores 2 here and 1 when it was made")
 
     async def check() -> None:
-        async with stock.opened(prove) as registry:
+        async with stock.opened(validate) as registry:
             assert registry.status("screw").state == "refused"
             assert "scores 2 here" in registry.ready()[1]
             with pytest.raises(NotReady, match="scores 2 here"):
@@ -104,12 +104,12 @@ def test_wrong_golden_scores_refuse_an_artifact(stock: Stock) -> None:
 def test_a_device_that_cannot_run_an_artifact_stops_the_start(stock: Stock, error: Exception) -> None:
     stock.write("screw")
 
-    def prove(_: Artifact) -> None:
+    def validate(_: Artifact) -> None:
         raise error
 
     async def check() -> None:
         with pytest.raises(NotReady, match=str(error)):
-            async with stock.opened(prove):
+            async with stock.opened(validate):
                 pass
 
     asyncio.run(check())

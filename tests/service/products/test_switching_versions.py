@@ -84,7 +84,7 @@ def test_pins_survive_a_restart_and_reach_other_processes(stock: Stock) -> None:
 def test_a_state_file_that_is_not_ours_stops_the_start(stock: Stock) -> None:
     (stock.root / "pins.json").write_text('{"products": 5}')
     with pytest.raises(ValueError, match="not a state file"):
-        Registry(stock.root, prove=lambda _: None, metrics=Metrics(), state_file=stock.root / "pins.json")
+        Registry(stock.root, validate=lambda _: None, metrics=Metrics(), state_file=stock.root / "pins.json")
 
 
 def test_a_pin_that_cannot_be_written_changes_nothing(stock: Stock) -> None:

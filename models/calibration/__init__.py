@@ -1,0 +1,1 @@
+"""Scores of held-out good images in; thresholds, p-values and decisions out."""

@@ -1,0 +1,191 @@
+"""Scores and maps of held-out good images in; p-values, thresholds, decisions and the map's fixed scale out.
+
+Split-conformal prediction: if a new good image is exchangeable with the n held-out ones, then
+P(p_value <= a) <= a, and rejecting scores above the k-th smallest held-out score, k = ceil((n + 1)(1 - a)), rejects a
+good one with probability at most a. No image of a defect is used, and no shape of the distribution is assumed.
+With n images no rate under 1 / (n + 1) can be promised, and the words of the threshold say so. Below that a fitted
+tail (`models.calibration.tail`) can be asked for; such a threshold is never lower than the highest held-out score, so
+that what
+counting promises still holds, and its origin begins with "tail fit" in place of "counted".
+"""
+
+from __future__ import annotations
+
+import bisect
+import math
+from typing import Literal, NamedTuple, Self
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from models.calibration.tail import REACH, Tail
+
+Decision = Literal["OK", "REVIEW", "NG"]
+DEFAULT_REVIEW_RATE = 0.05
+DEFAULT_NG_RATE = 0.01
+DEFAULT_MAP_RATE = 0.05
+
+
+class Threshold(NamedTuple):
+    """Scores above `value` are rejected. `rate_promised` is the larger of what was asked and what n can promise."""
+
+    value: float
+    rate_asked: float
+    rate_promised: float
+    origin: str
+
+
+class Thresholds(NamedTuple):
+    """Scores above `ng` are NG; above `review` REVIEW. `review` is None where reviewing is switched off."""
+
+    review: Threshold | None
+    ng: Threshold
+
+    def decide(self, score: float) -> Decision:
+        """The decision on one score. Raises ValueError for a score that is no number: it must never become OK."""
+        if not math.isfinite(score):
+            raise ValueError(f"the score is {score}, not a number to decide on")
+        if score > self.ng.value:
+            return "NG"
+        if self.review is not None and score > self.review.value:
+            return "REVIEW"
+        return "OK"
+
+
+class MapScale(BaseModel):
+    """The fixed scale of a product's maps, in map units: grey 0 is `low`, grey 255 is `high`, lit is over `threshold`.
+
+    `low` is the median over the held-out images' pixels, `threshold` sits in the middle (grey 128): at most
+    `rate_promised` of good images have any pixel above it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    low: float
+    high: float
+    threshold: float
+    rate_promised: float = Field(gt=0, le=1)
+
+
+class Calibration(BaseModel):
+    """The held-out good images' scores, ascending, with the two default false-reject rates and the map's scale.
+
+    `map_peaks` are the same images' highest map values, ascending (empty in artifacts of version 0.1). `tail` is there
+    where the set is small or the trainer was asked for it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    scores: tuple[float, ...] = Field(min_length=1)
+    review_rate: float = Field(default=DEFAULT_REVIEW_RATE, gt=0, lt=1)
+    ng_rate: float = Field(default=DEFAULT_NG_RATE, gt=0, lt=1)
+    map_scale: MapScale
+    map_peaks: tuple[float, ...] = ()
+    tail: Tail | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if any(not math.isfinite(score) for score in self.scores):
+            raise ValueError("calibration scores must be finite")
+        if list(self.scores) != sorted(self.scores) or list(self.map_peaks) != sorted(self.map_peaks):
+            raise ValueError("calibration scores and map peaks must be in ascending order")
+        if self.ng_rate > self.review_rate:
+            raise ValueError("the NG rate must not be above the REVIEW rate")
+        return self
+
+    def p_value(self, score: float) -> float:
+        """Conformal p-value: (1 + number of held-out scores >= score) / (n + 1). Uniform on good images.
+
+        Raises ValueError for NaN, which would compare as the most usual score of all.
+        """
+        if math.isnan(score):
+            raise ValueError(f"the score is {score}, not a number to compare")
+        at_least = len(self.scores) - bisect.bisect_left(self.scores, score)
+        return (1 + at_least) / (len(self.scores) + 1)
+
+    @property
+    def smallest_rate(self) -> float:
+        """The smallest false-reject rate that this many held-out images can promise: 1 / (n + 1)."""
+        return 1 / (len(self.scores) + 1)
+
+    @property
+    def smallest_fitted_rate(self) -> float | None:
+        """The smallest rate that the fitted tail speaks of, or None without one."""
+        return None if self.tail is None else self.smallest_rate / REACH
+
+    def threshold(self, rate: float) -> Threshold:
+        """The counted threshold for a false-reject rate in (0, 1); see Threshold for a rate too small to promise."""
+        if not 0 < rate < 1:
+            raise ValueError(f"a false-reject rate lies between 0 and 1; got {rate}")
+        count = len(self.scores)
+        value, promised = conformal_quantile(self.scores, rate)
+        words = f"counted, split-conformal on {count} held-out good images: at most {promised:.3g} of good parts above"
+        if promised > rate:
+            words += f" ({rate:.3g} was asked for and needs {math.ceil(1 / rate) - 1} images)"
+        return Threshold(value, rate, promised, words)
+
+    def fitted_threshold(self, rate: float) -> Threshold:
+        """The threshold for a rate below `smallest_rate`, from the fitted tail: an extrapolation that says so.
+
+        Raises ValueError where there is no tail, or the rate is below `smallest_fitted_rate`.
+        """
+        smallest = self.smallest_fitted_rate
+        if self.tail is None or smallest is None or not smallest <= rate < self.smallest_rate:
+            raise ValueError(f"the fitted tail does not speak of the rate {rate}")
+        value = max(self.tail.score(min(rate, self.tail.share)), self.scores[-1])
+        low, high = self.tail.interval(value)
+        words = (
+            f"tail fit on the upper {self.tail.exceedances} of {len(self.scores)} held-out good images: {rate:.3g} of "
+            f"good parts expected above, {low:.2g} to {high:.2g} by resampling; {self.smallest_rate:.3g} is promised"
+        )
+        return Threshold(value, rate, self.smallest_rate, words)
+
+    def thresholds(self, max_false_reject: float | None = None, *, review: bool = True) -> Thresholds:
+        """The thresholds to decide by: the stored rates, or NG at `max_false_reject`.
+
+        REVIEW keeps its stored rate, or the NG rate where that is the larger one. Only a `max_false_reject` that
+        counting cannot promise is answered from the fitted tail, where there is one: the stored rates never are.
+        """
+        ng_rate = self.ng_rate if max_false_reject is None else max_false_reject
+        fitted = self.smallest_fitted_rate
+        reached = max_false_reject is not None and fitted is not None and fitted <= ng_rate < self.smallest_rate
+        return Thresholds(
+            review=self.threshold(max(self.review_rate, ng_rate)) if review else None,
+            ng=self.fitted_threshold(ng_rate) if reached else self.threshold(ng_rate),
+        )
+
+
+def conformal_quantile(ascending: tuple[float, ...], rate: float) -> tuple[float, float]:
+    """(value that at most `rate` of new draws exceed, rate promised); the largest draw where n is too small."""
+    count = len(ascending)
+    # The tolerance keeps (n + 1)(1 - a) = 95.00000000000001 from becoming 96.
+    rank = math.ceil((count + 1) * (1 - rate) - 1e-9)
+    if rank > count:
+        return ascending[-1], 1 / (count + 1)
+    return ascending[max(rank, 1) - 1], rate
+
+
+def calibrate(
+    scores: npt.NDArray[np.float32],
+    maps: npt.NDArray[np.float32],
+    *,
+    review_rate: float = DEFAULT_REVIEW_RATE,
+    ng_rate: float = DEFAULT_NG_RATE,
+    map_rate: float = DEFAULT_MAP_RATE,
+    tail: Tail | None = None,
+) -> Calibration:
+    """Scores (n,) and maps (n, S, S) of held-out good images, not seen in training -> Calibration."""
+    peaks = tuple(float(peak) for peak in np.sort(maps.reshape(len(maps), -1).max(axis=1)))
+    lit, promised = conformal_quantile(peaks, map_rate)
+    low = min(float(np.median(maps)), lit)
+    # A map that is flat on every held-out image still needs a scale with some width.
+    half = max(lit - low, 1e-6 * max(abs(lit), 1e-6))
+    return Calibration(
+        scores=tuple(float(score) for score in np.sort(scores)),
+        review_rate=review_rate,
+        ng_rate=ng_rate,
+        map_scale=MapScale(low=low, high=low + 2 * half, threshold=low + half, rate_promised=promised),
+        map_peaks=peaks,
+        tail=tail,
+    )

@@ -1,0 +1,1 @@
+"""Multiresolution knowledge distillation (Salehi et al., CVPR 2021)."""

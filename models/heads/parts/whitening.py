@@ -1,0 +1,186 @@
+"""Both networks' activations in, how unusual the cloner's errors are out: Mahalanobis distances by window.
+
+The plain error of Eq. 1 adds up squared channels as if each were as loud and as free as the next. But neurons move
+together, and what the cloner gets wrong on every good part says nothing of a defect. So here an error is measured by
+what is usual for it:
+
+    r(x, y) = (a_s - a_c) / sqrt(mean_c a_s(x, y)^2 + mean a_s^2)   without the contrast of place and picture
+    v       = mean of r over a window                               a window is a share of the picture's side
+    d       = (v - m)^T C^-1 (v - m) / channels                     m, C: mean and covariance of v on training images
+
+d is 1 on average over the training images, whatever tap and window. C is shrunk towards a multiple of the identity
+(Ledoit and Wolf, 2004), so that a few images are enough. A window of 0 is a single place, of 100 the whole picture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+from torch.nn import functional
+
+from models.sources.vgg16 import TAP_STRIDES
+
+TapName = Literal["pool2", "pool3", "pool4", "pool5"]
+SMALLEST_ENERGY = 1e-6
+LEAST_SHRINKAGE = 1e-4
+# Of any direction: smaller ones are rounding, and where parts are all alike the matrix would leave half precision.
+LEAST_VARIANCE = 1e-8
+
+
+class View(BaseModel):
+    """One tap seen through windows of `window` per cent of the picture's side."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    tap: TapName
+    window: int = Field(ge=0, le=100)
+
+    @property
+    def key(self) -> str:
+        """The view's name in the artifact's tensors."""
+        return f"{self.tap}_{self.window}"
+
+
+def contrast_errors(source: Tensor, cloner: Tensor) -> Tensor:
+    """r of the module's text: two (B, C, h, w) -> (B, C, h, w)."""
+    places = source.square().mean(dim=1, keepdim=True)
+    picture = places.mean(dim=(2, 3), keepdim=True)
+    return (source - cloner) / (places + picture).clamp_min(SMALLEST_ENERGY).sqrt()
+
+
+def windows(errors: Tensor, window: int) -> Tensor:
+    """(B, C, h, w) -> the mean over each window, (B, h', w', C); windows overlap by half."""
+    side, step = window_grid(window, min(errors.shape[-2:]))
+    pooled = errors if side == 1 else functional.avg_pool2d(errors, side, step)
+    return pooled.permute(0, 2, 3, 1)
+
+
+def window_grid(window: int, places: int) -> tuple[int, int]:
+    """A window's side, and how far apart windows are, in places of a tap that has `places` to a side."""
+    side = max(1, round(window * places / 100))
+    return side, max(1, side // 2)
+
+
+class Whitening(nn.Module):
+    """`mean` (C,) and `matrix` (C, C) for each view: d = |(v - mean) matrix|^2 / C. Kept in half precision."""
+
+    def __init__(self, views: Sequence[View], tensors: Mapping[str, Tensor]) -> None:
+        """`tensors` holds KEY.mean and KEY.matrix for each view and nothing else; raises ValueError if not."""
+        super().__init__()
+        self.keys = tuple(dict.fromkeys(view.key for view in views))
+        wanted = {f"{key}.{part}" for key in self.keys for part in ("mean", "matrix")}
+        if set(tensors) != wanted:
+            raise ValueError(f"the whitening of {', '.join(self.keys) or 'no view'} is expected, and nothing else")
+        for name, tensor in tensors.items():
+            self.register_buffer(name.replace(".", "_"), tensor, persistent=False)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """What the constructor takes."""
+        parts = ((key, part) for key in self.keys for part in ("mean", "matrix"))
+        return {f"{key}.{part}": self.get_buffer(f"{key}_{part}") for key, part in parts}
+
+    def distances(
+        self, views: Sequence[View], taps: Sequence[str], source: Sequence[Tensor], cloner: Sequence[Tensor]
+    ) -> list[Tensor]:
+        """d by window, one (B, h', w') for each view; `taps` name the entries of the other two."""
+        errors = {
+            tap: contrast_errors(a_s, a_c)
+            for tap, a_s, a_c in zip(taps, source, cloner, strict=True)
+            if any(view.tap == tap for view in views)
+        }
+        found = []
+        for view in views:
+            seen = windows(errors[view.tap], view.window)
+            mean, matrix = self.get_buffer(f"{view.key}_mean"), self.get_buffer(f"{view.key}_matrix")
+            found.append(((seen - mean.to(seen.dtype)) @ matrix.to(seen.dtype)).square().mean(dim=-1))
+        return found
+
+
+def peak_mean(values: Tensor, power: float) -> Tensor:
+    """(B, ...) -> (B,): the power mean over all but the first axis, between mean and maximum; never overflows."""
+    flat = values.flatten(1)
+    top = flat.amax(dim=1).clamp_min(torch.finfo(flat.dtype).tiny)
+    return top * (flat / top[:, None]).pow(power).mean(dim=1).pow(1 / power)
+
+
+def distance_map(distances: Mapping[View, Tensor], size: int, *, log: bool = False) -> Tensor:
+    """Forward-only map: the distances of every view, brought to the picture's places and summed. -> (B, size, size).
+
+    With `log` log(1 + d) is summed: what is unusual by itself and in its neighbourhood stands out, and a place that is
+    very unusual does not light its surroundings when the map is smoothed.
+    """
+    total = None
+    for view, values in distances.items():
+        spread = _spread(view, values.shape[-1], size).to(values)
+        full = spread @ (values.log1p() if log else values) @ spread.T
+        total = full if total is None else total + full
+    if total is None:
+        raise ValueError("a map needs at least one view")
+    return total
+
+
+def _spread(view: View, count: int, size: int) -> Tensor:
+    """(size, count): linear interpolation from the centres of `count` windows to the centres of `size` pixels.
+
+    Not functional.interpolate: windows overlap, so the outermost centres lie half a window from the picture's edge.
+    """
+    places = size // TAP_STRIDES[view.tap]
+    side, step = window_grid(view.window, places)
+    wanted = (torch.arange(size) + 0.5) * (places / size)
+    at = ((wanted - side / 2) / step).clamp(0, count - 1)
+    return (1 - (at[:, None] - torch.arange(count)).abs()).clamp_min(0)
+
+
+class Moments:
+    """What mean, covariance and its shrinkage need of vectors (n, C), added up batch by batch in double precision."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._sum: Tensor | float = 0.0
+        self._outer: Tensor | float = 0.0
+        self._squares: Tensor | float = 0.0
+        self._squares_times: Tensor | float = 0.0
+        self._fourth: Tensor | float = 0.0
+
+    def add(self, vectors: Tensor) -> None:
+        """(..., C)."""
+        flat = vectors.reshape(-1, vectors.shape[-1])
+        squares = flat.square().sum(dim=1).double()
+        self._count += len(flat)
+        self._sum = self._sum + flat.sum(dim=0).double()
+        self._outer = self._outer + (flat.T @ flat).double()
+        self._squares = self._squares + squares.sum()
+        self._squares_times = self._squares_times + (squares[:, None] * flat).sum(dim=0)
+        self._fourth = self._fourth + squares.square().sum()
+
+    def whitening(self) -> tuple[Tensor, Tensor]:
+        """mean (C,) and matrix (C, C) in half precision. Raises ValueError where no vector was added."""
+        if not self._count:
+            raise ValueError("a whitening needs training images")
+        total, outer = torch.as_tensor(self._sum), torch.as_tensor(self._outer)
+        mean = total / self._count
+        covariance = outer / self._count - torch.outer(mean, mean)
+        channels = len(mean)
+        level = covariance.diagonal().mean().clamp_min(SMALLEST_ENERGY**2)
+        target = level * torch.eye(channels, dtype=covariance.dtype, device=covariance.device)
+        share = self._shrinkage(mean, covariance, target)
+        values, vectors = torch.linalg.eigh((1 - share) * covariance + share * target)
+        floor = max(LEAST_SHRINKAGE * float(level), LEAST_VARIANCE)
+        return mean.half(), (vectors / values.clamp_min(floor).sqrt()).half()
+
+    def _shrinkage(self, mean: Tensor, covariance: Tensor, target: Tensor) -> float:
+        """Ledoit and Wolf's share of the target: the covariance's own variance over its distance from the target."""
+        count, centre = self._count, mean.square().sum()
+        squares, fourth = torch.as_tensor(self._squares) / count, torch.as_tensor(self._fourth) / count
+        times = torch.as_tensor(self._squares_times) / count
+        outer = covariance + torch.outer(mean, mean)
+        # mean of |v - mean|^4, multiplied out, so that one look at the vectors is enough
+        spread = fourth + 4 * mean @ outer @ mean + centre.square() - 4 * mean @ times
+        spread = spread + 2 * centre * squares - 4 * centre * centre
+        distance = (covariance - target).square().sum().clamp_min(torch.finfo(torch.float64).tiny)
+        share = (spread - covariance.square().sum()) / count / distance
+        return min(1.0, max(LEAST_SHRINKAGE, float(share)))

@@ -1,0 +1,87 @@
+"""An anomaly map and its fixed scale in; grey picture, regions, mask and overlay at the size of the input out.
+
+Nothing here looks at the image's own minimum or maximum: two pictures of one product can be compared, and a good part
+looks quiet.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from models.calibration.conformal import MapScale
+from models.imaging.decode import Pixels
+
+Map = npt.NDArray[np.float32]
+Grey = npt.NDArray[np.uint8]
+GREY_AT_THRESHOLD = 128
+OVERLAY_OPACITY = 0.65
+
+
+class Region(NamedTuple):
+    """A lit spot. `box` is x, y, width, height; it and `area_px` are in pixels of the input, `peak` in map units."""
+
+    box: tuple[int, int, int, int]
+    area_px: int
+    area_share: float
+    peak: float
+    mean: float
+
+
+def grey_picture(anomaly_map: Map, scale: MapScale, width: int, height: int) -> Grey:
+    """Map (S, S) -> 8-bit (height, width): 0 is scale.low, 255 scale.high; lit pixels are GREY_AT_THRESHOLD or more."""
+    share = (anomaly_map - scale.low) / (scale.high - scale.low)
+    grey = np.clip(np.rint(share * 255), 0, 255).astype(np.uint8)
+    return np.asarray(cv2.resize(grey, (width, height), interpolation=cv2.INTER_LINEAR), dtype=np.uint8)
+
+
+def regions(anomaly_map: Map, scale: MapScale, width: int, height: int) -> list[Region]:
+    """Connected lit spots of a map (S, S), highest peak first, in pixels of an input of that width and height."""
+    lit = (anomaly_map > scale.threshold).astype(np.uint8)
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(lit, connectivity=8)
+    side_y, side_x = anomaly_map.shape
+    to_x, to_y = width / side_x, height / side_y
+    found = []
+    for label in range(1, count):
+        x, y, w, h, area = (int(value) for value in stats[label])
+        left, top = int(x * to_x), int(y * to_y)
+        right, bottom = min(width, -int(-(x + w) * to_x // 1)), min(height, -int(-(y + h) * to_y // 1))
+        values = anomaly_map[y : y + h, x : x + w][labels[y : y + h, x : x + w] == label]
+        found.append(
+            Region(
+                box=(left, top, right - left, bottom - top),
+                area_px=max(1, round(area * to_x * to_y)),
+                area_share=area / (side_x * side_y),
+                peak=float(values.max()),
+                mean=float(values.mean()),
+            )
+        )
+    return sorted(found, key=lambda region: region.peak, reverse=True)
+
+
+def mask(anomaly_map: Map, scale: MapScale, width: int, height: int) -> Grey:
+    """255 where the map is lit, 0 elsewhere, (height, width)."""
+    lit = (anomaly_map > scale.threshold).astype(np.uint8) * np.uint8(255)
+    return np.asarray(cv2.resize(lit, (width, height), interpolation=cv2.INTER_NEAREST), dtype=np.uint8)
+
+
+def eight_bit(pixels: Pixels, sixteen_bit_white: int) -> npt.NDArray[np.uint8]:
+    """The image as a person looks at it: uint8 as it is, uint16 scaled by the product's white level."""
+    if pixels.dtype == np.uint8:
+        return np.asarray(pixels, dtype=np.uint8)
+    scaled = np.clip(pixels.astype(np.float32) * (255 / sixteen_bit_white), 0, 255)
+    return np.asarray(scaled, dtype=np.uint8)
+
+
+def overlay(picture: npt.NDArray[np.uint8], grey: Grey) -> npt.NDArray[np.uint8]:
+    """RGB (H, W, 3) with its grey map (H, W) laid over it, the opaquer the brighter: quiet places stay as they are."""
+    colours = cv2.cvtColor(cv2.applyColorMap(grey, cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB)
+    opacity = (grey.astype(np.float32) / 255 * OVERLAY_OPACITY)[:, :, None]
+    blended = picture * (1 - opacity) + colours * opacity
+    edges, _ = cv2.findContours((grey >= GREY_AT_THRESHOLD).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    result: npt.NDArray[np.uint8] = np.ascontiguousarray(np.rint(blended).astype(np.uint8))
+    cv2.drawContours(result, edges, -1, (255, 64, 64), max(1, round(min(picture.shape[:2]) / 200)))
+    return result

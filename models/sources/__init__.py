@@ -1,0 +1,1 @@
+"""The registry of source networks: architectures, taps, weights and their hashes."""

@@ -1,0 +1,76 @@
+"""An artifact in, the certainty that every device serves it out: golden scores and real shapes, before any request."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from models.artifact import Artifact
+from models.backends.base import SourceKey
+from service.engine.batch_limit import BatchLimit
+from service.engine.latency_model import LatencyModel
+from service.engine.supervisor import Supervisor
+from service.engine.worker import Runner
+
+PATIENCE_S = 60.0  # for a device whose worker is being replaced
+
+
+class ValidatingRunner(Runner, Protocol):
+    """A runner that knows artifacts (service.engine.device_runner.DeviceRunner)."""
+
+    def prepare(self, artifact: Artifact) -> None: ...
+
+    def verify(self, artifact: Artifact) -> None: ...
+
+    def warm(self, artifact: Artifact, images: int) -> float: ...
+
+
+class Validator:
+    """Remembers one artifact for each shape (source and image size), for the warm-up of workers that come later."""
+
+    def __init__(self, limits: Mapping[str, BatchLimit], pace: LatencyModel) -> None:
+        self._limits = limits
+        self._pace = pace
+        self._lock = threading.Lock()
+        self._shapes: dict[tuple[SourceKey, int], Artifact] = {}
+
+    def validate(self, artifact: Artifact, supervisor: Supervisor[ValidatingRunner]) -> None:
+        """Verify and warm up on every device, one step at a time between the requests' batches.
+
+        A shape that has run before is not run at its full batch again: requests wait for it. Raises what the runner
+        raises (ArtifactError for wrong scores), or NotReady where no device takes the work.
+        """
+        shape = (artifact.source, artifact.preprocessing.image_size)
+        for device in supervisor.devices:
+            tasks: list[Callable[[ValidatingRunner], None]] = [lambda runner: runner.verify(artifact)]
+            tasks += [self._warming(artifact, count) for count in self._counts(artifact, device, shape)]
+            supervisor.run_on(device, lambda runner: runner.prepare(artifact), tasks, patience_s=PATIENCE_S)
+        with self._lock:
+            self._shapes[shape] = artifact
+
+    def warm_up(self, runner: ValidatingRunner, device: str) -> None:
+        """On the thread of a new worker, before it serves: every known shape, one image and as many as may come."""
+        with self._lock:
+            artifacts = list(self._shapes.values())
+        for artifact in artifacts:
+            runner.prepare(artifact)
+            for count in (1, self._most(artifact, device)):
+                runner.warm(artifact, count)
+
+    def _counts(self, artifact: Artifact, device: str, shape: tuple[SourceKey, int]) -> tuple[int, ...]:
+        with self._lock:
+            known = shape in self._shapes
+        # Twice each: the first run of a shape allocates and compiles, the second is what a batch will cost.
+        return (1,) if known else (1, 1, self._most(artifact, device), self._most(artifact, device))
+
+    def _most(self, artifact: Artifact, device: str) -> int:
+        limit = self._limits[device]
+        return max(1, min(limit.images, limit.pixels // artifact.preprocessing.image_size**2))
+
+    def _warming(self, artifact: Artifact, count: int) -> Callable[[ValidatingRunner], None]:
+        def run(runner: ValidatingRunner) -> None:
+            seconds = runner.warm(artifact, count)
+            self._pace.observe(count, count * artifact.preprocessing.image_size**2, seconds)
+
+        return run

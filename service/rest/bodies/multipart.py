@@ -1,0 +1,104 @@
+"""In: pieces of a multipart/form-data body. Out: its `image` parts in order, kept in memory, never in a temporary file.
+
+The parser is python-multipart's streaming one; the rules are ours: only the field `image`, a bounded number of parts,
+and of an oversized image no more bytes than show that it is too large.
+"""
+
+from __future__ import annotations
+
+from python_multipart import MultipartParser
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import parse_options_header
+
+from service.errors import MalformedRequest, TooManyImages, UnsupportedBody
+from service.rest.bodies.reader import BodyLimits
+from service.rest.bodies.received import ReceivedImage, clean_name
+
+FIELD = b"image"
+
+
+class ImageParts:
+    """Feed it the pieces with `write`, then take the images from `finish`."""
+
+    def __init__(self, content_type: str, limits: BodyLimits) -> None:
+        _, options = parse_options_header(content_type)
+        boundary = options.get(b"boundary")
+        if not boundary:
+            raise UnsupportedBody("multipart/form-data must name its boundary")
+        self._limits = limits
+        self._images: list[ReceivedImage] = []
+        self._header_name = bytearray()
+        self._header_value = bytearray()
+        self._disposition = b""
+        self._file_name: str | None = None
+        self._data = bytearray()
+        self._complete = False
+        try:
+            self._parser = MultipartParser(
+                boundary,
+                {
+                    "on_part_begin": self._begin,
+                    "on_header_field": self._on_header_name,
+                    "on_header_value": self._on_header_value,
+                    "on_header_end": self._end_header,
+                    "on_headers_finished": self._end_headers,
+                    "on_part_data": self._on_data,
+                    "on_part_end": self._end,
+                    "on_end": self._on_end,
+                },
+            )
+        except FormParserError as error:
+            raise MalformedRequest(f"multipart: {error}") from error
+
+    def write(self, piece: bytes) -> None:
+        """Parse the next piece; raises MalformedRequest or TooManyImages."""
+        try:
+            self._parser.write(piece)
+        except FormParserError as error:
+            raise MalformedRequest(f"multipart: {error}") from error
+
+    def finish(self) -> list[ReceivedImage]:
+        """The images in the order in which they came; raises MalformedRequest where the last boundary is missing."""
+        if not self._complete:
+            raise MalformedRequest("the multipart body ends before its closing boundary")
+        return self._images
+
+    def _begin(self) -> None:
+        if len(self._images) >= self._limits.max_images:
+            raise TooManyImages(f"at most {self._limits.max_images} images are taken in one request")
+        self._disposition = b""
+        self._file_name = None
+        self._data = bytearray()
+
+    def _on_header_name(self, data: bytes, start: int, end: int) -> None:
+        self._header_name += data[start:end]
+
+    def _on_header_value(self, data: bytes, start: int, end: int) -> None:
+        self._header_value += data[start:end]
+
+    def _end_header(self) -> None:
+        if self._header_name.lower() == b"content-disposition":
+            self._disposition = bytes(self._header_value)
+        self._header_name.clear()
+        self._header_value.clear()
+
+    def _end_headers(self) -> None:
+        _, options = parse_options_header(self._disposition)
+        field = options.get(b"name")
+        if field != FIELD:
+            named = "without a name" if field is None else repr(field.decode("utf-8", "replace")[:64])
+            raise MalformedRequest(f"form field {named} is not known; send every image as a field named 'image'")
+        if b"filename" in options:
+            self._file_name = clean_name(options[b"filename"].decode("utf-8", "replace"))
+
+    def _on_data(self, data: bytes, start: int, end: int) -> None:
+        room = self._limits.max_image_bytes + 1 - len(self._data)  # one byte over is what makes the decoder refuse it
+        if room > 0:
+            self._data += data[start : min(end, start + room)]
+
+    def _end(self) -> None:
+        self._images.append(ReceivedImage(bytes(self._data), self._file_name))
+        self._data = bytearray()
+
+    def _on_end(self) -> None:
+        self._complete = True

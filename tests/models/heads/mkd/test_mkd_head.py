@@ -1,0 +1,256 @@
+"""The head's score and map: against finite differences, per image, through the cloner only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from models.heads.mkd import cloner as cloner_module
+from models.heads.mkd.cloner import Cloner, fold_batchnorm
+from models.heads.mkd.config import Attribution, MkdConfig
+from models.heads.mkd.discrepancy import discrepancy_terms, weighted_sum
+from models.heads.mkd.head import MkdHead
+from models.heads.parts.maps import smooth
+from models.heads.parts.whitening import View, Whitening
+from models.sources.vgg16 import TAPS
+
+SIZE = 32
+TINY = (4, "M", 5, "M", 6, "M", 7, "M", 8, "M")
+CHANNELS = {"pool2": 5, "pool3": 6, "pool4": 7, "pool5": 8}
+ATTRIBUTIONS: tuple[Attribution, ...] = ("gradients", "smoothgrad", "guided", "discrepancy")
+
+
+@pytest.fixture
+def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cloner of some hundred weights in place of the small one, so that every pixel's difference can be taken."""
+    monkeypatch.setitem(cloner_module.CLONERS, "small", TINY)
+
+
+def head(map_power: float = 1.0, attribution: Attribution = "gradients", gaussian: bool = True) -> MkdHead:
+    torch.manual_seed(1)
+    config = MkdConfig(
+        tap_scales=(1.5, 0.7, 1.0, 2.0),
+        score_weights=((1.0, 0.5), (0.3, 1.0), (0.0, 2.0), (1.0, 0.0)),
+        map_weights=((0.7, 0.2), (1.0, 0.4), (2.0, 0.0), (0.0, 1.0)),
+        map_power=map_power,
+        attribution=attribution,
+        gaussian=gaussian,
+        smoothgrad_samples=2,
+    )
+    cloner = Cloner("small", TAPS)
+    return MkdHead(config, fold_batchnorm(cloner.eval())).double().eval()
+
+
+def batch(count: int) -> tuple[Tensor, dict[str, Tensor]]:
+    generator = torch.Generator().manual_seed(count)
+    images = torch.rand((count, 3, SIZE, SIZE), generator=generator, dtype=torch.float64)
+    sides = dict(zip(TAPS, (8, 4, 2, 1), strict=True))
+    taps = {
+        tap: torch.rand((count, CHANNELS[tap], side, side), generator=generator, dtype=torch.float64)
+        for tap, side in sides.items()
+    }
+    return images, taps
+
+
+def blame(subject: MkdHead, images: Tensor, taps: dict[str, Tensor]) -> Tensor:
+    """The sum that the map explains, for each image; the source's activations do not move with the image."""
+    source = [tensor.expand(len(images), -1, -1, -1) for tensor in subject.scaled(taps)]
+    return weighted_sum(
+        discrepancy_terms(source, subject.cloner(images), subject.config.map_power), subject.map_weights
+    )
+
+
+def judge(subject: MkdHead, images: Tensor, taps: dict[str, Tensor], wants: Sequence[bool]) -> tuple[Tensor, Tensor]:
+    output = subject.judge(images, taps, wants)
+    return output.scores, output.maps
+
+
+@pytest.mark.usefixtures("tiny")
+@pytest.mark.parametrize("power", [1.0, 2.0, 3.0])
+@torch.no_grad()
+def test_the_map_is_the_finite_difference_of_the_discrepancy(power: float) -> None:
+    subject = head(map_power=power)
+    images, taps = batch(1)
+    step = 1e-6
+    steps = torch.eye(3 * SIZE * SIZE, dtype=torch.float64).mul_(step).view(-1, 3, SIZE, SIZE)
+    slopes = torch.cat(
+        [
+            (blame(subject, images + part, taps) - blame(subject, images - part, taps)) / (2 * step)
+            for part in (steps[start : start + 512] for start in range(0, len(steps), 512))
+        ]
+    )
+    expected = smooth(slopes.view(1, 3, SIZE, SIZE).abs().sum(dim=1)).pow(1 / power)
+    _, maps = judge(subject, images, taps, [True])
+    assert float(expected.max()) > 0
+    assert torch.allclose(maps, expected, rtol=1e-4, atol=1e-6 * float(expected.max()))
+
+
+@pytest.mark.usefixtures("tiny")
+def test_the_gradient_goes_through_the_cloner_only() -> None:
+    """With activations that hang on the image, a second way through the source would add to the gradient."""
+    subject = head()
+    images, taps = batch(1)
+    _, expected = judge(subject, images, taps, [True])
+    leaf = images.clone().requires_grad_(True)
+    moving = {tap: tensor + (leaf.sum() - leaf.sum().detach()) for tap, tensor in taps.items()}
+    _, maps = judge(subject, leaf, moving, [True])
+    assert torch.allclose(maps.detach(), expected)
+    assert leaf.grad is None
+    assert all(parameter.grad is None for parameter in subject.parameters())
+
+
+@pytest.mark.usefixtures("tiny")
+@pytest.mark.parametrize("attribution", ATTRIBUTIONS)
+@pytest.mark.parametrize("power", [1.0, 2.0])
+def test_a_batch_gives_what_single_images_give(attribution: Attribution, power: float) -> None:
+    subject = head(power, attribution)
+    images, taps = batch(5)
+    wants = [True, False, True, True, False]
+    scores, maps = judge(subject, images, taps, wants)
+    found = iter(maps)
+    for row, wanted in enumerate(wants):
+        one = {tap: tensor[row : row + 1] for tap, tensor in taps.items()}
+        score, map_alone = judge(subject, images[row : row + 1], one, [wanted])
+        assert torch.allclose(score, scores[row], rtol=1e-10)
+        assert len(map_alone) == int(wanted)
+        if wanted:
+            assert torch.allclose(next(found), map_alone[0], rtol=1e-8, atol=1e-14)
+    assert next(found, None) is None
+
+
+@pytest.mark.usefixtures("tiny")
+@pytest.mark.parametrize("attribution", ATTRIBUTIONS)
+def test_asking_for_a_map_does_not_move_the_score(attribution: Attribution) -> None:
+    subject = head(2.0, attribution)
+    images, taps = batch(3)
+    without, no_maps = judge(subject, images, taps, [False] * 3)
+    with_maps, maps = judge(subject, images, taps, [True] * 3)
+    assert torch.allclose(without, with_maps, rtol=1e-12)
+    assert no_maps.shape == (0, SIZE, SIZE)
+    assert maps.shape == (3, SIZE, SIZE)
+    assert float(maps.min()) >= 0
+
+
+@pytest.mark.usefixtures("tiny")
+def test_the_score_is_the_weighted_discrepancy_of_the_scaled_taps() -> None:
+    subject = head()
+    images, taps = batch(2)
+    scores, _ = judge(subject, images, taps, [False, False])
+    terms = subject.terms(images, taps).numpy()
+    expected = (terms * np.asarray(subject.config.score_weights)).sum(axis=(1, 2))
+    assert np.allclose(scores.numpy(), expected)
+    scaled = subject.scaled(taps)[0]
+    assert torch.equal(scaled, taps["pool2"] / 1.5)
+
+
+@pytest.mark.usefixtures("tiny")
+def test_smoothgrad_repeats_itself() -> None:
+    subject = head(attribution="smoothgrad")
+    images, taps = batch(2)
+    first, second = (judge(subject, images, taps, [True, True])[1] for _ in range(2))
+    assert torch.equal(first, second)
+
+
+@pytest.mark.usefixtures("tiny")
+def test_the_attributions_differ_and_guided_leaves_no_hook_behind() -> None:
+    images, taps = batch(1)
+    maps = {name: judge(head(attribution=name), images, taps, [True])[1] for name in ATTRIBUTIONS}
+    for name in ("smoothgrad", "guided", "discrepancy"):
+        assert not torch.allclose(maps[name], maps["gradients"], rtol=1e-3)
+    guided = head(attribution="guided")
+    judge(guided, images, taps, [True])
+    assert not any(module._forward_hooks for module in guided.cloner.modules())
+
+
+@pytest.mark.usefixtures("tiny")
+def test_without_the_gaussian_the_map_is_rougher() -> None:
+    images, taps = batch(1)
+    sharp = judge(head(gaussian=False), images, taps, [True])[1]
+    soft = judge(head(), images, taps, [True])[1]
+    assert float(sharp.diff(dim=2).abs().mean()) > 2 * float(soft.diff(dim=2).abs().mean())
+
+
+@pytest.mark.usefixtures("tiny")
+def test_saved_and_loaded_it_scores_the_same() -> None:
+    subject = head().float()
+    images, taps = batch(2)
+    images, taps = images.float(), {tap: tensor.float() for tap, tensor in taps.items()}
+    again = MkdHead.load(subject.config.model_dump(mode="json"), subject.tensors()).eval()
+    expected, got = (judge(one, images, taps, [True, True]) for one in (subject, again))
+    assert torch.equal(expected[0], got[0])
+    assert torch.equal(expected[1], got[1])
+
+
+@pytest.mark.usefixtures("tiny")
+def test_tensors_that_do_not_fit_the_configuration_are_refused() -> None:
+    subject = head().float()
+    tensors = subject.tensors()
+    tensors.popitem()
+    with pytest.raises(ValueError, match="do not fit the cloner"):
+        MkdHead.load(subject.config.model_dump(mode="json"), tensors)
+
+
+def test_a_configuration_needs_one_number_per_tap_and_positive_scales() -> None:
+    weights = ((1.0, 1.3), (1.0, 1.3))
+    with pytest.raises(ValueError, match="score_weights needs one entry for each of the 2 taps"):
+        MkdConfig(taps=("pool2", "pool3"), tap_scales=(1, 1), score_weights=weights[:1], map_weights=weights)
+    with pytest.raises(ValueError, match="must be positive"):
+        MkdConfig(taps=("pool2", "pool3"), tap_scales=(1, 0), score_weights=weights, map_weights=weights)
+
+
+@pytest.mark.usefixtures("tiny")
+def test_the_size_in_bytes_counts_every_tensor() -> None:
+    subject = head().float()
+    weights = sum(tensor.numel() * 4 for tensor in subject.tensors().values())
+    assert weights < subject.size_bytes < weights + 200
+
+
+@pytest.mark.parametrize("attribution", ["gradients", "discrepancy"])
+def test_a_map_by_views_is_of_each_row_alone_and_survives_saving(tiny: None, attribution: Attribution) -> None:
+    subject = viewing_head(attribution)
+    images, taps = batch(3)
+    together = subject.judge(images, taps, [True] * 3)
+    alone = subject.judge(images[1:2], {tap: tensor[1:2] for tap, tensor in taps.items()}, [True])
+    np.testing.assert_allclose(together.maps[1], alone.maps[0], rtol=1e-6)
+    np.testing.assert_allclose(together.scores[1], alone.scores[0], rtol=1e-6)
+    again = MkdHead.load(subject.config.model_dump(mode="json"), subject.tensors()).double().eval()
+    np.testing.assert_allclose(again.judge(images, taps, [True] * 3).maps, together.maps, rtol=1e-3)
+
+
+def test_a_gradient_map_by_views_is_the_gradient_of_the_summed_distances(tiny: None) -> None:
+    subject = viewing_head("gradients")
+    images, taps = batch(1)
+    inputs = images.clone().requires_grad_(True)
+    distances = subject.whitening.distances(
+        subject.config.map_views, subject.config.taps, subject.scaled(taps), subject.cloner(inputs)
+    )
+    (gradients,) = torch.autograd.grad(sum((one.mean() for one in distances), torch.zeros(())), inputs)
+    expected = smooth(gradients.abs().sum(dim=1))
+    np.testing.assert_allclose(subject.judge(images, taps, [True]).maps, expected, rtol=1e-6)
+
+
+def viewing_head(attribution: Attribution) -> MkdHead:
+    views = (View(tap="pool2", window=25), View(tap="pool3", window=0), View(tap="pool3", window=100))
+    generator = torch.Generator().manual_seed(3)
+    tensors = {}
+    for view in views:
+        width = CHANNELS[view.tap]
+        tensors[f"{view.key}.mean"] = 0.1 * torch.rand(width, generator=generator)
+        tensors[f"{view.key}.matrix"] = torch.rand((width, width), generator=generator)
+    torch.manual_seed(1)
+    config = MkdConfig(
+        tap_scales=(1.5, 0.7, 1.0, 2.0),
+        score_weights=((1.0, 0.0),) * 4,
+        map_weights=((1.0, 0.0),) * 4,
+        score_views=views,
+        score_power=8.0,
+        view_scales=(0.5, 1.0, 2.0),
+        map_views=views[:2],
+        attribution=attribution,
+    )
+    cloner = fold_batchnorm(Cloner("small", TAPS).eval())
+    return MkdHead(config, cloner, (), Whitening(views, tensors)).double().eval()

@@ -1,0 +1,163 @@
+"""`mkd-score` on one machine: every image has a row, whatever is wrong with it, and an interruption costs nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("pyarrow", reason="needs pyarrow: pip install 'mkdserve[bulk]'")
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from models.detector import Row
+from service.bulk.__main__ import main
+from service.bulk.parts import Parts
+from service.engine.device_runner import DeviceRunner
+
+ONE_THREAD = ("--engine", "torch", "--threads", "1", "--decode-threads", "1", "--batch", "4")
+
+
+@pytest.fixture
+def pictures(tmp_path: Path, good_images: list[bytes], bad_image: bytes) -> Path:
+    """Eight pictures of bolts, one of them blotted, and a file that is none."""
+    folder = tmp_path / "pictures"
+    (folder / "late shift").mkdir(parents=True)
+    for number, image in enumerate([*good_images, bad_image]):
+        (folder / f"{number}.png").write_bytes(image)
+    (folder / "late shift" / "7.png").write_bytes(good_images[0])
+    (folder / "late shift" / "8.png").write_bytes(b"this is no picture")
+    (folder / "notes.txt").write_text("no image")
+    (folder / ".hidden.png").write_bytes(good_images[0])
+    return folder
+
+
+def score(source: Path, artifacts: Path, out: Path, *more: str) -> int:
+    arguments = [str(source), "--artifact", str(artifacts / "bolt"), "--out", str(out), *ONE_THREAD, *more]
+    return main(arguments)
+
+
+def rows_of(out: Path) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = pq.read_table(out).to_pylist()
+    return rows
+
+
+def test_every_image_has_a_row_and_one_that_cannot_be_read_has_its_reason(
+    pictures: Path, artifacts_folder: Path, tmp_path: Path
+) -> None:
+    assert score(pictures, artifacts_folder, tmp_path / "out.parquet") == 0
+    rows = rows_of(tmp_path / "out.parquet")
+    assert [row["path"] for row in rows] == [*(f"{n}.png" for n in range(7)), "late shift/7.png", "late shift/8.png"]
+    assert [row["row"] for row in rows] == list(range(9))
+    assert {row["product"] for row in rows} == {"bolt"}
+    assert rows[7]["score"] == pytest.approx(rows[0]["score"], rel=1e-5)
+    assert all(row["decision"] in {"OK", "REVIEW", "NG"} and row["error_code"] is None for row in rows[:8])
+    assert (rows[8]["decision"], rows[8]["score"], rows[8]["error_code"]) == (None, None, "image_unreadable")
+    assert not (tmp_path / "out.parquet.parts").exists()
+
+
+def test_a_run_that_was_interrupted_ends_with_the_same_file(
+    pictures: Path, artifacts_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert score(pictures, artifacts_folder, tmp_path / "straight.parquet", "--part", "2") == 0
+    written: list[int] = []
+    write = Parts.write
+
+    def until_interrupted(parts: Parts, number: int, table: pa.Table) -> None:
+        if len(written) == 2:
+            raise KeyboardInterrupt
+        written.append(number)
+        write(parts, number, table)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Parts, "write", until_interrupted)
+        assert score(pictures, artifacts_folder, tmp_path / "out.parquet", "--part", "2") == 130
+    assert not (tmp_path / "out.parquet").exists()
+    judged: list[int] = []
+    step = DeviceRunner.step
+
+    def counted(runner: DeviceRunner, payloads: Sequence[Row]) -> Any:
+        judged.append(len(payloads))
+        return step(runner, payloads)
+
+    monkeypatch.setattr(DeviceRunner, "step", counted)
+    assert score(pictures, artifacts_folder, tmp_path / "out.parquet", "--part", "2") == 0
+    assert sum(judged) == 4  # of the eight that can be read
+    assert (tmp_path / "out.parquet").read_bytes() == (tmp_path / "straight.parquet").read_bytes()
+
+
+def test_parts_of_another_artifact_are_refused_until_told_to_restart(
+    pictures: Path, artifacts_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any
+) -> None:
+    def interrupted(parts: Parts) -> None:
+        raise KeyboardInterrupt
+
+    out = tmp_path / "out.parquet"
+    with monkeypatch.context() as patch:
+        patch.setattr(Parts, "finish", interrupted)
+        assert score(pictures, artifacts_folder, out) == 130
+    other = [str(pictures), "--artifact", str(artifacts_folder / "tile"), "--out", str(out), *ONE_THREAD]
+    assert main(other) == 1
+    assert "--restart" in capfd.readouterr().err
+    assert main([*other, "--restart"]) == 0
+    assert {row["product"] for row in rows_of(out)} == {"tile"}
+    assert main(other) == 1
+    assert "--replace" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("column", ["path", "image"])
+def test_a_parquet_file_of_paths_or_of_images_gives_the_rows_of_the_folder(
+    column: str, pictures: Path, artifacts_folder: Path, tmp_path: Path
+) -> None:
+    files = sorted(file.relative_to(pictures).as_posix() for file in pictures.rglob("[0-9].png"))
+    columns: dict[str, list[Any]] = {"path": files}
+    if column == "image":
+        columns["image"] = [(pictures / file).read_bytes() for file in files]
+    pq.write_table(pa.table(columns), pictures / "list.parquet", row_group_size=4)
+    assert score(pictures, artifacts_folder, tmp_path / "folder.parquet", "--part", "3") == 0
+    assert score(pictures / "list.parquet", artifacts_folder, tmp_path / "list.parquet", "--part", "3") == 0
+    assert rows_of(tmp_path / "list.parquet") == rows_of(tmp_path / "folder.parquet")
+
+
+def test_a_listed_file_that_is_not_there_is_a_row_with_an_error(
+    pictures: Path, artifacts_folder: Path, tmp_path: Path
+) -> None:
+    pq.write_table(pa.table({"path": ["0.png", "gone.png"]}), pictures / "list.parquet")
+    assert score(pictures / "list.parquet", artifacts_folder, tmp_path / "out.parquet") == 0
+    judged, gone = rows_of(tmp_path / "out.parquet")
+    assert judged["error_code"] is None
+    assert gone["error_code"] == "image_unreadable"
+    assert "No such file" in gone["error_detail"]
+
+
+def test_the_one_image_that_the_device_fails_with_does_not_take_its_batch_along(
+    pictures: Path, artifacts_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = DeviceRunner.step
+    poison: list[Any] = []
+
+    def poisoned(runner: DeviceRunner, payloads: Sequence[Row]) -> Any:
+        if len(payloads) == 4 and not poison:
+            poison.append(payloads[2].image)
+        if any(row.image is image for row in payloads for image in poison):
+            raise RuntimeError("out of memory")
+        return step(runner, payloads)
+
+    assert score(pictures, artifacts_folder, tmp_path / "whole.parquet") == 0
+    monkeypatch.setattr(DeviceRunner, "step", poisoned)
+    assert score(pictures, artifacts_folder, tmp_path / "out.parquet") == 0
+    rows, whole = rows_of(tmp_path / "out.parquet"), rows_of(tmp_path / "whole.parquet")
+    assert (rows[2]["error_code"], rows[2]["decision"]) == ("inference_failed", None)
+    for row, expected in zip(rows[:2] + rows[3:8], whole[:2] + whole[3:8], strict=True):
+        assert row["score"] == pytest.approx(expected["score"], rel=1e-5)
+
+
+def test_an_input_without_images_is_refused_in_words(artifacts_folder: Path, tmp_path: Path, capfd: Any) -> None:
+    (tmp_path / "empty").mkdir()
+    pq.write_table(pa.table({"name": ["a.png"]}), tmp_path / "other.parquet")
+    for source, words in (("empty", "no image"), ("other.parquet", "column path"), ("nowhere", "neither")):
+        assert score(tmp_path / source, artifacts_folder, tmp_path / "out.parquet") == 1
+        assert words in capfd.readouterr().err
