@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from setuptools import find_packages
 
 ROOT = Path(__file__).parents[1]
 LARGEST_BYTES = 1 << 20
@@ -72,16 +73,14 @@ def test_the_installed_distribution_is_this_version() -> None:
     assert installed == project()["project"]["version"]
 
 
-def test_the_packages_listed_are_the_folders_that_hold_code() -> None:
-    listed = project()["tool"]["setuptools"]["packages"]
-    folders = [
-        folder.parent.relative_to(ROOT).as_posix().replace("/", ".")
+def test_every_folder_that_holds_code_is_a_package_and_is_found() -> None:
+    found = set(find_packages(str(ROOT), include=project()["tool"]["setuptools"]["packages"]["find"]["include"]))
+    folders = {
+        file.parent.relative_to(ROOT).as_posix().replace("/", ".")
         for top in ("service", "models", "trainer")
-        for folder in sorted((ROOT / top).rglob("__init__.py"))
-    ]
-    assert sorted(listed) == sorted(folders)
-    for package in listed:
-        assert list((ROOT / package.replace(".", "/")).glob("*.py"))
+        for file in (ROOT / top).rglob("*.py")
+    }
+    assert found == folders
 
 
 def test_every_file_inside_a_package_that_is_no_code_is_packed() -> None:

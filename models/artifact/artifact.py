@@ -28,12 +28,13 @@ from safetensors import SafetensorError
 
 from models.backends.base import SourceKey
 from models.calibration.conformal import Calibration
-from models.detector import Detector, Row
+from models.detector import Detector
 from models.heads import HEADS
 from models.heads.base import Head
+from models.image_judge import ImageJudge, PreparedImage
 from models.imaging.decode import ImageError, decode_image
 from models.imaging.input_statistics import InputStatistics
-from models.imaging.preprocess import Preprocessing, prepare
+from models.imaging.preprocess import Preprocessing
 from models.sources.vgg16 import Normalisation, Precision
 
 SCHEMA_VERSION: Literal[1] = 1
@@ -141,15 +142,20 @@ class Artifact:
         """How pixels become input."""
         return self.manifest.preprocessing
 
+    @property
+    def judge(self) -> ImageJudge:
+        """What turns a picture into rows for the detector and their judgements back into one."""
+        return ImageJudge(self.head, self.source, self.preprocessing)
+
     def verify_golden(self, detector: Detector) -> None:
         """Decodes, prepares and judges the golden images here and now. Raises ArtifactError where a score differs.
 
         The head must be on the detector's device and its source built. The tolerance is GOLDEN_TOLERANCE of the
         held-out scores' spread.
         """
-        rows = [self._golden_row(golden) for golden in self.manifest.golden]
+        pictures = [self._golden_picture(golden) for golden in self.manifest.golden]
         tolerance = golden_tolerance(self.calibration)
-        for golden, judgement in zip(self.manifest.golden, detector.judge(rows), strict=True):
+        for golden, judgement in zip(self.manifest.golden, self.judge.judge_all(detector, pictures), strict=True):
             difference = abs(judgement.score - golden.score)
             if not difference <= tolerance:
                 raise ArtifactError(
@@ -158,12 +164,11 @@ class Artifact:
                     f"a difference of at most {tolerance:.2g} is allowed",
                 )
 
-    def _golden_row(self, golden: GoldenRecord) -> Row:
+    def _golden_picture(self, golden: GoldenRecord) -> PreparedImage:
         try:
-            pixels = decode_image((self.path / golden.file).read_bytes())
+            return self.judge.prepare(decode_image((self.path / golden.file).read_bytes()))
         except (ImageError, OSError) as error:
             raise ArtifactError(self.path / golden.file, f"cannot be read: {error}") from error
-        return Row(prepare(pixels, self.preprocessing), self.head, self.source)
 
 
 def golden_tolerance(calibration: Calibration) -> float:

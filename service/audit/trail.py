@@ -1,4 +1,4 @@
-"""In: every verdict, as a observer sees it. Out: one record each on its way to the chain, at once and without fail."""
+"""In: every verdict, as an observer sees it. Out: one record each on its way to the chain, at once and without fail."""
 
 from __future__ import annotations
 

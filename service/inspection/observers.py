@@ -1,6 +1,6 @@
 """In: each verdict that is given and what it was made from. Out: the same to every observer, none of which can fail it.
 
-A observer (the audit trail, the drift watch) learns of a verdict after it has been made and before its answer leaves.
+An observer (the audit trail, the drift watch) learns of a verdict after it has been made and before its answer leaves.
 It
 runs on the event loop, so it must return at once: what takes longer belongs to a thread of its own.
 """
@@ -19,7 +19,7 @@ from service.products.product import ProductVersion
 from service.rest.request_record import RequestRecord
 from service.rest.schemas import Verdict
 
-SAY_AGAIN_AFTER_S = 60.0  # a observer that fails on every verdict must not fill the log
+SAY_AGAIN_AFTER_S = 60.0  # an observer that fails on every verdict must not fill the log
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class Observers:
             try:
                 observer.on_verdict(seen)
             except Exception:
-                self._failed(observer.name, "a observer failed on a verdict, which is given all the same")
+                self._failed(observer.name, "an observer failed on a verdict, which is given all the same")
 
     def stop(self) -> None:
         """Stop them in reverse order. Raises nothing."""
@@ -86,7 +86,7 @@ class Observers:
             try:
                 observer.stop()
             except Exception:
-                self._failed(observer.name, "a observer failed at the stop")
+                self._failed(observer.name, "an observer failed at the stop")
 
     def _failed(self, name: str, text: str) -> None:
         self._metrics.counter("mkd_observer_failures_total", observer=name).inc()

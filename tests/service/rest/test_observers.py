@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Notebook:
-    """A observer that keeps what it on_verdict; `mood` is called on each verdict."""
+    """An observer that keeps what it on_verdict; `mood` is called on each verdict."""
 
     def __init__(self, name: str = "notebook", mood: Callable[[], None] = lambda: None) -> None:
         self.name = name
@@ -40,7 +40,7 @@ def fall_over() -> None:
     raise ZeroDivisionError("not the verdict's business")
 
 
-def test_a_witness_sees_the_verdict_the_picture_the_bytes_the_request_and_the_time(
+def test_an_observer_sees_the_verdict_the_picture_the_bytes_the_request_and_the_time(
     open_house: OpenHouse, picture: Picture
 ) -> None:
     notebook = Notebook()
@@ -71,7 +71,7 @@ def test_an_image_without_a_verdict_is_not_shown(open_house: OpenHouse, picture:
     assert [seen.verdict.index for seen in notebook.seen] == [0]
 
 
-def test_a_witness_that_raises_is_counted_and_changes_no_verdict_and_no_other_witness(
+def test_an_observer_that_raises_is_counted_and_changes_no_verdict_and_no_other_observer(
     open_house: OpenHouse, picture: Picture, caplog: pytest.LogCaptureFixture
 ) -> None:
     broken, notebook = Notebook("broken", fall_over), Notebook()
@@ -87,7 +87,7 @@ def test_a_witness_that_raises_is_counted_and_changes_no_verdict_and_no_other_wi
     assert len(said) == 1  # and not once per verdict
 
 
-def test_witnesses_start_before_the_first_verdict_and_stop_after_the_drain(
+def test_observeres_start_before_the_first_verdict_and_stop_after_the_drain(
     open_house: OpenHouse, picture: Picture
 ) -> None:
     notebook = Notebook()
@@ -104,7 +104,7 @@ def test_witnesses_start_before_the_first_verdict_and_stop_after_the_drain(
     assert notebook.calls == ["start", "stop"]
 
 
-def test_a_witness_that_cannot_stop_keeps_nobody_from_stopping(open_house: OpenHouse) -> None:
+def test_an_observer_that_cannot_stop_keeps_nobody_from_stopping(open_house: OpenHouse) -> None:
     broken, notebook = Notebook("broken"), Notebook()
     broken.stop = fall_over  # type: ignore[method-assign]
     house = open_house(observers=(notebook, broken))
@@ -113,7 +113,7 @@ def test_a_witness_that_cannot_stop_keeps_nobody_from_stopping(open_house: OpenH
     assert house.engine.metrics.value("mkd_observer_failures_total", observer="broken") == 1
 
 
-def test_a_witness_that_refuses_to_start_stops_the_start(open_house: OpenHouse) -> None:
+def test_an_observer_that_refuses_to_start_stops_the_start(open_house: OpenHouse) -> None:
     def refuse() -> None:
         raise NotReady("no place to write to")
 
