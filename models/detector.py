@@ -1,4 +1,4 @@
-"""Rows of any mix of products in, their scores and maps out: one source pass, then each head on its own rows.
+"""Judges rows of any mix of products: one source pass for all of them, then each head on its own rows.
 
 On a CPU the heads' rows are cut into pieces that the cores take in turn, each piece on one core alone: many products in
 one batch then cost what one product costs, and a piece's activations stay near its core.
@@ -39,14 +39,14 @@ class Judgement(NamedTuple):
 
 
 class Detector:
-    """The source engines of one device, and the rows they are given. Holds no state, so threads may share it.
+    """The source backends of one device, and the rows they are given. Holds no state, so threads may share it.
 
-    `engines` may grow while serving: `models.backends.pool.SourcePool` adds one when the first artifact needs it.
+    `backends` may grow while serving: `models.backends.pool.SourcePool` adds one when the first artifact needs it.
     """
 
-    def __init__(self, device: torch.device, engines: Mapping[SourceKey, SourceBackend]) -> None:
+    def __init__(self, device: torch.device, backends: Mapping[SourceKey, SourceBackend]) -> None:
         self.device = device
-        self._engines = engines
+        self._backends = backends
         self._threads = SingleThreads(torch.get_num_threads(), "mkd-head") if device.type == "cpu" else None
         # A head's many small operations are not worth waking a second thread for: 6 ms instead of 9 for one image.
         self._alone = waiting_threads_sleep()
@@ -54,7 +54,8 @@ class Detector:
     def judge(self, rows: Sequence[Row]) -> list[Judgement]:
         """One Judgement for each row, in order. The heads must be on this detector's device.
 
-        Rows with the same source and image size share one source pass; each head then sees its own rows as one batch.
+        Rows with the same source and image size share one source pass, which computes no tap that none of their heads
+        needs; each head then sees its own rows as one batch.
         """
         found: list[Judgement | None] = [None] * len(rows)
         groups: dict[tuple[SourceKey, int], list[int]] = {}
@@ -70,12 +71,16 @@ class Detector:
         self, source: SourceKey, rows: list[Row], numbers: list[int], found: list[Judgement | None]
     ) -> None:
         images = torch.from_numpy(np.stack([row.image for row in rows])).to(self.device)
-        activations = self._engines[source].activations(images)
+        backend = self._backends[source]
+        activations = backend.activations(images, {tap for row in rows for tap in row.head.needs.taps})
 
         def judge(part: slice) -> None:
-            wants = [row.wants_map for row in rows[part]]
-            taps = {tap: tensor[part] for tap, tensor in activations.items()}
-            output = rows[part.start].head.judge(images[part], taps, wants)
+            head, wants = rows[part.start].head, [row.wants_map for row in rows[part]]
+            own = {tap: activations[tap][part] for tap in head.needs.taps}
+            further = None
+            if head.needs.further_pass:
+                further = backend.activations(head.changed(images[part], own), head.needs.taps)
+            output = head.judge(images[part], own, wants, further)
             maps = iter(output.maps.cpu().numpy())
             for number, score, wanted in zip(numbers[part], output.scores.tolist(), wants, strict=True):
                 found[number] = Judgement(score, next(maps) if wanted else None)

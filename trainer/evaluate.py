@@ -1,4 +1,4 @@
-"""An artifact and a labelled set in, metrics.json, images.json and report.html out.
+"""Judges a labelled set by an artifact and writes metrics.json, images.json and report.html.
 
 The set is only looked at: nothing of an artifact is ever chosen by what stands here.
 """
@@ -16,15 +16,16 @@ import torch
 from models.artifact import load_artifact
 from models.backends.pool import BackendName, SourcePool
 from models.detector import Detector
-from models.heads.base import to_device
+from models.heads.base import Bar, to_device
+from models.image_judge import ImageJudge, PreparedImage
 from models.imaging.decode import ImageError
-from models.imaging.preprocess import Prepared, Preprocessing
+from models.imaging.preprocess import Preprocessing
 from trainer.calibrate import judge_all
-from trainer.data import good_folder, image_files, prepared_image
+from trainer.data import LIMITS, good_folder, image_files, prepared_image
 from trainer.figures import Truth, evaluated, measure, read_truth, realised_of
+from trainer.fit_run import Display
 from trainer.labelled import read_labelled_set
 from trainer.report import write_report
-from trainer.run import Bar, Display
 
 
 def evaluate(
@@ -33,7 +34,7 @@ def evaluate(
     out: Path | None,
     *,
     device: torch.device,
-    engine: BackendName,
+    backend: BackendName,
     threads: int | None,
     weights_file: Path | None,
     display: Display,
@@ -44,7 +45,7 @@ def evaluate(
     """
     labelled = read_labelled_set(data)
     artifact = load_artifact(artifact_path)
-    pool = SourcePool(device, engine=engine, threads=threads, weights_file=weights_file)
+    pool = SourcePool(device, backend=backend, threads=threads, weights_file=weights_file)
     pool.require(artifact.source)
     to_device(artifact.head, device)
     detector = Detector(device, pool)
@@ -53,8 +54,7 @@ def evaluate(
     for line in truth.unreadable:
         display.say(f"left out, unreadable: {line}")
     with display.bar("test images", len(truth.images)) as bar:
-        images = _read_prepared(truth, artifact.preprocessing, bar)
-        judged = judge_all(detector, artifact.head, artifact.source, images)
+        judged = judge_all(detector, artifact.judge, _read_prepared(truth, artifact.judge, bar))
     found = evaluated(truth, judged, artifact.calibration)
     numbers = {
         "product": artifact.manifest.product,
@@ -77,9 +77,9 @@ def evaluate(
     return write_report(folder / "report.html", artifact, found, numbers)
 
 
-def _read_prepared(truth: Truth, preprocessing: Preprocessing, bar: Bar) -> Iterator[Prepared]:
+def _read_prepared(truth: Truth, judge: ImageJudge, bar: Bar) -> Iterator[PreparedImage]:
     for number, image in enumerate(truth.images):
-        yield prepared_image(image.file, preprocessing)
+        yield judge.prepare_file(image.file.read_bytes(), LIMITS)
         bar.update(number + 1)
 
 

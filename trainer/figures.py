@@ -14,10 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from models.calibration.conformal import Calibration, Decision
+from models.calibration.recalibration import ScoresAndMaps
 from models.imaging.decode import ImageError
 from models.imaging.preprocess import Preprocessing, prepare
 from trainer import metrics
-from trainer.calibrate import Judged
 from trainer.data import read_pixels
 from trainer.labelled import GOOD, LabelledImage, Mask
 from trainer.realised import RATES, realised_rates
@@ -101,7 +101,7 @@ class Evaluated:
         return resized
 
 
-def evaluated(truth: Truth, judged: Judged, calibration: Calibration) -> list[Evaluated]:
+def evaluated(truth: Truth, judged: ScoresAndMaps, calibration: Calibration) -> list[Evaluated]:
     """The verdict on every image of `truth`, in its order."""
     thresholds = calibration.thresholds()
     return [
@@ -155,7 +155,7 @@ def measure(
 
 
 def realised_of(
-    scores: Floats, map_peaks: Floats | None, test: Judged, truth: Truth
+    scores: Floats, map_peaks: Floats | None, test: ScoresAndMaps, truth: Truth
 ) -> dict[str, list[dict[str, float | int | bool]]]:
     """Whether the promises of held-out scores and map peaks, (n,) each, hold on the good test images."""
     good = ~truth.anomalous
@@ -165,7 +165,7 @@ def realised_of(
     return found
 
 
-def peaks(judged: Judged) -> Floats:
+def peaks(judged: ScoresAndMaps) -> Floats:
     """The highest value of each map, (n,)."""
     highest: Floats = judged.maps.reshape(len(judged.maps), -1).max(axis=1)
     return highest

@@ -1,4 +1,4 @@
-"""An artifact and new good images in, an artifact with the same network and a new calibration out.
+"""Gives an artifact a new calibration from new good images, with the same head.
 
 For a new lot, lens or lamp that moved the scores of good parts a little. The head's tensors, golden images and their
 scores stay as they are; thresholds, map scale and what can be promised are new, and the manifest says from what.
@@ -16,14 +16,21 @@ import torch
 
 from models.artifact import Artifact, RecalibrationRecord, load_artifact, write_artifact
 from models.backends.pool import BackendName, SourcePool
-from models.calibration.conformal import DEFAULT_MAP_RATE, Calibration
+from models.calibration.conformal import Calibration
+from models.calibration.recalibration import (
+    ScoresAndMaps,
+    calibrated,
+    calibration_words,
+    rates_of,
+    rejected_before,
+)
 from models.detector import Detector
 from models.heads.base import to_device
-from trainer.calibrate import Judged, calibrated, calibration_words, judge_under
+from trainer.calibrate import judge_under
 from trainer.data import DataError, TrainingSet, read_training_set
+from trainer.fit_run import Display
 from trainer.measure import measured_files
 from trainer.perturb import Change
-from trainer.run import Display
 
 
 @dataclass(frozen=True)
@@ -38,16 +45,6 @@ class NewRates:
 
 
 @dataclass(frozen=True)
-class Chosen:
-    """The rates that hold (see trainer.calibrate.Rates)."""
-
-    review_rate: float
-    ng_rate: float
-    map_rate: float
-    tail_fit: bool
-
-
-@dataclass(frozen=True)
 class Recalibration:
     """What is done: `path` is the new artifact's folder, `version` its name or empty for one made of the time."""
 
@@ -58,7 +55,7 @@ class Recalibration:
     rates: NewRates
     accept_shift: bool
     device: torch.device
-    engine: BackendName = "auto"
+    backend: BackendName = "auto"
     threads: int | None = None
     weights_file: Path | None = None
 
@@ -77,16 +74,24 @@ def recalibrate(job: Recalibration, display: Display) -> Artifact:
         display.say(f"left out, unreadable: {file.name}: {reason}")
     if found.size_warning:
         display.say(f"beware: {found.size_warning}")
-    pool = SourcePool(job.device, engine=job.engine, threads=job.threads, weights_file=job.weights_file)
+    pool = SourcePool(job.device, backend=job.backend, threads=job.threads, weights_file=job.weights_file)
     pool.require(old.source)
     detector = Detector(job.device, pool)
-    head = to_device(old.head, job.device)
+    to_device(old.head, job.device)
     old.verify_golden(detector)
-    judged = judge_under(detector, head, old.source, found.files, old.preprocessing)
+    judged = judge_under(detector, old.judge, found.files)
     _check_shift(old.calibration, judged, display, accepted=job.accept_shift)
     if job.rates.under:
-        judged = judge_under(detector, head, old.source, found.files, old.preprocessing, job.rates.under)
-    calibration = calibrated(judged, _rates(old, job.rates))
+        judged = judge_under(detector, old.judge, found.files, job.rates.under)
+    new = job.rates
+    rates = rates_of(
+        old.calibration,
+        review_rate=new.review_rate,
+        ng_rate=new.ng_rate,
+        map_rate=new.map_rate,
+        tail_fit=new.tail_fit,
+    )
+    calibration = calibrated(judged, rates)
     artifact = _written(job, old, found, calibration)
     to_device(artifact.head, job.device)
     artifact.verify_golden(detector)
@@ -104,9 +109,8 @@ def _check_unseen(old: Artifact, found: TrainingSet) -> None:
         )
 
 
-def _check_shift(old: Calibration, judged: Judged, display: Display, *, accepted: bool) -> None:
-    threshold = old.thresholds().ng.value
-    above = int((judged.scores > threshold).sum())
+def _check_shift(old: Calibration, judged: ScoresAndMaps, display: Display, *, accepted: bool) -> None:
+    above = rejected_before(old, judged)
     words = f"{above} of {len(judged.scores)} new good images are NG by the old calibration"
     if 2 * above > len(judged.scores) and not accepted:
         raise DataError(
@@ -114,16 +118,6 @@ def _check_shift(old: Calibration, judged: Judged, display: Display, *, accepted
             "train with them instead, or give --accept-shift"
         )
     display.say(words)
-
-
-def _rates(old: Artifact, new: NewRates) -> Chosen:
-    map_rate = old.manifest.training.settings.get("map_rate", DEFAULT_MAP_RATE)
-    return Chosen(
-        review_rate=old.calibration.review_rate if new.review_rate is None else new.review_rate,
-        ng_rate=old.calibration.ng_rate if new.ng_rate is None else new.ng_rate,
-        map_rate=float(str(map_rate)) if new.map_rate is None else new.map_rate,
-        tail_fit=new.tail_fit,
-    )
 
 
 def _written(job: Recalibration, old: Artifact, found: TrainingSet, calibration: Calibration) -> Artifact:

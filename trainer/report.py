@@ -1,9 +1,8 @@
-"""Evaluated images and their figures in, one self-contained HTML page out."""
+"""Writes the report of an evaluation, one self-contained HTML page."""
 
 from __future__ import annotations
 
 import base64
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,6 +12,7 @@ import jinja2
 import numpy as np
 import numpy.typing as npt
 
+from models import atomic_file
 from models.artifact import Artifact
 from models.imaging.map_picture import eight_bit, grey_picture, overlay
 from trainer import plots
@@ -47,7 +47,7 @@ class Gallery(NamedTuple):
 
 
 def write_report(path: Path, artifact: Artifact, found: Sequence[Evaluated], numbers: dict[str, object]) -> Path:
-    """Writes the page beside and renames it; returns its path."""
+    """Writes the page; returns its path."""
     anomalous = np.array([one.image.anomalous for one in found])
     scores = np.array([one.score for one in found], dtype=np.float32)
     thresholds = artifact.calibration.thresholds()
@@ -67,9 +67,7 @@ def write_report(path: Path, artifact: Artifact, found: Sequence[Evaluated], num
         pro=_data_uri(plots.pro(curve[0], curve[1], float(str(numbers["pro"])))) if curve else None,
         galleries=_galleries(found, artifact),
     )
-    part = path.with_suffix(".part")
-    part.write_text(page)
-    os.replace(part, path)
+    atomic_file.write_text(path, page)
     return path
 
 

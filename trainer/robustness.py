@@ -1,4 +1,4 @@
-"""An artifact and a labelled set in, false rejects and misses under small changes of light, focus and place out.
+"""Measures false rejects and misses of an artifact under small changes of light, focus and place.
 
 The thresholds stay as they are: what is measured is what a line would see on a day that differs a little from those in
 the training pictures.
@@ -7,7 +7,7 @@ the training pictures.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,18 +17,17 @@ import torch
 from models.artifact import Artifact, load_artifact
 from models.backends.pool import BackendName, SourcePool
 from models.calibration.conformal import Calibration, Thresholds
-from models.detector import Detector, Row
+from models.calibration.recalibration import calibrated, rates_of
+from models.detector import Detector
 from models.heads.base import to_device
 from models.imaging.decode import Pixels
-from models.imaging.preprocess import prepare
-from trainer.calibrate import BATCH, calibrated, judge_under
-from trainer.config import TrainingSettings
+from trainer.calibrate import judge_under
 from trainer.data import DataError, read_pixels, read_training_set, split
 from trainer.figures import Floats, read_truth
+from trainer.fit_run import Display
 from trainer.labelled import read_labelled_set
 from trainer.metrics import auroc, rate
 from trainer.perturb import PERTURBATIONS, Change
-from trainer.run import Display
 
 
 @dataclass(frozen=True)
@@ -40,7 +39,7 @@ class Robustness:
     out: Path | None
     calibrate_under: tuple[Change, ...]
     device: torch.device
-    engine: BackendName = "auto"
+    backend: BackendName = "auto"
     threads: int | None = None
     weights_file: Path | None = None
 
@@ -48,7 +47,7 @@ class Robustness:
 def measure_robustness(job: Robustness, display: Display) -> Path:
     """Writes robustness.json and robustness.md; returns the path of the latter. Raises as `trainer.evaluate` does."""
     labelled, artifact = read_labelled_set(job.data), load_artifact(job.artifact)
-    pool = SourcePool(job.device, engine=job.engine, threads=job.threads, weights_file=job.weights_file)
+    pool = SourcePool(job.device, backend=job.backend, threads=job.threads, weights_file=job.weights_file)
     pool.require(artifact.source)
     to_device(artifact.head, job.device)
     detector = Detector(job.device, pool)
@@ -81,24 +80,17 @@ def _calibrated_under(job: Robustness, artifact: Artifact, detector: Detector) -
     found = read_training_set(job.data)
     if found.sha256 != artifact.manifest.training.data_sha256:
         raise DataError(f"{job.data} does not hold the images that the artifact was trained on and calibrated with")
-    settings = TrainingSettings.model_validate(artifact.manifest.training.settings)
-    _, held_out = split(len(found.files), settings.hold_out, settings.seed)
+    settings = artifact.manifest.training.settings
+    _, held_out = split(len(found.files), float(str(settings["hold_out"])), int(str(settings["seed"])))
     files = [found.files[index] for index in held_out]
-    judged = judge_under(detector, artifact.head, artifact.source, files, artifact.preprocessing, job.calibrate_under)
-    return calibrated(judged, settings)
+    judged = judge_under(detector, artifact.judge, files, job.calibrate_under)
+    return calibrated(judged, rates_of(artifact.calibration))
 
 
-def _scores(artifact: Artifact, detector: Detector, pictures: Sequence[Pixels] | Iterator[Pixels]) -> Floats:
-    scores: list[float] = []
-    pending: list[Row] = []
-    for pixels in pictures:
-        pending.append(Row(prepare(pixels, artifact.preprocessing), artifact.head, artifact.source))
-        if len(pending) == BATCH:
-            scores += [one.score for one in detector.judge(pending)]
-            pending = []
-    if pending:
-        scores += [one.score for one in detector.judge(pending)]
-    return np.array(scores, dtype=np.float32)
+def _scores(artifact: Artifact, detector: Detector, pictures: Iterable[Pixels]) -> Floats:
+    judge = artifact.judge
+    judged = judge.judge_all(detector, (judge.prepare(pixels) for pixels in pictures))
+    return np.array([one.score for one in judged], dtype=np.float32)
 
 
 def _row(

@@ -1,6 +1,6 @@
-"""A folder of good images and settings in, a calibrated and verified artifact out: the whole training run.
+"""The whole training run: a folder of good images and settings in, a calibrated and verified artifact out.
 
-folder -> split -> activations (source run once) -> fit -> calibrate -> verify -> artifact
+folder -> split -> activations (source run once) -> Method.fit -> calibrate -> verify -> artifact
 """
 
 from __future__ import annotations
@@ -11,58 +11,44 @@ import os
 import shutil
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib import metadata
-from itertools import chain, islice
+from itertools import chain
 from pathlib import Path
-from typing import Protocol
 
 import cv2
 import numpy as np
 import torch
 
 from models.artifact import Artifact, GoldenRecord, Manifest, SourceRecord, TrainingRecord, write_artifact
-from models.backends.base import SourceBackend, SourceKey
+from models.backends.base import SourceKey
 from models.backends.pool import BackendName, SourcePool, source_key
 from models.calibration.conformal import Calibration
-from models.detector import Detector, Row
-from models.heads.base import Batch, Head, to_device
+from models.calibration.recalibration import calibrated, calibration_words
+from models.detector import Detector
+from models.heads.base import Head, to_device
+from models.heads.registry import method_of
+from models.image_judge import ImageJudge
 from models.imaging.decode import Pixels, decode_image
-from models.imaging.preprocess import Prepared, Preprocessing, prepare
-from models.sources.vgg16 import SOURCES
-from trainer.activations import DEFAULT_LIMIT_BYTES, SOURCE_BATCH, ActivationStore, bytes_per_image
+from models.imaging.preprocess import Prepared, Preprocessing
+from models.sources.registry import spec_of
+from trainer.activations import DEFAULT_LIMIT_BYTES, ActivationStore, bytes_per_image
 from trainer.augment import variants
-from trainer.calibrate import calibrated, calibration_words, judge_under
+from trainer.calibrate import judge_under
 from trainer.config import TrainingSettings
 from trainer.data import TrainingSet, prepared_images, read_pixels, read_training_set, split
-from trainer.loop import Fit
+from trainer.fit_run import Display, TrainingRun
+from trainer.good_parts import StoredParts
 from trainer.measure import measured_files
 
 GOLDEN_SIDE = 512  # golden images are kept at most this large, to keep the artifact small
 PACKAGES = ("mkdserve", "torch", "torchvision", "numpy", "opencv-python-headless", "pillow", "ncnn")
 
 
-class Display(Protocol):
-    """Where a run tells what it does; the command line shows it, tests pass a silent one."""
-
-    def say(self, text: str) -> None:
-        """One line."""
-
-    def bar(self, title: str, total: int) -> AbstractContextManager[Bar]:
-        """A progress bar for the time of a with statement."""
-
-
-class Bar(Protocol):
-    """A progress bar."""
-
-    def update(self, done: int, note: str = "") -> None:
-        """So much is done of the total."""
-
-
 @dataclass(frozen=True)
-class Job:
+class TrainingJob:
     """Where a run reads and writes, and on what. `version` names a subfolder of the product, or is empty."""
 
     data: Path
@@ -71,7 +57,7 @@ class Job:
     settings: TrainingSettings
     version: str = ""
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
-    engine: BackendName = "auto"
+    backend: BackendName = "auto"
     threads: int | None = None
     weights_file: Path | None = None
     cache_limit_bytes: int = DEFAULT_LIMIT_BYTES
@@ -87,7 +73,7 @@ class Job:
         return self.out / ".work" / self.product
 
 
-def train(job: Job, display: Display) -> Artifact:
+def train(job: TrainingJob, display: Display) -> Artifact:
     """Runs the whole path. Raises DataError, SourceWeightsError, ActivationError or ArtifactError in clear words.
 
     KeyboardInterrupt leaves a checkpoint that the same call goes on from.
@@ -100,18 +86,18 @@ def train(job: Job, display: Display) -> Artifact:
     training, held_out = split(len(found.files), settings.hold_out, settings.seed)
     display.say(f"{len(training)} images to train on, {len(held_out)} held out for calibration only")
     source = source_key(settings.source, settings.normalisation, job.weights_file, settings.source_precision)
-    pool = SourcePool(job.device, engine=job.engine, threads=job.threads, weights_file=job.weights_file)
+    pool = SourcePool(job.device, backend=job.backend, threads=job.threads, weights_file=job.weights_file)
     pool.require(source)
-    engine, reason = pool.chosen(source)
-    display.say(f"source {settings.source} in {source.precision} by engine {engine} on {job.device}: {reason}")
-    kept = tuple(found.files[index] for index in held_out)
-    head, losses = _fit(job, found, training, kept, preprocessing, pool, source, display)
+    backend, reason = pool.chosen(source)
+    display.say(f"source {settings.source} in {source.precision} by backend {backend} on {job.device}: {reason}")
+    head, notes = _fit(job, found, training, preprocessing, pool, source, display)
+    judge = ImageJudge(head, source, preprocessing)
     detector = Detector(job.device, pool)
-    judged = judge_under(detector, head, source, kept, preprocessing, settings.calibrate_under)
+    kept = tuple(found.files[index] for index in held_out)
+    judged = judge_under(detector, judge, kept, settings.calibrate_under)
     calibration = calibrated(judged, settings)
-    golden_files = [found.files[held_out[index]] for index in _spread(judged.scores)]
-    golden, records = _golden(golden_files, preprocessing, head, source, detector)
-    manifest = _manifest(job, found, training, held_out, source, preprocessing, head, calibration, records, losses)
+    golden, records = _golden([kept[index] for index in _spread(judged.scores)], judge, detector)
+    manifest = _manifest(job, found, training, held_out, judge, calibration, records, notes)
     artifact = write_artifact(job.path, manifest, head, golden)
     to_device(artifact.head, job.device)
     artifact.verify_golden(detector)
@@ -135,53 +121,43 @@ def _tell_about(found: TrainingSet, display: Display) -> None:
 
 
 def _fit(
-    job: Job,
+    job: TrainingJob,
     found: TrainingSet,
     training: Sequence[int],
-    held_out: tuple[Path, ...],
     preprocessing: Preprocessing,
     pool: SourcePool,
     source: SourceKey,
     display: Display,
-) -> tuple[Head, list[float]]:
-    settings = job.settings
+) -> tuple[Head, dict[str, object]]:
+    """The fitted head, frozen and on the device, and what the method has noted."""
+    settings, spec = job.settings, spec_of(source.source)
+    method = method_of(settings.method.method)
+    taps = method.needs(settings.method, spec).taps
     copies = settings.augmentation.copies
     count = len(training) * copies
     if settings.augmentation.varies:
-        size = count * bytes_per_image(settings.image_size) / 2**30
+        size = count * bytes_per_image(settings.image_size, spec, taps) / 2**30
         display.say(
             f"augmentation makes {copies} variants of each image once: the source runs over {count} images "
             f"instead of {len(training)} and the cache takes {size:.1f} GiB"
         )
     files = tuple(found.files[index] for index in training)
-    store = ActivationStore(
-        count, settings.image_size, pool[source], folder=job.work, limit_bytes=job.cache_limit_bytes
-    )
-    with store:
+    with ExitStack() as opened:
+        store = opened.enter_context(
+            ActivationStore(
+                *(count, settings.image_size, pool[source], spec, taps),
+                folder=job.work,
+                limit_bytes=job.cache_limit_bytes,
+            )
+        )
         if not store.cached:
             display.say("the activations do not fit the cache limit: the source runs again for every step (slow)")
         with display.bar("source activations", count) as bar:
             store.fill(_augmented(files, preprocessing, settings), bar.update)
-        fit = Fit.begin(
-            *(settings, store, range(count), job.device),
-            checkpoint=job.work / "checkpoint.safetensors",
-            fingerprint=_fingerprint(settings, found.sha256, source),
-        )
-        if fit.resume():
-            display.say(f"going on from the checkpoint at step {fit.step}")
-        with display.bar("training", settings.steps) as bar:
-            fit.run(lambda progress: bar.update(progress.step, f"loss {progress.loss:.4f}"))
-        return fit.head(_batches(held_out, preprocessing, pool[source], job.device)), fit.losses
-
-
-def _batches(
-    files: tuple[Path, ...], preprocessing: Preprocessing, engine: SourceBackend, device: torch.device
-) -> Iterator[Batch]:
-    """Those images with their activations, as the training images come from the store."""
-    images = prepared_images(files, preprocessing)
-    while batch := list(islice(images, SOURCE_BATCH)):
-        stacked = torch.from_numpy(np.stack(batch)).to(device)
-        yield stacked, engine.activations(stacked)
+        fingerprint = _fingerprint(settings, found.sha256, source)
+        run = TrainingRun(job.device, settings.seed, display, job.work, fingerprint)
+        head = method.fit(settings.method, StoredParts(store, range(count), job.device, opened), run)
+        return to_device(head, job.device), run.notes
 
 
 def _augmented(files: tuple[Path, ...], preprocessing: Preprocessing, settings: TrainingSettings) -> Iterator[Prepared]:
@@ -201,13 +177,11 @@ def _spread(scores: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> list[i
     return list(dict.fromkeys(int(order[place]) for place in (0, len(order) // 2, len(order) - 1)))
 
 
-def _golden(
-    files: Sequence[Path], preprocessing: Preprocessing, head: Head, source: SourceKey, detector: Detector
-) -> tuple[list[bytes], list[GoldenRecord]]:
+def _golden(files: Sequence[Path], judge: ImageJudge, detector: Detector) -> tuple[list[bytes], list[GoldenRecord]]:
     pictures = [_small_png(read_pixels(file)) for file in files]
-    rows = [Row(prepare(decode_image(data), preprocessing), head, source, True) for data in pictures]
+    prepared = [judge.prepare(decode_image(data)) for data in pictures]
     records = []
-    for number, judgement in enumerate(detector.judge(rows)):
+    for number, judgement in enumerate(judge.judge_all(detector, prepared, wants_map=True)):
         assert judgement.map is not None
         records.append(
             GoldenRecord(file=f"golden/{number:03}.png", score=judgement.score, map_peak=float(judgement.map.max()))
@@ -228,44 +202,42 @@ def _small_png(pixels: Pixels) -> bytes:
 
 
 def _manifest(
-    job: Job,
+    job: TrainingJob,
     found: TrainingSet,
     training: Sequence[int],
     held_out: Sequence[int],
-    source: SourceKey,
-    preprocessing: Preprocessing,
-    head: Head,
+    judge: ImageJudge,
     calibration: Calibration,
     golden: Sequence[GoldenRecord],
-    losses: Sequence[float],
+    notes: dict[str, object],
 ) -> Manifest:
     # SOURCE_DATE_EPOCH makes the whole artifact repeatable, as reproducible-builds.org defines it.
     stamp = int(os.environ.get("SOURCE_DATE_EPOCH", time.time()))
     created = datetime.fromtimestamp(stamp, UTC)
-    last = losses[-100:]
+    source = judge.source
     return Manifest(
         product=job.product,
         version=job.version or created.strftime("%Y%m%d-%H%M%S"),
-        method=head.method,
+        method=judge.head.method,
         created_at=created.isoformat(),
         source=SourceRecord(
-            weights=source.weights,
+            name=source.source,
             sha256=source.sha256,
             normalisation=source.normalisation,
             precision=source.precision,
-            licence=SOURCES[source.weights].licence,
+            licence=spec_of(source.source).licence,
         ),
-        preprocessing=preprocessing,
-        head=head.config.model_dump(mode="json"),
+        preprocessing=judge.preprocessing,
+        head=judge.head.record.model_dump(mode="json"),
         calibration=calibration,
-        input_statistics=measured_files([found.files[index] for index in held_out], preprocessing),
+        input_statistics=measured_files([found.files[index] for index in held_out], judge.preprocessing),
         training=TrainingRecord(
             settings=job.settings.model_dump(mode="json"),
             images_trained=len(training),
             images_held_out=len(held_out),
             images_unreadable=tuple(file.name for file, _ in found.unreadable),
             data_sha256=found.sha256,
-            outcome={"loss_first": losses[0], "loss_last_100_mean": sum(last) / len(last)},
+            outcome=notes,
         ),
         golden=tuple(golden),
         packages={name: version for name in PACKAGES if (version := _version(name))},

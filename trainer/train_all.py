@@ -17,19 +17,21 @@ from pathlib import Path
 
 import torch
 
-from models.artifact import NAME_PATTERN, ArtifactError
+from models.artifact import ArtifactError
+from models.heads.base import Bar, FitDiverged
+from models.names import NAME_PATTERN
 from models.sources.weights import SourceWeightsError
 from trainer.activations import ActivationError
 from trainer.data import DataError
-from trainer.loop import FitDiverged
-from trainer.run import Bar, Display, Job, train
+from trainer.fit_run import Display
+from trainer.run import TrainingJob, train
 
 # What a single run tells in words; anything else is a fault of ours, and its kind is told, too.
 CLEAR = (DataError, SourceWeightsError, ActivationError, ArtifactError, FitDiverged, ValueError, OSError)
 
 
 @dataclass(frozen=True)
-class Outcome:
+class TrainingOutcome:
     """What became of one product: the artifact's SHA-256, or the reason why there is none."""
 
     product: str
@@ -59,7 +61,9 @@ def product_folders(folder: Path) -> list[Path]:
     return found
 
 
-def train_all(jobs: Sequence[Job], display: Display, *, at_once: int = 1, cluster: Cluster | None = None) -> bool:
+def train_all(
+    jobs: Sequence[TrainingJob], display: Display, *, at_once: int = 1, cluster: Cluster | None = None
+) -> bool:
     """Trains all; whether every one succeeded."""
     good = True
     with display.bar("products", len(jobs)) as bar:
@@ -72,20 +76,20 @@ def train_all(jobs: Sequence[Job], display: Display, *, at_once: int = 1, cluste
     return good
 
 
-def attempt(job: Job) -> Outcome:
+def attempt(job: TrainingJob) -> TrainingOutcome:
     """One training in a process of its own; every failure is an outcome."""
     started = time.monotonic()
     torch.set_num_threads(job.threads or 1)
     try:
         made = train(job, _Silent())
     except CLEAR as error:
-        return Outcome(job.product, time.monotonic() - started, error=str(error))
+        return TrainingOutcome(job.product, time.monotonic() - started, error=str(error))
     except Exception as error:
-        return Outcome(job.product, time.monotonic() - started, error=f"{type(error).__name__}: {error}")
-    return Outcome(job.product, time.monotonic() - started, sha256=made.sha256)
+        return TrainingOutcome(job.product, time.monotonic() - started, error=f"{type(error).__name__}: {error}")
+    return TrainingOutcome(job.product, time.monotonic() - started, sha256=made.sha256)
 
 
-def _here(jobs: Sequence[Job], at_once: int) -> Iterator[Outcome]:
+def _here(jobs: Sequence[TrainingJob], at_once: int) -> Iterator[TrainingOutcome]:
     with ProcessPoolExecutor(at_once, multiprocessing.get_context("spawn")) as pool:
         waiting = {pool.submit(attempt, job): job for job in jobs}
         for done in as_completed(waiting):
@@ -93,7 +97,7 @@ def _here(jobs: Sequence[Job], at_once: int) -> Iterator[Outcome]:
             yield done.result() if error is None else _lost(waiting[done], error)
 
 
-def _on_ray(jobs: Sequence[Job], cluster: Cluster) -> Iterator[Outcome]:
+def _on_ray(jobs: Sequence[TrainingJob], cluster: Cluster) -> Iterator[TrainingOutcome]:
     """A training whose node dies begins again elsewhere, from its last checkpoint where OUT is a shared folder."""
     try:
         import ray
@@ -116,8 +120,8 @@ def _on_ray(jobs: Sequence[Job], cluster: Cluster) -> Iterator[Outcome]:
         ray.shutdown()
 
 
-def _lost(job: Job, error: BaseException) -> Outcome:
-    return Outcome(job.product, 0.0, error=f"its process was lost: {type(error).__name__}")
+def _lost(job: TrainingJob, error: BaseException) -> TrainingOutcome:
+    return TrainingOutcome(job.product, 0.0, error=f"its process was lost: {type(error).__name__}")
 
 
 class _Silent:

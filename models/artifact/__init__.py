@@ -1,25 +1,22 @@
 """A folder in, a verified artifact out, and the way back: all that a product needs to be judged."""
 
-from models.artifact.artifact import (
+from models.artifact.golden import golden_tolerance
+from models.artifact.manifest import (
     MANIFEST,
-    NAME_PATTERN,
     SUMS,
     TENSORS,
-    Artifact,
     ArtifactError,
     GoldenRecord,
     Manifest,
     RecalibrationRecord,
     SourceRecord,
     TrainingRecord,
-    golden_tolerance,
-    load_artifact,
-    write_artifact,
 )
+from models.artifact.read import Artifact, load_artifact
+from models.artifact.write import write_artifact
 
 __all__ = [
     "MANIFEST",
-    "NAME_PATTERN",
     "SUMS",
     "TENSORS",
     "Artifact",

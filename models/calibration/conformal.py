@@ -82,6 +82,7 @@ class Calibration(BaseModel):
     ng_rate: float = Field(default=DEFAULT_NG_RATE, gt=0, lt=1)
     map_scale: MapScale
     map_peaks: tuple[float, ...] = ()
+    map_rate: float = Field(default=DEFAULT_MAP_RATE, gt=0, lt=1)  # asked for; the scale says what is promised
     tail: Tail | None = None
 
     @model_validator(mode="after")
@@ -187,5 +188,6 @@ def calibrate(
         ng_rate=ng_rate,
         map_scale=MapScale(low=low, high=low + 2 * half, threshold=low + half, rate_promised=promised),
         map_peaks=peaks,
+        map_rate=map_rate,
         tail=tail,
     )

@@ -4,7 +4,7 @@ Above `start` the scores are taken to follow a generalised Pareto law (Pickands;
 
     P(score > s) = share * (1 + shape * (s - start) / scale) ** (-1 / shape)
 
-`trainer.tail_fit` fits it. It is an extrapolation, never a promise: whoever uses it says so.
+`models.calibration.tail_fit` fits it. It is an extrapolation, never a promise: whoever uses it says so.
 """
 
 from __future__ import annotations

@@ -1,8 +1,1 @@
-"""The methods that can finish a batch after the source: the name in the manifest -> its class."""
-
-from collections.abc import Mapping
-
-from models.heads.base import Head
-from models.heads.mkd.head import MkdHead
-
-HEADS: Mapping[str, type[Head]] = {MkdHead.method: MkdHead}
+"""The methods, each in a folder of its own: how it is fitted to good parts, and the head that judges with it."""

@@ -1,23 +1,35 @@
-"""The interface of every head: a batch and its source activations in, scores and maps out.
+"""The contract of a method: what it needs of the source, how it is fitted to good parts, and the head that comes of it.
 
-A head is one product's part of the work. It knows how to be trained (`training_loss`), to be told what it needs of the
-training images (`prepare_for_training`, `finish_training`), to save and load itself, and to judge. Its configuration is
-a pydantic schema that stands in the artifact's manifest; its tensors are the artifact's safetensors.
+A method is a folder `models/heads/NAME/` with a `Method` in it and a line in `models.heads.registry`. Nothing outside
+that folder asks which method it is: fitting, serving, evaluation and every surface speak to the classes below.
+
+    Method.needs(config, source) -> SourceNeeds     the taps that are computed, and whether a further pass is needed
+    Method.fit(config, parts, run) -> Head          from the activations of good parts
+    Head.judge(images, activations, wants_map)      scores and maps of a batch
+    Head.tensors(), Head.record -> Method.load()    to the artifact and back
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
-from typing import ClassVar, NamedTuple, Self
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar, get_args, get_origin
 
 import torch
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict, model_validator
 from torch import Tensor, nn
 
-from models.sources.vgg16 import Activations
+from models.heads.parts.loop_settings import LoopSettings
+from models.sources.registry import DEFAULT_SOURCE, Activations, SourceSpec, spec_of
 
-Batch = tuple[Tensor, Activations]  # images (B, 3, S, S) and the source's activations of the same rows
+ActivationBatch = tuple[Tensor, Activations]  # images (B, 3, S, S) and the source's activations of the same rows
+
+
+class SourceNeeds(NamedTuple):
+    """What a head asks of the source: `taps` by name, and with `further_pass` the taps of changed images as well."""
+
+    taps: tuple[str, ...]
+    further_pass: bool = False
 
 
 class HeadOutput(NamedTuple):
@@ -28,27 +40,37 @@ class HeadOutput(NamedTuple):
 
 
 class Head(nn.Module, ABC):
-    """One product's detector on top of the shared source. Subclasses are listed in `models.heads.HEADS`."""
+    """One product's detector on top of the shared source.
+
+    `record` is the head's part of the manifest: with `tensors()` it is all that `Method.load` needs.
+    """
 
     method: ClassVar[str]
-    config: BaseModel
+    record: BaseModel
+
+    @property
+    @abstractmethod
+    def needs(self) -> SourceNeeds:
+        """The taps that `judge` reads, and whether it asks for a further source pass."""
 
     @abstractmethod
-    def judge(self, images: Tensor, activations: Activations, wants_map: Sequence[bool]) -> HeadOutput:
+    def judge(
+        self, images: Tensor, activations: Activations, wants_map: Sequence[bool], further: Activations | None = None
+    ) -> HeadOutput:
         """Images (B, 3, S, S) in [0, 1] and the source's activations of the same rows -> scores and maps.
 
-        A row's result depends on that row alone; threads may call at once for other rows.
-        Higher scores and brighter maps mean less like the training images.
+        `further` are the activations of `changed(images, activations)`, for heads that ask for that pass. A row's
+        result depends on that row alone; threads may call at once for other rows. Higher scores and brighter maps mean
+        less like the training images.
         """
+
+    def changed(self, images: Tensor, activations: Activations) -> Tensor:
+        """The images (B, 3, S, S) whose activations `judge` gets as `further`; only called where `needs` says so."""
+        raise TypeError(f"the method {self.method} asks for a further source pass and does not say over which images")
 
     @abstractmethod
     def tensors(self) -> dict[str, Tensor]:
         """What the artifact stores, contiguous and on the CPU."""
-
-    @classmethod
-    @abstractmethod
-    def load(cls, config: Mapping[str, object], tensors: Mapping[str, Tensor]) -> Self:
-        """The head of a stored configuration and its tensors. Raises ValueError where the two do not fit."""
 
     @property
     def size_bytes(self) -> int:
@@ -56,20 +78,186 @@ class Head(nn.Module, ABC):
         return sum(tensor.numel() * tensor.element_size() for tensor in (*self.parameters(), *self.buffers()))
 
 
-class Trainee(nn.Module, ABC):
-    """A head while it is being trained: gives the loss of a batch, and at the end the head."""
+class MethodConfig(BaseModel):
+    """Base of every method's settings: what a person may choose, with a default for each.
+
+    Subclasses fix `method` to a literal, which discriminates them (`models.heads.registry.config_of`). A setting that
+    holds several values also takes them as one text with commas, as on the command line.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    method: str
+
+    @model_validator(mode="before")
+    @classmethod
+    def _split_texts(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping):
+            return values
+        return {name: cls._split(name, value) for name, value in values.items()}
+
+    @classmethod
+    def _split(cls, name: str, value: object) -> object:
+        field = cls.model_fields.get(name)
+        if field is None or not isinstance(value, str) or not _holds_several(field.annotation):
+            return value
+        return [part.strip() for part in value.split(",") if part.strip() and part.strip() != "none"]
+
+
+def _holds_several(annotation: object) -> bool:
+    return get_origin(annotation) is tuple or any(get_origin(one) is tuple for one in get_args(annotation))
+
+
+class GoodParts(Protocol):
+    """Good parts to fit to, with their source activations; held-out calibration images are never among them.
+
+    Activations are cached: reading them again costs a look at a memory-mapped file. Tensors come on the run's device,
+    float32 and channels last.
+    """
+
+    @property
+    def count(self) -> int:
+        """Images, augmented copies included."""
+        ...
+
+    @property
+    def image_size(self) -> int:
+        """Side S of the images in pixels."""
+        ...
+
+    @property
+    def source(self) -> SourceSpec:
+        """The source network: its taps with strides and channels."""
+        ...
+
+    def batch(self, indices: Sequence[int]) -> ActivationBatch:
+        """The images of those indices, in that order."""
+        ...
+
+    def batches(self, size: int = 16, seed: int | None = None) -> Iterator[ActivationBatch]:
+        """All images once: in order, or shuffled by `seed`."""
+        ...
+
+    def rms(self) -> dict[str, float]:
+        """Root mean square of each tap's activations over the images."""
+        ...
+
+    def subset(self, indices: Sequence[int]) -> GoodParts:
+        """The same for some of the images, to set a part aside for a choice."""
+        ...
+
+    def changed(self, change: Callable[[Tensor, Activations], Tensor]) -> GoodParts:
+        """The same images after `change` (as `Head.changed`), through a further source pass."""
+        ...
+
+
+class Trainable(nn.Module, ABC):
+    """What the gradient loop trains: a module whose `trained` part is optimised and averaged."""
+
+    @property
+    @abstractmethod
+    def trained(self) -> nn.Module:
+        """The part whose parameters are optimised, and whose weights are averaged over the last steps."""
+
+    @property
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """A text that is the same for equal trained weights, given the data and the loop: the settings that decide."""
+
+    def begin(self, images: Tensor, activations: Activations) -> None:
+        """Called once before the first step, with its batch."""
 
     @abstractmethod
-    def training_loss(self, images: Tensor, activations: Activations) -> Tensor:
+    def loss(self, images: Tensor, activations: Activations) -> Tensor:
         """The loss of a batch, a scalar."""
 
-    @abstractmethod
-    def finish(self, batches: Iterable[Batch], held_out: Iterable[Batch]) -> Head:
-        """The finished head, judging as its recipe says.
+    def optimiser(self, settings: LoopSettings) -> torch.optim.Optimizer:
+        """The optimiser of `trained`; each group's learning rate is scaled by the schedule."""
+        return torch.optim.Adam(self.trained.parameters(), lr=settings.learning_rate)
 
-        `batches` are the training images once more; `held_out` good images that training has not seen, from which a
-        head may take a yardstick or two, never more: the calibration counts on the same images.
+
+class Bar(Protocol):
+    """A progress bar."""
+
+    def update(self, done: int, note: str = "") -> None:
+        """So much is done of the total."""
+
+
+class FitRun(Protocol):
+    """The run that a method is fitted in: its device and seed, what it tells, and the gradient loop."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where to compute."""
+        ...
+
+    @property
+    def seed(self) -> int:
+        """Everything random follows from it."""
+        ...
+
+    def generator(self, purpose: str) -> torch.Generator:
+        """A CPU generator seeded by the run's seed and the purpose."""
+        ...
+
+    def say(self, text: str) -> None:
+        """Tells a person one line."""
+        ...
+
+    def note(self, name: str, value: object) -> None:
+        """Records what was measured or chosen in the artifact (`training.outcome`)."""
+        ...
+
+    def train(self, trainable: Trainable, parts: GoodParts, settings: LoopSettings) -> None:
+        """Trains with checkpoints, resumption and averaged weights; leaves `trainable` trained, in evaluation mode.
+
+        Raises FitDiverged where the loss is no longer a number.
         """
+        ...
+
+
+class FitDiverged(Exception):
+    """The loss of a gradient method is no longer a number."""
+
+
+C = TypeVar("C", bound=MethodConfig)
+
+
+class Method(ABC, Generic[C]):
+    """One way to judge parts. `when` is one line on when to take it; `title` names it with its paper."""
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    when: ClassVar[str]
+    Config: ClassVar[type[MethodConfig]]
+
+    @abstractmethod
+    def needs(self, config: C, source: SourceSpec) -> SourceNeeds:
+        """What is computed of the source for this configuration. Raises ValueError for taps that it does not have."""
+
+    @abstractmethod
+    def fit(self, config: C, parts: GoodParts, run: FitRun) -> Head:
+        """The head of these good parts, on any device."""
+
+    @abstractmethod
+    def load(self, record: Mapping[str, object], tensors: Mapping[str, Tensor]) -> Head:
+        """The head of a stored record and its tensors. Raises ValueError where the two do not fit."""
+
+
+def taps_of(taps: Sequence[str], source: SourceSpec) -> tuple[str, ...]:
+    """The source's own taps for those names; a name of VGG-16's stands for another source's tap of the same stride.
+
+    So a method's default taps serve every source. Raises ValueError that lists what there is.
+    """
+    default = spec_of(DEFAULT_SOURCE).taps
+    by_stride = {tap.stride: name for name, tap in source.taps.items()}
+    found = []
+    for name in taps:
+        own = name if name in source.taps else by_stride.get(default[name].stride) if name in default else None
+        if own is None:
+            raise ValueError(f"the source {source.name} has no tap {name!r}; it has {', '.join(source.taps)}")
+        found.append(own)
+    return tuple(found)
 
 
 def to_device(head: Head, device: torch.device) -> Head:

@@ -50,7 +50,7 @@ def _dots(axes: Axes, lines: Sequence[Line], data: list[str], methods: list[str]
         spread = line.figures[name]
         if spread is None:
             continue
-        colour = GREY if line.baseline else COLOURS[methods.index(line.method) % len(COLOURS)]
+        colour = GREY if line.control else COLOURS[methods.index(line.method) % len(COLOURS)]
         axes.plot([100 * spread.low, 100 * spread.high], [place, place], color=colour, linewidth=2, alpha=0.4)
         axes.scatter([100 * value for value in spread.values], [place] * len(spread.values), color=colour, s=14)
         axes.plot(100 * spread.mean, place, marker="|", color=colour, markersize=11)

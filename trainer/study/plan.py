@@ -1,17 +1,18 @@
-"""A STUDY.toml in, the checked plan of a study out: data sets, variants, baselines and seeds.
+"""Reads and checks the plan of a study, a STUDY.toml: data sets, variants, controls and seeds.
 
     name = "screw"
     seeds = [0, 1, 2]
-    baselines = ["brightness", "pooled", "patch"]
-    [training]                     # any field of TrainingSettings, for every run
+    controls = ["brightness", "pooled-pool5"]
+    [training]                     # any common setting of `mkd-train fit`, for every run
+    image_size = 128
+    [methods.mkd]                  # settings of a method, for every variant of it
     steps = 2000
     [[data]]
     name = "screw"
     path = "../shared/data/mvtec_screw"
     [[variant]]
     name = "mean"
-    recipe = "default"
-    method = { score_power = 1.0 } # any field of the recipe
+    method = { method = "mkd", recipe = "paper" }
 
 A data set's and a variant's own `training` come over the study's, the variant's last.
 """
@@ -25,11 +26,13 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
-from trainer.config import RECIPES, RecipeName, TrainingSettings
+from models.heads.registry import DEFAULT_METHOD, config_of
+from models.names import WHOLE_NAME
+from trainer.config import TrainingSettings
 from trainer.data import DataError
+from trainer.study.controls import CONTROLS
 
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
-Baseline = Literal["brightness", "brightness-distance", "pooled-pool4", "pooled-pool5", "patch", "distances"]
+Name = Annotated[str, StringConstraints(pattern=WHOLE_NAME)]
 Overrides = Mapping[str, object]
 CLASSES = 10
 
@@ -60,10 +63,9 @@ class DataPlan(_Plan):
 
 
 class VariantPlan(_Plan):
-    """One way of training: a recipe, fields of it that are changed, and settings that are changed."""
+    """One way to fit: a method with settings of it, and common settings that are changed."""
 
     name: Name
-    recipe: RecipeName = "default"
     method: Overrides = {}
     training: Overrides = {}
     only: tuple[Name, ...] = ()  # data sets; all where empty
@@ -76,8 +78,9 @@ class StudyPlan(_Plan):
     about: str = ""
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(default=(0,), min_length=1)
     checkpoints: int = Field(default=4, ge=1, le=50)
-    baselines: tuple[Baseline, ...] = ()
+    controls: tuple[str, ...] = ()
     training: Overrides = {}
+    methods: Mapping[str, Overrides] = {}
     data: tuple[DataPlan, ...] = Field(min_length=1)
     variant: tuple[VariantPlan, ...] = ()
 
@@ -85,14 +88,17 @@ class StudyPlan(_Plan):
     def _check(self) -> Self:
         for word, names in (
             ("data set", [data.name for data in self.data]),
-            ("variant or baseline", [variant.name for variant in self.variant] + list(self.baselines)),
+            ("variant or control", [variant.name for variant in self.variant] + list(self.controls)),
             ("seed", [str(seed) for seed in self.seeds]),
         ):
             twice = sorted({name for name in names if names.count(name) > 1})
             if twice:
                 raise ValueError(f"the {word} {', '.join(twice)} is there twice")
-        if not self.variant and not self.baselines:
-            raise ValueError("a study needs a variant or a baseline")
+        if not self.variant and not self.controls:
+            raise ValueError("a study needs a variant or a control")
+        unknown = sorted(set(self.controls) - set(CONTROLS))
+        if unknown:
+            raise ValueError(f"there is no control {', '.join(unknown)}; there are {', '.join(CONTROLS)}")
         strange = {name for variant in self.variant for name in variant.only} - {data.name for data in self.data}
         if strange:
             raise ValueError(f"only: there is no data set {', '.join(sorted(strange))}")
@@ -102,15 +108,13 @@ class StudyPlan(_Plan):
         return self
 
     def settings(self, data: DataPlan, variant: VariantPlan | None, seed: int) -> TrainingSettings:
-        """The settings of one run; without a variant those that a baseline shares with the runs beside it."""
+        """The settings of one run; without a variant those that a control shares with the runs beside it."""
         merged = {**self.training, **data.training, **(variant.training if variant else {}), "seed": seed}
-        forbidden = {"recipe", "recipe_name"} & merged.keys()
-        if forbidden:
-            raise ValueError(f"training must not hold {', '.join(sorted(forbidden))}: a variant names its recipe")
+        if "method" in merged:
+            raise ValueError("training must not hold method: a variant names its method")
         if variant is not None:
-            recipe = RECIPES[variant.recipe]
-            chosen = type(recipe).model_validate({**recipe.model_dump(), **variant.method})
-            merged |= {"recipe_name": variant.recipe, "recipe": chosen}
+            name = str(variant.method.get("method", DEFAULT_METHOD))
+            merged["method"] = config_of({"method": name, **self.methods.get(name, {}), **variant.method})
         if merged.get("calibrate_under"):
             raise ValueError("a study calibrates by what it has cached; calibrate_under is measured by `robustness`")
         return TrainingSettings.model_validate(merged)

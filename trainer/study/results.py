@@ -1,14 +1,15 @@
-"""Result files of a study: one JSON for each run, written whole or not at all, named by its fingerprint."""
+"""Keeps the result files of a study: one JSON for each run, named by its fingerprint."""
 
 from __future__ import annotations
 
 import fcntl
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from models import atomic_file
 
 Result = dict[str, Any]
 
@@ -29,13 +30,9 @@ class Results:
         return found if found.get("fingerprint") == fingerprint else None
 
     def write(self, fingerprint: str, result: Result) -> None:
-        """Writes beside, syncs and renames."""
-        part = self._file(fingerprint).with_suffix(f".{os.getpid()}.part")
-        with part.open("w") as stream:
-            json.dump({**result, "fingerprint": fingerprint}, stream, indent=1, allow_nan=False)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(part, self._file(fingerprint))
+        """Writes the file whole or not at all."""
+        text = json.dumps({**result, "fingerprint": fingerprint}, indent=1, allow_nan=False)
+        atomic_file.write_text(self._file(fingerprint), text)
 
     @contextmanager
     def taken(self, fingerprint: str) -> Iterator[bool]:

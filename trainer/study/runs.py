@@ -1,43 +1,53 @@
-"""One run of a study (or one baseline) in, its figures out, as they stand in its result file."""
+"""One run of a study, a variant or a control: the figures that stand in its result file."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from models.backends.base import SourceKey
-from models.heads.base import to_device
+from models.calibration.recalibration import ScoresAndMaps, calibrated
+from models.heads.base import Head, to_device
+from models.heads.registry import method_of
 from trainer import metrics
-from trainer.baselines import has_map, judge_baseline
-from trainer.calibrate import Judged, calibrated, judge_stored
+from trainer.activations import ActivationStore
+from trainer.calibrate import judge_stored
 from trainer.config import TrainingSettings
 from trainer.data import split
 from trainer.figures import Evaluated, evaluated, measure, peaks, realised_of
+from trainer.good_parts import StoredParts
+from trainer.study.controls import control_scores
 from trainer.study.sets import StudySet
-from trainer.study.stores import Seen, Stores
-from trainer.study.trainings import Training, Trainings, known_settings
+from trainer.study.stores import StoredSet, Stores
+from trainer.study.trainings import StudyRun, Trainings
 
 ROOT = Path(__file__).parents[2]
-# What decides a trained run's or a baseline's figures beside the settings; recorded with every result.
-METHOD_FILES = ("models/heads/*.py", "models/*.py", "trainer/loop.py", "trainer/figures.py", "trainer/metrics.py")
-BASELINE_FILES = ("trainer/baselines.py", "trainer/figures.py", "trainer/metrics.py")
+# What decides the figures beside the settings; recorded with every result.
+CODE = (
+    "models/heads/**/*.py",
+    "models/calibration/*.py",
+    "trainer/loop.py",
+    "trainer/figures.py",
+    "trainer/metrics.py",
+)
+CONTROL_SETTINGS = frozenset({"image_size", "seed", "hold_out", "source", "normalisation", "source_precision"})
 
 
 @dataclass(frozen=True)
 class Run:
-    """What is run: a variant's name with its settings, or a baseline's name with those of the runs beside it."""
+    """What is run: a variant's name with its settings, or a control's name with those of the runs beside it."""
 
     data: StudySet
     variant: str
     settings: TrainingSettings
-    baseline: bool
+    control: bool
 
     @property
     def seed(self) -> int:
@@ -49,73 +59,76 @@ class Run:
         """As it is told."""
         return f"{self.data.name}, {self.variant}, seed {self.seed}"
 
-    def fingerprint(self, data: str, source: SourceKey, checkpoints: int) -> str:
-        """The same for the same figures: settings, pictures, source, and how it is looked at."""
-        settings = known_settings(self.settings)
-        if self.baseline:  # only these decide
-            decide = {"image_size", "seed", "hold_out", "source", "normalisation", "source_precision"}
-            settings = {key: value for key, value in settings.items() if key in decide}
-        what: dict[str, object] = {"variant": self.variant if self.baseline else "", "settings": settings, "data": data}
-        what |= {"source": source.sha256, "checkpoints": 0 if self.baseline else checkpoints}
+    def fingerprint(self, data: str, source: SourceKey, looks: int) -> str:
+        """The same for the same figures: settings, pictures, source, and how often it is looked at."""
+        include = set(CONTROL_SETTINGS) if self.control else None
+        settings = self.settings.model_dump(mode="json", include=include)
+        what: dict[str, object] = {"variant": self.variant if self.control else "", "settings": settings, "data": data}
+        what |= {"source": source.sha256, "looks": 0 if self.control else looks}
         return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:20]
 
 
-def code_mark(*, baseline: bool) -> str:
+def code_mark() -> str:
     """A hash of the code that decides the figures: results of other code are told apart in the table."""
-    files = sorted(file for pattern in (BASELINE_FILES if baseline else METHOD_FILES) for file in ROOT.glob(pattern))
+    files = sorted(file for pattern in CODE for file in ROOT.glob(pattern))
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:12]
-
-
-def checkpoint_steps(steps: int, count: int) -> list[int]:
-    """`count` steps spread evenly over the last third, the last step included."""
-    first = steps - steps // 3
-    spread = np.linspace(first, steps, count) if count > 1 else np.array([steps])
-    return sorted({max(1, round(float(step))) for step in spread})
 
 
 class Runner:
     """Runs runs on one device."""
 
-    def __init__(self, stores: Stores, trainings: Trainings, device: torch.device, checkpoints: int) -> None:
+    def __init__(self, stores: Stores, trainings: Trainings, looks: int) -> None:
         self._stores = stores
         self._trainings = trainings
-        self._device = device
-        self._checkpoints = checkpoints
+        self._looks = looks
 
-    def figures(self, run: Run, seen: Seen, source: SourceKey, key: str) -> dict[str, object]:
-        """Trains (or not), calibrates, judges. `key` is of the training. Raises FitDiverged."""
+    def figures(self, run: Run, seen: StoredSet, source: SourceKey, data: str) -> dict[str, object]:
+        """Fits (or not), calibrates, judges. `data` is the hash of the pictures. Raises FitDiverged."""
         started = time.monotonic()
         chosen, held = split(len(seen.good.files), run.settings.hold_out, run.seed)
-        if run.baseline:
-            both = judge_baseline(
-                run.variant, seen.store, chosen, held, [*held, *seen.labelled], self._device, run.seed
-            )
-            held_out = Judged(both.scores[: len(held)], both.maps[: len(held)])
-            test = Judged(both.scores[len(held) :], both.maps[len(held) :])
-            points: list[dict[str, object]] = []
-            found = self._measured(run, seen, held_out, test, with_map=has_map(run.variant))
+        if run.control:
+            scores = control_scores(run.variant, seen.store, chosen, [*held, *seen.labelled], self._trainings.device)
+            held_out, test = (_without_maps(part) for part in (scores[: len(held)], scores[len(held) :]))
+            found = self._measured(run, seen, held_out, test, with_map=False)
+            found["checkpoints"] = []
         else:
-            held_out, test, points, trained = self._trained(run, seen, source, held, key)
-            found = {**self._measured(run, seen, held_out, test, with_map=True), **trained}
-        found["checkpoints"] = points
+            found = self._fitted(run, seen, source, held, data)
         found["seconds"] = round(time.monotonic() - started, 1)
         return found
 
-    def _trained(
-        self, run: Run, seen: Seen, source: SourceKey, held: list[int], key: str
-    ) -> tuple[Judged, Judged, list[dict[str, object]], Mapping[str, float]]:
+    def _fitted(
+        self, run: Run, seen: StoredSet, source: SourceKey, held: Sequence[int], data: str
+    ) -> dict[str, object]:
+        device = self._trainings.device
         store, indices = self._stores.training(seen, source, run.settings)
-        steps = checkpoint_steps(run.settings.steps, self._checkpoints)
-        training = Training(run.title, run.settings, key, store, indices, steps)
         points: list[dict[str, object]] = []
-        for trained in self._trainings.trained(training):
-            found = trained.trainee.finish(store.batches(indices, self._device), seen.store.batches(held, self._device))
-            head = to_device(found, self._device)
-            test = judge_stored(head, seen.store, seen.labelled, self._device)
-            points.append({"step": trained.step, **_short_figures(seen, test)})
-        return judge_stored(head, seen.store, held, self._device), test, points, trained.losses
+        for head, fitted in self._looks_of(run, store, indices, f"{data} {source}"):
+            started = time.monotonic()
+            test = judge_stored(head, seen.store, seen.labelled, device)
+            judged_s = time.monotonic() - started
+            points.append({"step": fitted.step, **_short_figures(seen, test)})
+        found = self._measured(run, seen, judge_stored(head, seen.store, held, device), test, with_map=True)
+        found |= {"checkpoints": points, "head_bytes": head.size_bytes, **fitted.notes}
+        found["head_ms_per_image"] = round(1000 * judged_s / max(1, len(test.scores)), 2)
+        return found
 
-    def _measured(self, run: Run, seen: Seen, held_out: Judged, test: Judged, *, with_map: bool) -> dict[str, object]:
+    def _looks_of(
+        self, run: Run, store: ActivationStore, indices: Sequence[int], key: str
+    ) -> Iterator[tuple[Head, StudyRun]]:
+        """The head as of each look, the end last; a method without steps has only the end."""
+        method, config = method_of(run.settings.method.method), run.settings.method
+        for look in range(self._looks):
+            study_run = StudyRun(self._trainings, run.title, key, run.seed, look, self._looks)
+            with ExitStack() as opened:
+                parts = StoredParts(store, indices, study_run.device, opened)
+                head = to_device(method.fit(config, parts, study_run), study_run.device)
+            yield head, study_run
+            if not study_run.has_steps:
+                return
+
+    def _measured(
+        self, run: Run, seen: StoredSet, held_out: ScoresAndMaps, test: ScoresAndMaps, *, with_map: bool
+    ) -> dict[str, object]:
         calibration = calibrated(held_out, run.settings)
         light = float(seen.store.brightness(range(len(seen.good.files))).mean())
         found: list[Evaluated] = evaluated(seen.truth, test, calibration)
@@ -126,8 +139,12 @@ class Runner:
         return numbers
 
 
-def _short_figures(seen: Seen, test: Judged) -> dict[str, object]:
-    """Image AUROC, and pixel AUROC at the maps' own size: what a look at a checkpoint takes."""
+def _without_maps(scores: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> ScoresAndMaps:
+    return ScoresAndMaps(scores, np.zeros((len(scores), 1, 1), np.float32))
+
+
+def _short_figures(seen: StoredSet, test: ScoresAndMaps) -> dict[str, object]:
+    """Image AUROC, and pixel AUROC at the maps' own size: what a look takes."""
     found: dict[str, object] = {"image_auroc": metrics.auroc(seen.truth.anomalous, test.scores), "pixel_auroc": None}
     known = [number for number, mask in enumerate(seen.truth.masks) if mask is not None]
     size = test.maps.shape[-1]

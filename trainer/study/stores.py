@@ -1,7 +1,7 @@
-"""Data sets in, their source activations out: computed once and shared by all runs that see the same pictures.
+"""Keeps the source activations of a study's data sets: computed once, shared by all runs that see the same pictures.
 
-A store holds all good pictures, then the labelled ones. Runs share it where data, source, normalisation and size are
-equal; the seed only picks other indices. Augmented copies have a store of their own.
+A store holds all good pictures, then the labelled ones, and every tap of the source. Runs share it where data, source,
+normalisation and size are equal; the seed only picks other indices. Augmented copies have a store of their own.
 """
 
 from __future__ import annotations
@@ -15,16 +15,17 @@ from typing import NamedTuple
 from models.backends.base import SourceKey
 from models.backends.pool import SourcePool
 from models.imaging.preprocess import Preprocessing
+from models.sources.registry import spec_of
 from trainer.activations import ActivationStore
 from trainer.augment import variants
 from trainer.config import TrainingSettings
 from trainer.data import TrainingSet, prepared_images, split
 from trainer.figures import Truth, read_truth
+from trainer.fit_run import Display
 from trainer.labelled import LabelledImage
-from trainer.run import Display
 
 
-class Seen(NamedTuple):
+class StoredSet(NamedTuple):
     """One data set as one kind of run sees it. Good image i is number i of `store`, labelled image j len(good) + j."""
 
     store: ActivationStore
@@ -46,7 +47,7 @@ class Stores:
         self._limit_bytes = limit_bytes
         self._display = display
         self._open = contextlib.ExitStack()
-        self._plain: tuple[object, Seen] | None = None
+        self._plain: tuple[object, StoredSet] | None = None
         self._augmented: tuple[object, ActivationStore] | None = None
 
     def __enter__(self) -> Stores:
@@ -62,7 +63,7 @@ class Stores:
 
     def seen(
         self, good: TrainingSet, labelled: Sequence[LabelledImage], source: SourceKey, settings: TrainingSettings
-    ) -> Seen:
+    ) -> StoredSet:
         """The set's activations, from the open store where it is the same."""
         key = (good.sha256, tuple(labelled), source, settings.image_size)
         if self._plain is None or self._plain[0] != key:
@@ -73,10 +74,12 @@ class Stores:
             store = self._enter(len(files), source, settings)
             with self._display.bar("source activations", len(files)) as bar:
                 store.fill(prepared_images(files, preprocessing), bar.update)
-            self._plain = key, Seen(store, good, truth)
+            self._plain = key, StoredSet(store, good, truth)
         return self._plain[1]
 
-    def training(self, seen: Seen, source: SourceKey, settings: TrainingSettings) -> tuple[ActivationStore, list[int]]:
+    def training(
+        self, seen: StoredSet, source: SourceKey, settings: TrainingSettings
+    ) -> tuple[ActivationStore, list[int]]:
         """The store to train from and the indices of this seed's training images in it."""
         chosen, _ = split(len(seen.good.files), settings.hold_out, settings.seed)
         if not settings.augmentation.varies:
@@ -100,9 +103,13 @@ class Stores:
         return self._augmented[1], list(range(self._augmented[1].count))
 
     def _enter(self, count: int, source: SourceKey, settings: TrainingSettings) -> ActivationStore:
-        engine = self._pool.require(source)
+        backend, spec = self._pool.require(source), spec_of(source.source)
         return self._open.enter_context(
-            ActivationStore(count, settings.image_size, engine, folder=self._folder, limit_bytes=self._limit_bytes)
+            ActivationStore(
+                *(count, settings.image_size, backend, spec, tuple(spec.taps)),
+                folder=self._folder,
+                limit_bytes=self._limit_bytes,
+            )
         )
 
 

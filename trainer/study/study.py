@@ -1,4 +1,4 @@
-"""A plan and a folder in; every run's result, one table and its plots out. A rerun does only what is missing."""
+"""Runs a study's plan: every run's result, one table and its plots. A rerun does only what is missing."""
 
 from __future__ import annotations
 
@@ -14,13 +14,15 @@ from pathlib import Path
 
 import torch
 
+from models import atomic_file
 from models.backends.base import SourceKey
 from models.backends.pool import BackendName, SourcePool, source_key
+from models.heads.base import FitDiverged
 from trainer.activations import DEFAULT_LIMIT_BYTES
 from trainer.data import DataError, TrainingSet, read_training_set
+from trainer.fit_run import Display
 from trainer.labelled import LabelledImage, read_labelled_set
-from trainer.loop import FitDiverged
-from trainer.run import PACKAGES, Display
+from trainer.run import PACKAGES
 from trainer.study.pictures import write_pictures
 from trainer.study.plan import StudyPlan
 from trainer.study.results import Result, Results
@@ -29,7 +31,7 @@ from trainer.study.sets import StudySet, study_sets
 from trainer.study.stores import Stores
 from trainer.study.summary import summary
 from trainer.study.table import markdown
-from trainer.study.trainings import Trainings, training_key
+from trainer.study.trainings import Trainings
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ class StudyJob:
     plan: StudyPlan
     out: Path
     device: torch.device
-    engine: BackendName = "auto"
+    backend: BackendName = "auto"
     threads: int | None = None
     weights_file: Path | None = None
     cache_limit_bytes: int = DEFAULT_LIMIT_BYTES
@@ -51,7 +53,7 @@ class StudyJob:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class StudyOutcome:
     """Where the table is, and what could not be run, in words."""
 
     table: Path
@@ -59,7 +61,7 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class _Opened:
+class _OpenedSet:
     """One data set, read once."""
 
     data: StudySet
@@ -68,20 +70,20 @@ class _Opened:
     sha256: str
 
 
-def run_study(job: StudyJob, display: Display) -> Outcome:
+def run_study(job: StudyJob, display: Display) -> StudyOutcome:
     """Runs what has no result yet, then writes table.md, table.json and the plots anew. May be run by several at once.
 
     Raises SourceWeightsError, ActivationError or OSError. A data set that is not there and a run that diverged are
     told in the outcome and in the table. KeyboardInterrupt leaves what is done, and a checkpoint.
     """
     results = Results(job.out / "runs")
-    pool = SourcePool(job.device, engine=job.engine, threads=job.threads, weights_file=job.weights_file)
+    pool = SourcePool(job.device, backend=job.backend, threads=job.threads, weights_file=job.weights_file)
     found: list[Result] = []
     missing: list[str] = []
     done = 0
     with Stores(pool, job.work / str(os.getpid()), job.cache_limit_bytes, display) as stores:
         trainings = Trainings(job.out / "trained", job.work, job.device, display)
-        runner = Runner(stores, trainings, job.device, job.plan.checkpoints)
+        runner = Runner(stores, trainings, job.plan.checkpoints)
         for opened in _opened_sets(job, display, missing):
             for run in _runs(job.plan, opened.data):
                 given = run.settings
@@ -106,10 +108,10 @@ def run_study(job: StudyJob, display: Display) -> Outcome:
     display.say(f"{done} runs done now, {len(found) - done} were there, {len(missing)} missing")
     failed = [one for one in found if "failed" in one]
     missing += [f"{one['data']}, {one['variant']}, seed {one['seed']}: {one['failed']}" for one in failed]
-    return Outcome(_write(job, found, missing), tuple(missing))
+    return StudyOutcome(_write(job, found, missing), tuple(missing))
 
 
-def _opened_sets(job: StudyJob, display: Display, missing: list[str]) -> Iterator[_Opened]:
+def _opened_sets(job: StudyJob, display: Display, missing: list[str]) -> Iterator[_OpenedSet]:
     for plan in job.plan.data:
         try:
             for data in study_sets(plan, job.out / "data"):
@@ -118,7 +120,7 @@ def _opened_sets(job: StudyJob, display: Display, missing: list[str]) -> Iterato
                 for image in labelled:
                     files = [image.file] + ([image.mask_file] if image.mask_file else [])
                     marks += [image.defect, *(hashlib.sha256(file.read_bytes()).hexdigest() for file in files)]
-                yield _Opened(data, good, labelled, hashlib.sha256(" ".join(marks).encode()).hexdigest())
+                yield _OpenedSet(data, good, labelled, hashlib.sha256(" ".join(marks).encode()).hexdigest())
         except DataError as error:
             display.say(f"left out: {plan.name}: {error}")
             missing.append(f"{plan.name}: {error}")
@@ -127,12 +129,12 @@ def _opened_sets(job: StudyJob, display: Display, missing: list[str]) -> Iterato
 def _runs(plan: StudyPlan, data: StudySet) -> Iterator[Run]:
     """Ordered so that runs that share activations follow each other."""
     runs = [
-        Run(data, name, plan.settings(data.plan, None, seed), baseline=True)
+        Run(data, name, plan.settings(data.plan, None, seed), control=True)
         for seed in plan.seeds
-        for name in plan.baselines
+        for name in plan.controls
     ]
     runs += [
-        Run(data, variant.name, plan.settings(data.plan, variant, seed), baseline=False)
+        Run(data, variant.name, plan.settings(data.plan, variant, seed), control=False)
         for seed in plan.seeds
         for variant in plan.variant
         if not variant.only or data.group in variant.only
@@ -148,7 +150,7 @@ def _shares(run: Run) -> tuple[object, ...]:
 
 def _run_one(
     run: Run,
-    opened: _Opened,
+    opened: _OpenedSet,
     stores: Stores,
     runner: Runner,
     source: SourceKey,
@@ -157,17 +159,17 @@ def _run_one(
     display.say(run.title)
     result: Result = {
         "seed": run.seed,
-        "baseline": run.baseline,
+        "control": run.control,
         "settings": run.settings.model_dump(mode="json"),
         "source_sha256": source.sha256,
         "data_sha256": opened.sha256,
-        "code": code_mark(baseline=run.baseline),
+        "code": code_mark(),
         "packages": {name: _version(name) for name in PACKAGES},
         "machine": f"{platform.machine()}, {os.cpu_count()} CPUs",
     }
     try:
         seen = stores.seen(opened.good, opened.labelled, source, run.settings)
-        result["figures"] = runner.figures(run, seen, source, training_key(run.settings, opened.sha256, source))
+        result["figures"] = runner.figures(run, seen, source, opened.sha256)
     except FitDiverged as error:
         display.say(f"{run.title}: {error}")
         return {**result, "failed": str(error)}
@@ -179,22 +181,14 @@ def _run_one(
 def _write(job: StudyJob, found: Sequence[Result], missing: Sequence[str]) -> Path:
     lines = summary(found)
     notes = [f"Not in the table: {text}." for text in missing]
-    for baseline, word in ((False, "method"), (True, "baselines")):
-        codes = {one["code"] for one in found if one["baseline"] == baseline}
-        if codes - {code_mark(baseline=baseline)}:
-            notes.append(f"Beware: some results of the {word} were made by other code than is here now.")
+    if {one["code"] for one in found} - {code_mark()}:
+        notes.append("Beware: some results were made by other code than is here now.")
     plots = write_pictures(job.out, lines, found)
     table = job.out / "table.md"
     content = {"study": job.plan.name, "lines": [line.as_json() for line in lines]}
-    _replace(job.out / "table.json", json.dumps(content, indent=1))
-    _replace(table, markdown(job.plan, lines, notes, plots))
+    atomic_file.write_text(job.out / "table.json", json.dumps(content, indent=1) + "\n")
+    atomic_file.write_text(table, markdown(job.plan, lines, notes, plots))
     return table
-
-
-def _replace(file: Path, text: str) -> None:
-    part = file.with_suffix(f"{file.suffix}.{os.getpid()}.part")
-    part.write_text(text + ("" if text.endswith("\n") else "\n"), encoding="utf-8")
-    os.replace(part, file)
 
 
 def _version(package: str) -> str:

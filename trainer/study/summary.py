@@ -36,11 +36,11 @@ class Line(NamedTuple):
     data: str
     group: str
     method: str
-    baseline: bool
+    control: bool
     sets: int
     figures: dict[str, Spread | None]
     swing: dict[str, float | None]
-    control: dict[str, float | None]
+    brightness: dict[str, float | None]
     realised: list[list[dict[str, Any]]]
     realised_map: list[list[dict[str, Any]]]
     failed: tuple[str, ...]
@@ -81,11 +81,11 @@ def _line(results: Sequence[Result]) -> Line:
         data=first["data"],
         group=first["group"],
         method=first["variant"],
-        baseline=first["baseline"],
+        control=first["control"],
         sets=1,
         figures={name: _spread_of(figures, lambda one, name=name: one[name]) for name in FIGURES},  # type: ignore[misc]
         swing={name: _swing(figures, name) for name in LOOKED_AT},
-        control=figures[0]["brightness_control"] if figures else {},
+        brightness=figures[0]["brightness_control"] if figures else {},
         realised=[one["realised"] for one in figures if one["realised"]],
         realised_map=[one["realised_map"] for one in figures if one.get("realised_map")],
         failed=failed,
@@ -106,11 +106,11 @@ def _group_line(lines: Sequence[Line]) -> Line:
         data=first.group,
         group=first.group,
         method=first.method,
-        baseline=first.baseline,
+        control=first.control,
         sets=len(lines),
         figures=figures,
         swing={name: _widest([line.swing[name] for line in lines]) for name in LOOKED_AT},
-        control={},
+        brightness={},
         realised=[],
         realised_map=[],
         failed=tuple(text for line in lines for text in line.failed),

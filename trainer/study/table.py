@@ -40,16 +40,16 @@ def _figures(plan: StudyPlan, lines: Sequence[Line]) -> str:
 
 def _controls(lines: Sequence[Line]) -> str:
     rows = []
-    for data in dict.fromkeys(line.data for line in lines if line.control):
-        control = next(line.control for line in lines if line.data == data and line.control)
-        rows.append(f"| {data} | {_percent(control['as_it_is'])} | {_percent(control['distance_from_training'])} |")
+    for data in dict.fromkeys(line.data for line in lines if line.brightness):
+        light = next(line.brightness for line in lines if line.data == data and line.brightness)
+        rows.append(f"| {data} | {_percent(light['as_it_is'])} | {_percent(light['distance_from_training'])} |")
     head = "| data | as it is | distance from the training mean |"
     words = "Image AUROC of the mean brightness alone, which knows nothing of defects."
     return "\n".join(["## Brightness control", "", words, "", head, _rule(head), *rows]) if rows else ""
 
 
 def _rates(lines: Sequence[Line], name: str, title: str, what: str) -> str:
-    told = [line for line in lines if not line.baseline and getattr(line, name)]
+    told = [line for line in lines if not line.control and getattr(line, name)]
     if not told:
         return ""
     asked = [one["rate_asked"] for one in getattr(told[0], name)[0]]

@@ -1,4 +1,4 @@
-"""A size in, a trainable cloner network out: the small copy of the source that learns normal images only.
+"""The cloner: a small trainable network that learns to give the source's activations on good images only.
 
 Widths are the paper's ("16-16-M-16-128-M-..."), tap outputs have the source's shapes. As in the reference code every
 convolution but the last of a block is followed by BatchNorm while training; `fold_batchnorm` turns the trained
@@ -7,23 +7,35 @@ network into plain convolutions with bias, which is what the artifact holds and 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from models.sources.vgg16 import TAP_LAYERS, VGG16
+from models.sources.registry import SourceSpec
 
 ClonerSize = Literal["small", "equal"]
 ClonerInput = Literal["centred", "unit"]
+NARROW = 16  # channels of the small cloner inside a block (paper, section 4.1)
+WITHOUT_TAP = 16  # channels at the end of a block that no tap of the source belongs to
 
-# Widths of each 3x3 convolution, M for a 2x2 max-pool (paper, section 4.1; "equal" is the source's own size, Table 7).
-CLONERS: Mapping[str, tuple[int | str, ...]] = {
-    "small": (16, 16, "M", 16, 128, "M", 16, 16, 256, "M", 16, 16, 512, "M", 16, 16, 512, "M"),
-    "equal": VGG16,
-}
-_POOL_OF_TAP = {tap: number for number, tap in enumerate(TAP_LAYERS, start=2)}
+
+def block_widths(size: ClonerSize, source: SourceSpec) -> list[list[int]]:
+    """The convolutions' channels of each block; block k ends at stride 2^k with the channels of the source's tap there.
+
+    "small" is the paper's cloner, "equal" has the source's own size (Table 7), for VGG-16 only. Raises ValueError.
+    """
+    ends = {tap.stride: tap.channels for tap in source.taps.values()}
+    strides = [2**number for number in range(1, max(ends).bit_length())]
+    if size == "small":
+        inside = [1 if stride <= 4 else 2 for stride in strides]
+        return [
+            [NARROW] * count + [ends.get(stride, WITHOUT_TAP)] for count, stride in zip(inside, strides, strict=True)
+        ]
+    if source.architecture != "vgg16":
+        raise ValueError(f"a cloner of equal size is there for vgg16 only, not for {source.name}")
+    return [[64] * 2, [128] * 2, [256] * 3, [512] * 3, [512] * 3]
 
 
 class Cloner(nn.Module):
@@ -33,12 +45,20 @@ class Cloner(nn.Module):
     scale: Tensor
 
     def __init__(
-        self, size: ClonerSize, taps: Sequence[str], *, batchnorm: bool = True, input_range: ClonerInput = "centred"
+        self,
+        size: ClonerSize,
+        taps: Sequence[str],
+        source: SourceSpec,
+        *,
+        batchnorm: bool = True,
+        input_range: ClonerInput = "centred",
     ) -> None:
         super().__init__()
         self.taps = tuple(taps)
-        last_pool = max(_POOL_OF_TAP[tap] for tap in taps)
-        self.blocks = _blocks(CLONERS[size], batchnorm)[:last_pool]
+        self._ends = [source.taps[tap].stride.bit_length() - 1 for tap in taps]
+        signed = {tap.stride.bit_length() - 1 for tap in source.taps.values() if tap.signed}
+        widths = block_widths(size, source)[: max(self._ends)]
+        self.blocks = _blocks(widths, signed, batchnorm)
         # "centred": roughly zero mean and unit variance for photographs; "unit": the reference code's plain [0, 1].
         shift, scale = (0.5, 4.0) if input_range == "centred" else (0.0, 1.0)
         self.register_buffer("shift", torch.tensor(shift), persistent=False)
@@ -54,26 +74,25 @@ class Cloner(nn.Module):
         for number, block in enumerate(self.blocks, start=1):
             hidden = block(hidden)
             found[number] = hidden
-        return [found[_POOL_OF_TAP[tap]] for tap in self.taps]
+        return [found[end] for end in self._ends]
 
 
-def _blocks(widths: Sequence[int | str], batchnorm: bool) -> nn.ModuleList:
-    """One Sequential per block of convolutions and its max-pool."""
+def _blocks(widths: Sequence[Sequence[int]], signed: set[int], batchnorm: bool) -> nn.ModuleList:
+    """One Sequential per block of convolutions and its max-pool; those of `signed` numbers end without a ReLU."""
     blocks: list[nn.Module] = []
-    layers: list[nn.Module] = []
     channels = 3
-    for index, width in enumerate(widths):
-        if isinstance(width, str):
-            # Pool, then ReLU: the same numbers as in the other order, and a quarter of them to pass on and back.
-            blocks.append(nn.Sequential(*layers[:-1], nn.MaxPool2d(2), layers[-1]))
-            layers = []
-            continue
-        last_of_block = isinstance(widths[index + 1], str)
-        layers.append(nn.Conv2d(channels, width, 3, padding=1, bias=False))
-        if batchnorm and not last_of_block:
-            layers.append(nn.BatchNorm2d(width))
-        layers.append(nn.ReLU(inplace=True))
-        channels = width
+    for number, block in enumerate(widths, start=1):
+        layers: list[nn.Module] = []
+        for width in block[:-1]:
+            layers.append(nn.Conv2d(channels, width, 3, padding=1, bias=False))
+            layers += [nn.BatchNorm2d(width)] if batchnorm else []
+            layers.append(nn.ReLU(inplace=True))
+            channels = width
+        layers += [nn.Conv2d(channels, block[-1], 3, padding=1, bias=False), nn.MaxPool2d(2)]
+        # Pool, then ReLU: the same numbers as in the other order, and a quarter of them to pass on and back.
+        layers += [] if number in signed else [nn.ReLU(inplace=True)]
+        blocks.append(nn.Sequential(*layers))
+        channels = block[-1]
     return nn.ModuleList(blocks)
 
 
@@ -82,15 +101,16 @@ def fold_batchnorm(cloner: Cloner) -> Cloner:
     folded = Cloner.__new__(Cloner)
     nn.Module.__init__(folded)
     folded.taps = cloner.taps
+    folded._ends = cloner._ends
     folded.register_buffer("shift", cloner.shift.clone(), persistent=False)
     folded.register_buffer("scale", cloner.scale.clone(), persistent=False)
     folded.blocks = nn.ModuleList(_folded_block(block) for block in cloner.blocks)
     return folded.eval().requires_grad_(False)
 
 
-def folded_cloner(size: ClonerSize, taps: Sequence[str], *, input_range: ClonerInput) -> Cloner:
+def folded_cloner(size: ClonerSize, taps: Sequence[str], source: SourceSpec, *, input_range: ClonerInput) -> Cloner:
     """An empty cloner of plain convolutions with bias, to load the artifact's tensors into."""
-    return fold_batchnorm(Cloner(size, taps, batchnorm=False, input_range=input_range))
+    return fold_batchnorm(Cloner(size, taps, source, batchnorm=False, input_range=input_range))
 
 
 def _folded_block(block: nn.Module) -> nn.Sequential:

@@ -1,15 +1,52 @@
-"""What a person may choose of the method in, one checked schema out: a recipe for training, a record of the head."""
+"""The settings of MKD: what a person may choose (`MkdConfig`), and what a finished head is (`MkdRecord`).
+
+A recipe is a named set of settings; any of them can be changed on top of it.
+"""
 
 from __future__ import annotations
 
-from typing import Literal, Self
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Literal, Self
 
+import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+from torch import Tensor
 
+from models.backends.processor import has_fast_bfloat16
+from models.heads.base import MethodConfig
 from models.heads.mkd.cloner import ClonerInput, ClonerSize
-from models.heads.parts.whitening import TapName, View
+from models.heads.mkd.views import View
+from models.heads.parts.loop_settings import LoopSettings
 
 Attribution = Literal["gradients", "smoothgrad", "guided", "discrepancy"]
+Loss = Literal["total", "val", "dir"]
+Balance = Literal["sum", "terms"]
+StepPrecision = Literal["float32", "bfloat16"]
+ViewSum = Literal["powers", "logs"]
+RecipeName = Literal["default", "paper", "reference"]
+DEFAULT_TAPS = ("pool2", "pool3", "pool4", "pool5")
+
+# The paper's equations, and its reference code where the two disagree (design notes in docs/method.md).
+RECIPES: Mapping[RecipeName, Mapping[str, object]] = {
+    # Errors by how unusual they are, through windows of a quarter of the side; what is wrong with the whole picture is
+    # seen by its mean. docs/results.md says how these were chosen, and what had been seen by then.
+    "default": {
+        "score_views": ("pool3:25", "pool4:25", "pool5:25", "pool4:100"),
+        "score_power": 8.0,
+        "view_sum": "logs",
+        "map_views": ("pool3:0", "pool3:25", "pool4:25"),
+        "map_log": True,
+        "attribution": "discrepancy",
+    },
+    "paper": {},
+    "reference": {
+        "lambda_dir": 2.0,  # its loss is dir + 0.5 val
+        "score_taps": ("pool3", "pool4", "pool5"),
+        "map_taps": ("pool3", "pool4", "pool5"),
+        "cloner_input": "unit",
+    },
+}
 
 
 class MkdForm(BaseModel):
@@ -17,20 +54,21 @@ class MkdForm(BaseModel):
 
     `score_power`, `score_relative`, `score_levels` and `map_power` say how the errors by location are taken
     (`models.heads.mkd.discrepancy`). `score_views` and `map_views` replace them by distances
-    (`models.heads.parts.whitening`), of which
-    `score_power` and `map_power` are taken; `map_log` sums their logarithms in a forward-only map. The smoothgrad
-    fields are of that attribution alone.
+    (`models.heads.mkd.views`), of which `score_power` and `map_power` are taken; `view_sum` is how the score's views
+    add up (`models.heads.mkd.head`); `map_log` sums their logarithms in a forward-only map. The smoothgrad fields are
+    of that attribution alone.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     cloner: ClonerSize = "small"
     cloner_input: ClonerInput = "centred"
-    taps: tuple[TapName, ...] = Field(default=("pool2", "pool3", "pool4", "pool5"), min_length=1)
+    taps: tuple[str, ...] = Field(default=DEFAULT_TAPS, min_length=1)
     score_power: float = Field(default=1.0, ge=1, le=8)
     score_relative: bool = False
     score_levels: bool = False
     score_views: tuple[View, ...] = ()
+    view_sum: ViewSum = "powers"
     map_power: float = Field(default=1.0, ge=1, le=4)
     map_views: tuple[View, ...] = ()
     map_log: bool = False
@@ -52,14 +90,15 @@ class MkdForm(BaseModel):
         return tuple(dict.fromkeys((*self.score_views, *self.map_views)))
 
 
-class MkdConfig(MkdForm):
+class MkdRecord(MkdForm):
     """Everything that a trained MKD head needs beside its tensors; stands in the manifest as it is.
 
-    `tap_scales` divide the source's activations. `score_weights` and `map_weights` are (val, dir) for each tap. With
-    `score_levels` the head's tensors hold one `levels.TAP` (h, w) per tap, with views `whitening.VIEW.*`.
-    `view_scales` divide the score's views.
+    `source` names the source whose taps the cloner imitates. `tap_scales` divide the source's activations.
+    `score_weights` and `map_weights` are (val, dir) for each tap. With `score_levels` the head's tensors hold one
+    `levels.TAP` (h, w) per tap, with views `whitening.VIEW.*`. `view_scales` divide the score's views.
     """
 
+    source: str = "vgg16"
     tap_scales: tuple[float, ...]
     score_weights: tuple[tuple[float, float], ...]
     map_weights: tuple[tuple[float, float], ...]
@@ -75,3 +114,65 @@ class MkdConfig(MkdForm):
         if min((*self.tap_scales, *self.view_scales)) <= 0:
             raise ValueError("tap_scales and view_scales must be positive")
         return self
+
+
+class MkdConfig(MethodConfig, MkdForm, LoopSettings):
+    """What a person may choose of the method; every field stands in the artifact.
+
+    `recipe` gives the other settings their values where they are not set themselves. `lambda_dir` weighs dir against
+    val in the loss and in a plain sum: "auto" is the paper's ratio of their values on the untrained cloner.
+    `scale_taps` divides each tap of the source by its RMS over the training images. `score_balance` and `map_balance`
+    are how taps and terms add up: "sum" is Eq. 4 as printed, "terms" divides each by its mean over the training images
+    first, so that all speak equally loud on good parts. `step_precision` is that of the cloner's convolutions while
+    training, bfloat16 by default where the processor has AMX.
+    """
+
+    # What decides the trained weights; all other fields decide how the finished head judges.
+    TRAINED_BY: ClassVar[frozenset[str]] = frozenset(
+        {"cloner", "cloner_input", "taps", "batchnorm", "loss", "lambda_dir", "scale_taps", "step_precision"}
+    )
+
+    method: Literal["mkd"] = "mkd"
+    recipe: RecipeName = "default"
+    batchnorm: bool = True
+    score_taps: tuple[str, ...] = ()
+    map_taps: tuple[str, ...] = ()
+    loss: Loss = "total"
+    score_loss: Loss = "total"
+    map_loss: Loss = "total"
+    lambda_dir: Literal["auto"] | float = "auto"
+    scale_taps: bool = True
+    score_balance: Balance = "sum"
+    map_balance: Balance = "sum"
+    step_precision: StepPrecision = Field(default_factory=lambda: "bfloat16" if has_fast_bfloat16() else "float32")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _take_recipe(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping):
+            return values
+        chosen = RECIPES.get(values.get("recipe", "default"), {})
+        return {**{name: value for name, value in chosen.items() if name not in values}, **values}
+
+    @model_validator(mode="after")
+    def _taps_are_trained(self) -> Self:
+        for name, loss in (("score", self.score_loss), ("map", self.map_loss)):
+            strange = set(getattr(self, f"{name}_taps")) - set(self.taps)
+            if strange:
+                raise ValueError(f"{name}_taps {', '.join(sorted(strange))} are not among the trained taps")
+            if self.loss not in {"total", loss}:
+                raise ValueError(f"{name}_loss {loss} needs a term that loss {self.loss} does not train")
+        if isinstance(self.lambda_dir, float) and not 0 <= self.lambda_dir < float("inf"):
+            raise ValueError(f"lambda_dir is auto or a number from 0 up, not {self.lambda_dir}")
+        return self
+
+    def mask(self, taps: Sequence[str], loss: Loss) -> Tensor:
+        """(taps, 2) of ones and zeros: which tap-and-term is spoken of. No taps given means all that are trained."""
+        chosen = torch.tensor([[tap in (taps or self.taps)] for tap in self.taps], dtype=torch.float32)
+        terms = torch.tensor([[loss in {"total", "val"}, loss in {"total", "dir"}]], dtype=torch.float32)
+        return chosen * terms
+
+    @property
+    def fingerprint(self) -> str:
+        """The settings that decide the trained weights, beside those of the loop."""
+        return json.dumps(self.model_dump(mode="json", include=set(self.TRAINED_BY)), sort_keys=True)

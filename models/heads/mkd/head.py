@@ -1,4 +1,4 @@
-"""Multiresolution knowledge distillation, the first head: judges an image by what its cloner gets wrong.
+"""The head of multiresolution knowledge distillation: judges an image by what its cloner gets wrong.
 
     score(x) = L(x; score_weights)                                   Eq. 4, per image; location errors as the score asks
     map(x)   = opening(Gaussian(|d L(x; map_weights) / d x|))        Eqs. 5 and 6; location errors to `map_power`,
@@ -10,7 +10,8 @@ One backward pass, through the cloner only: the source's activations are constan
 With views (models.heads.parts.whitening) the errors are Mahalanobis distances d instead, and neither weights nor terms
 matter:
 
-    score(x) = ( sum over score_views of (power mean of d / scale)^4 )^(1/4)      scale: spread on held-out good parts
+    score(x) = sum over score_views of log(1 + power mean of d)                  view_sum "logs": needs no yardstick
+    score(x) = ( sum over score_views of (power mean of d / scale)^4 )^(1/4)      view_sum "powers"; scale: their spread
     map(x)   = opening(Gaussian(sum over map_views of d))                        forward only, or its gradient
                                                                                  with `map_log` of log(1 + d)
 """
@@ -19,21 +20,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import ClassVar, Self
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.heads.base import Head, HeadOutput
+from models.heads.base import Head, HeadOutput, SourceNeeds
 from models.heads.mkd.cloner import Cloner, folded_cloner
-from models.heads.mkd.config import MkdConfig
+from models.heads.mkd.config import MkdRecord
 from models.heads.mkd.discrepancy import discrepancy_terms, location_map, power_mean, weighted_sum
+from models.heads.mkd.views import View, Whitening, distance_map, peak_mean
 from models.heads.parts.maps import saliency, smooth
-from models.heads.parts.whitening import View, Whitening, distance_map, peak_mean
-from models.sources.vgg16 import Activations
+from models.sources.registry import Activations, spec_of
 
-Wanted = Sequence[tuple[bool, bool]] | None  # (val, dir) for each tap; None: all
+TermMask = Sequence[tuple[bool, bool]] | None  # (val, dir) for each tap; None: all
 Distances = Mapping[View, Tensor]
 VIEWS_POWER = 4.0  # how score views add up: near their maximum, so that one that is sure is heard
 
@@ -42,27 +43,34 @@ class MkdHead(Head):
     """A trained cloner with its weights. See the module for the equations."""
 
     method: ClassVar[str] = "mkd"
-    config: MkdConfig
+    record: MkdRecord
     score_weights: Tensor
     map_weights: Tensor
 
     def __init__(
-        self, config: MkdConfig, cloner: Cloner, levels: Sequence[Tensor] = (), whitening: Whitening | None = None
+        self, record: MkdRecord, cloner: Cloner, levels: Sequence[Tensor] = (), whitening: Whitening | None = None
     ) -> None:
         super().__init__()
-        if len(levels) != (len(config.taps) if config.score_levels else 0):
-            raise ValueError(f"score_levels is {config.score_levels} and {len(levels)} levels are given")
-        self.config = config
+        if len(levels) != (len(record.taps) if record.score_levels else 0):
+            raise ValueError(f"score_levels is {record.score_levels} and {len(levels)} levels are given")
+        self.record = record
         # On a CPU a convolution in this order takes half the time, and as little for one image as for many.
         self.cloner = cloner.to(memory_format=torch.channels_last)
-        self._score_wants, self._map_wants = _wanted(config.score_weights), _wanted(config.map_weights)
-        self.whitening = Whitening(config.views, {}) if whitening is None else whitening
-        self.register_buffer("score_weights", torch.tensor(config.score_weights), persistent=False)
-        self.register_buffer("map_weights", torch.tensor(config.map_weights), persistent=False)
-        for tap, level in zip(config.taps, levels, strict=False):
+        self._score_wants, self._map_wants = _wanted(record.score_weights), _wanted(record.map_weights)
+        self.whitening = Whitening(record.views, {}) if whitening is None else whitening
+        self.register_buffer("score_weights", torch.tensor(record.score_weights), persistent=False)
+        self.register_buffer("map_weights", torch.tensor(record.map_weights), persistent=False)
+        for tap, level in zip(record.taps, levels, strict=False):
             self.register_buffer(f"level_{tap}", level, persistent=False)
 
-    def judge(self, images: Tensor, activations: Activations, wants_map: Sequence[bool]) -> HeadOutput:
+    @property
+    def needs(self) -> SourceNeeds:
+        """See Head.needs."""
+        return SourceNeeds(self.record.taps)
+
+    def judge(
+        self, images: Tensor, activations: Activations, wants_map: Sequence[bool], further: Activations | None = None
+    ) -> HeadOutput:
         """See Head.judge. Rows without a map cost no backward pass."""
         source = self.scaled(activations)
         asked = [row for row, wants in enumerate(wants_map) if wants]
@@ -80,73 +88,70 @@ class MkdHead(Head):
 
     def scaled(self, activations: Activations) -> list[Tensor]:
         """The source's activations at this head's taps, each divided by its scale."""
-        return [activations[tap] / scale for tap, scale in zip(self.config.taps, self.config.tap_scales, strict=True)]
-
-    @torch.no_grad()
-    def terms(self, images: Tensor, activations: Activations) -> Tensor:
-        """Every tap and term apart, (B, taps, 2), before `score_weights`: what a score is made of."""
-        return self._score_terms(self.scaled(activations), self.cloner(images))
+        return [activations[tap] / scale for tap, scale in zip(self.record.taps, self.record.tap_scales, strict=True)]
 
     @torch.no_grad()
     def view_terms(self, images: Tensor, activations: Activations) -> Tensor:
         """Every score view apart, (B, views), before `view_scales`: what a score is made of where there are views."""
-        return self._view_terms(self._distances(self.config.score_views, self.scaled(activations), self.cloner(images)))
+        return self._view_terms(self._distances(self.record.score_views, self.scaled(activations), self.cloner(images)))
 
     def _distances(self, views: Sequence[View], source: list[Tensor], cloned: list[Tensor]) -> Distances:
-        return dict(zip(views, self.whitening.distances(views, self.config.taps, source, cloned), strict=True))
+        return dict(zip(views, self.whitening.distances(views, self.record.taps, source, cloned), strict=True))
 
     def _view_terms(self, distances: Distances) -> Tensor:
-        terms = [peak_mean(distances[view], self.config.score_power) for view in self.config.score_views]
+        terms = [peak_mean(distances[view], self.record.score_power) for view in self.record.score_views]
         return torch.stack(terms, dim=1)
 
     def _scores(self, source: list[Tensor], cloned: list[Tensor], distances: Distances | None = None) -> Tensor:
-        if self.config.score_views:
-            terms = self._view_terms(distances or self._distances(self.config.score_views, source, cloned))
-            return (terms / terms.new_tensor(self.config.view_scales)).pow(VIEWS_POWER).sum(dim=1).pow(1 / VIEWS_POWER)
+        if self.record.score_views:
+            terms = self._view_terms(distances or self._distances(self.record.score_views, source, cloned))
+            if self.record.view_sum == "logs":
+                return terms.log1p().sum(dim=1)
+            return (terms / terms.new_tensor(self.record.view_scales)).pow(VIEWS_POWER).sum(dim=1).pow(1 / VIEWS_POWER)
         return weighted_sum(self._score_terms(source, cloned, self._score_wants), self.score_weights)
 
-    def _score_terms(self, source: list[Tensor], cloned: list[Tensor], wanted: Wanted = None) -> Tensor:
-        config = self.config
-        levels = [self.get_buffer(f"level_{tap}") for tap in config.taps] if config.score_levels else None
+    def _score_terms(self, source: list[Tensor], cloned: list[Tensor], wanted: TermMask = None) -> Tensor:
+        record = self.record
+        levels = [self.get_buffer(f"level_{tap}") for tap in record.taps] if record.score_levels else None
         terms = discrepancy_terms(
-            source, cloned, config.score_power, relative=config.score_relative, levels=levels, wanted=wanted
+            source, cloned, record.score_power, relative=record.score_relative, levels=levels, wanted=wanted
         )
-        return power_mean(terms, config.score_power)
+        return power_mean(terms, record.score_power)
 
     def _score_and_map(self, images: Tensor, source: list[Tensor]) -> tuple[Tensor, Tensor]:
-        if self.config.attribution == "discrepancy":
+        if self.record.attribution == "discrepancy":
             with torch.no_grad():
                 scores, raw = self._forward_only(images, source)
-        elif self.config.attribution == "smoothgrad":
+        elif self.record.attribution == "smoothgrad":
             with torch.no_grad():
                 scores = self._scores(source, self.cloner(images))
             raw = self._smoothgrad(images, source)
-        elif self.config.attribution == "guided":
+        elif self.record.attribution == "guided":
             with _guided_relu(self.cloner):
                 scores, raw = self._gradients(images, source)
         else:
             scores, raw = self._gradients(images, source)
-        maps = smooth(raw, gaussian=self.config.gaussian)
-        if self.config.attribution == "discrepancy" or self.config.map_power == 1:
+        maps = smooth(raw, gaussian=self.record.gaussian)
+        if self.record.attribution == "discrepancy" or self.record.map_power == 1:
             return scores, maps
         # Back to the scale of plain errors: the order of places stays, and weak ones are not lost in 8 bits of grey.
-        return scores, maps.clamp_min(0).pow(1 / self.config.map_power)
+        return scores, maps.clamp_min(0).pow(1 / self.record.map_power)
 
     def _forward_only(self, images: Tensor, source: list[Tensor]) -> tuple[Tensor, Tensor]:
         cloned = self.cloner(images)
-        distances = self._distances(self.config.views, source, cloned)  # those of the score and of the map at once
+        distances = self._distances(self.record.views, source, cloned)  # those of the score and of the map at once
         scores = self._scores(source, cloned, distances)
-        if self.config.map_views:
-            return scores, distance_map(
-                {view: distances[view] for view in self.config.map_views}, images.shape[-1], log=self.config.map_log
-            )
+        if self.record.map_views:
+            places = {tap: tensor.shape[-1] for tap, tensor in zip(self.record.taps, source, strict=True)}
+            wanted = {view: distances[view] for view in self.record.map_views}
+            return scores, distance_map(wanted, places, images.shape[-1], log=self.record.map_log)
         return scores, location_map(source, cloned, self.map_weights, images.shape[-1])
 
     def _blamed(self, source: list[Tensor], cloned: list[Tensor]) -> Tensor:
         """(B,): what a gradient map explains."""
-        power = self.config.map_power
-        if self.config.map_views:
-            distances = self._distances(self.config.map_views, source, cloned).values()
+        power = self.record.map_power
+        if self.record.map_views:
+            distances = self._distances(self.record.map_views, source, cloned).values()
             return torch.stack([one.pow(power).mean(dim=(1, 2)) for one in distances]).sum(dim=0)
         return weighted_sum(discrepancy_terms(source, cloned, power, wanted=self._map_wants), self.map_weights)
 
@@ -165,44 +170,44 @@ class MkdHead(Head):
         generator = torch.Generator(device="cpu").manual_seed(0)
         shape = images.shape[1:]
         total = torch.zeros_like(images)
-        for _ in range(self.config.smoothgrad_samples):
-            noise = torch.randn(shape, generator=generator).to(images.device) * self.config.smoothgrad_noise
+        for _ in range(self.record.smoothgrad_samples):
+            noise = torch.randn(shape, generator=generator).to(images.device) * self.record.smoothgrad_noise
             with torch.enable_grad():
                 inputs = (images + noise).detach().requires_grad_(True)
                 (gradients,) = torch.autograd.grad(self._blamed(source, self.cloner(inputs)).sum(), inputs)
             total += gradients
-        return saliency(total / self.config.smoothgrad_samples)
+        return saliency(total / self.record.smoothgrad_samples)
 
     def tensors(self) -> dict[str, Tensor]:
         """The folded cloner's weights and biases, and levels and whitening where there are any."""
         found = {f"cloner.{key}": value for key, value in self.cloner.state_dict().items()}
-        if self.config.score_levels:
-            found |= {f"levels.{tap}": self.get_buffer(f"level_{tap}") for tap in self.config.taps}
+        if self.record.score_levels:
+            found |= {f"levels.{tap}": self.get_buffer(f"level_{tap}") for tap in self.record.taps}
         found |= {f"whitening.{key}": value for key, value in self.whitening.tensors().items()}
         return {key: value.detach().cpu().contiguous() for key, value in found.items()}
 
-    @classmethod
-    def load(cls, config: Mapping[str, object], tensors: Mapping[str, Tensor]) -> Self:
-        """See Head.load."""
-        checked = MkdConfig.model_validate(config)
-        cloner = folded_cloner(checked.cloner, checked.taps, input_range=checked.cloner_input)
-        parts = {prefix: _part(tensors, prefix) for prefix in ("cloner.", "levels.", "whitening.")}
-        strange = len(tensors) - sum(len(part) for part in parts.values())
-        wanted = set(checked.taps) if checked.score_levels else set()
-        if strange or set(parts["levels."]) != wanted:
-            raise ValueError(
-                f"the levels of {', '.join(wanted) or 'no tap'}, whitening and a cloner are expected, and nothing else"
-            )
-        whitening = Whitening(checked.views, parts["whitening."])
-        try:
-            cloner.load_state_dict(parts["cloner."])
-        except RuntimeError as error:
-            raise ValueError(f"the tensors do not fit the cloner that the manifest describes: {error}") from error
-        levels = [parts["levels."][tap] for tap in checked.taps if checked.score_levels]
-        return cls(checked, cloner, levels, whitening)
+
+def load_head(stored: Mapping[str, object], tensors: Mapping[str, Tensor]) -> MkdHead:
+    """See Method.load."""
+    record = MkdRecord.model_validate(stored)
+    cloner = folded_cloner(record.cloner, record.taps, spec_of(record.source), input_range=record.cloner_input)
+    parts = {prefix: _part(tensors, prefix) for prefix in ("cloner.", "levels.", "whitening.")}
+    strange = len(tensors) - sum(len(part) for part in parts.values())
+    wanted = set(record.taps) if record.score_levels else set()
+    if strange or set(parts["levels."]) != wanted:
+        raise ValueError(
+            f"the levels of {', '.join(wanted) or 'no tap'}, whitening and a cloner are expected, and nothing else"
+        )
+    whitening = Whitening(record.views, parts["whitening."])
+    try:
+        cloner.load_state_dict(parts["cloner."])
+    except RuntimeError as error:
+        raise ValueError(f"the tensors do not fit the cloner that the manifest describes: {error}") from error
+    levels = [parts["levels."][tap] for tap in record.taps if record.score_levels]
+    return MkdHead(record, cloner, levels, whitening)
 
 
-def _wanted(weights: Sequence[tuple[float, float]]) -> Wanted:
+def _wanted(weights: Sequence[tuple[float, float]]) -> TermMask:
     """Which terms have any weight. Where none has, all are wanted: a sum needs something to be the gradient of."""
     found = [(val != 0, direction != 0) for val, direction in weights]
     return found if any(val or direction for val, direction in found) else None

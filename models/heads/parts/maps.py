@@ -1,9 +1,10 @@
-"""Gradients of the discrepancy in, smooth non-negative anomaly maps out (Eq. 6 of the paper).
+"""Anomaly maps from gradients (Eq. 6 of Salehi et al., 2021) and from the scores of patches.
 
-    map = opening(Gaussian_sigma(sum over colours |d L / d x|))
+    map = opening(Gaussian_sigma(sum over colours |d L / d x|))         sigma 4 and an ellipse of 3x3 at 128 pixels
+    map = Gaussian_sigma(patch scores brought to the picture)           sigma 4 at 224 pixels
 
-sigma is 4 pixels and the ellipse 3x3 at 128 pixels; both grow with the image size. All of it runs on the device, for a
-whole batch at once.
+Both grow with the image size. All of it runs on the device, for a whole batch at once. The blur is our own:
+torchvision's has no separable kernel and takes 16 times the products at these widths.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from torch import Tensor
 from torch.nn import functional
 
 REFERENCE_SIZE = 128  # the image size at which the paper's sigma and ellipse are given
+PATCH_REFERENCE_SIZE = 224  # the same for maps of patches (Roth et al., 2022; Defard et al., 2020)
 SIGMA = 4.0
 ELLIPSE = 3
 
@@ -31,6 +33,12 @@ def smooth(maps: Tensor, *, gaussian: bool = True) -> Tensor:
     size = maps.shape[-1]
     blurred = gaussian_blur(maps, SIGMA * size / REFERENCE_SIZE) if gaussian else maps
     return opening(blurred, _odd(ELLIPSE * size / REFERENCE_SIZE))
+
+
+def patch_map(scores: Tensor, size: int) -> Tensor:
+    """Scores of patches (B, h, w) -> maps (B, size, size): bilinear, then blurred."""
+    full = functional.interpolate(scores[:, None], size=(size, size), mode="bilinear", align_corners=False)[:, 0]
+    return gaussian_blur(full, SIGMA * size / PATCH_REFERENCE_SIZE)
 
 
 def gaussian_blur(maps: Tensor, sigma: float) -> Tensor:

@@ -1,4 +1,4 @@
-"""Both networks' activations in, how unusual the cloner's errors are out: Mahalanobis distances by window.
+"""Measures how unusual the cloner's errors are: Mahalanobis distances of both networks' activations, by window.
 
 The plain error of Eq. 1 adds up squared channels as if each were as loud and as free as the next. But neurons move
 together, and what the cloner gets wrong on every good part says nothing of a defect. So here an error is measured by
@@ -15,29 +15,33 @@ d is 1 on average over the training images, whatever tap and window. C is shrunk
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.sources.vgg16 import TAP_STRIDES
-
-TapName = Literal["pool2", "pool3", "pool4", "pool5"]
 SMALLEST_ENERGY = 1e-6
-LEAST_SHRINKAGE = 1e-4
-# Of any direction: smaller ones are rounding, and where parts are all alike the matrix would leave half precision.
-LEAST_VARIANCE = 1e-8
 
 
 class View(BaseModel):
-    """One tap seen through windows of `window` per cent of the picture's side."""
+    """One tap seen through windows of `window` per cent of the picture's side; as a text pool4:25."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    tap: TapName
+    tap: str
     window: int = Field(ge=0, le=100)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_text(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        tap, colon, window = value.partition(":")
+        if not (tap and colon and window.isdecimal()):
+            raise ValueError(f"a view is TAP:WINDOW with a window of 0 to 100 per cent, like pool4:25, not {value!r}")
+        return {"tap": tap, "window": window}
 
     @property
     def key(self) -> str:
@@ -107,15 +111,19 @@ def peak_mean(values: Tensor, power: float) -> Tensor:
     return top * (flat / top[:, None]).pow(power).mean(dim=1).pow(1 / power)
 
 
-def distance_map(distances: Mapping[View, Tensor], size: int, *, log: bool = False) -> Tensor:
-    """Forward-only map: the distances of every view, brought to the picture's places and summed. -> (B, size, size).
+def distance_map(
+    distances: Mapping[View, Tensor], places: Mapping[str, int], size: int, *, log: bool = False
+) -> Tensor:
+    """Forward-only map: the distances of every view, brought to the picture's pixels and summed. -> (B, size, size).
+
+    `places` says how many places a tap has to a side.
 
     With `log` log(1 + d) is summed: what is unusual by itself and in its neighbourhood stands out, and a place that is
     very unusual does not light its surroundings when the map is smoothed.
     """
     total = None
     for view, values in distances.items():
-        spread = _spread(view, values.shape[-1], size).to(values)
+        spread = _spread(view.window, places[view.tap], values.shape[-1], size).to(values)
         full = spread @ (values.log1p() if log else values) @ spread.T
         total = full if total is None else total + full
     if total is None:
@@ -123,64 +131,12 @@ def distance_map(distances: Mapping[View, Tensor], size: int, *, log: bool = Fal
     return total
 
 
-def _spread(view: View, count: int, size: int) -> Tensor:
+def _spread(window: int, places: int, count: int, size: int) -> Tensor:
     """(size, count): linear interpolation from the centres of `count` windows to the centres of `size` pixels.
 
     Not functional.interpolate: windows overlap, so the outermost centres lie half a window from the picture's edge.
     """
-    places = size // TAP_STRIDES[view.tap]
-    side, step = window_grid(view.window, places)
+    side, step = window_grid(window, places)
     wanted = (torch.arange(size) + 0.5) * (places / size)
     at = ((wanted - side / 2) / step).clamp(0, count - 1)
     return (1 - (at[:, None] - torch.arange(count)).abs()).clamp_min(0)
-
-
-class Moments:
-    """What mean, covariance and its shrinkage need of vectors (n, C), added up batch by batch in double precision."""
-
-    def __init__(self) -> None:
-        self._count = 0
-        self._sum: Tensor | float = 0.0
-        self._outer: Tensor | float = 0.0
-        self._squares: Tensor | float = 0.0
-        self._squares_times: Tensor | float = 0.0
-        self._fourth: Tensor | float = 0.0
-
-    def add(self, vectors: Tensor) -> None:
-        """(..., C)."""
-        flat = vectors.reshape(-1, vectors.shape[-1])
-        squares = flat.square().sum(dim=1).double()
-        self._count += len(flat)
-        self._sum = self._sum + flat.sum(dim=0).double()
-        self._outer = self._outer + (flat.T @ flat).double()
-        self._squares = self._squares + squares.sum()
-        self._squares_times = self._squares_times + (squares[:, None] * flat).sum(dim=0)
-        self._fourth = self._fourth + squares.square().sum()
-
-    def whitening(self) -> tuple[Tensor, Tensor]:
-        """mean (C,) and matrix (C, C) in half precision. Raises ValueError where no vector was added."""
-        if not self._count:
-            raise ValueError("a whitening needs training images")
-        total, outer = torch.as_tensor(self._sum), torch.as_tensor(self._outer)
-        mean = total / self._count
-        covariance = outer / self._count - torch.outer(mean, mean)
-        channels = len(mean)
-        level = covariance.diagonal().mean().clamp_min(SMALLEST_ENERGY**2)
-        target = level * torch.eye(channels, dtype=covariance.dtype, device=covariance.device)
-        share = self._shrinkage(mean, covariance, target)
-        values, vectors = torch.linalg.eigh((1 - share) * covariance + share * target)
-        floor = max(LEAST_SHRINKAGE * float(level), LEAST_VARIANCE)
-        return mean.half(), (vectors / values.clamp_min(floor).sqrt()).half()
-
-    def _shrinkage(self, mean: Tensor, covariance: Tensor, target: Tensor) -> float:
-        """Ledoit and Wolf's share of the target: the covariance's own variance over its distance from the target."""
-        count, centre = self._count, mean.square().sum()
-        squares, fourth = torch.as_tensor(self._squares) / count, torch.as_tensor(self._fourth) / count
-        times = torch.as_tensor(self._squares_times) / count
-        outer = covariance + torch.outer(mean, mean)
-        # mean of |v - mean|^4, multiplied out, so that one look at the vectors is enough
-        spread = fourth + 4 * mean @ outer @ mean + centre.square() - 4 * mean @ times
-        spread = spread + 2 * centre * squares - 4 * centre * centre
-        distance = (covariance - target).square().sum().clamp_min(torch.finfo(torch.float64).tiny)
-        share = (spread - covariance.square().sum()) / count / distance
-        return min(1.0, max(LEAST_SHRINKAGE, float(share)))

@@ -1,21 +1,20 @@
-"""The trainer's words on the command line: what each command takes, and what a flag may hold."""
+"""The arguments of `mkd-train`: what each command takes, and what a flag may hold.
+
+Settings of one method are no flags: they are given by `--set NAME=VALUE`, or in the table [method] of a TOML file.
+"""
 
 from __future__ import annotations
 
 import argparse
-import math
 from pathlib import Path
 from typing import get_args
 
-from pydantic import ValidationError
-
 from models.backends.pool import BACKEND_NAMES
-from models.heads.mkd.config import Attribution
-from models.heads.mkd.fit import Balance, Loss, StepPrecision
-from models.heads.parts.whitening import View
-from models.sources.vgg16 import SOURCES, TAPS, Precision
+from models.heads.registry import DEFAULT_METHOD
+from models.sources.registry import SOURCES, Precision
 from trainer.activations import DEFAULT_LIMIT_BYTES
-from trainer.config import RECIPES, TrainingSettings
+from trainer.cli.one_line_errors import OneLineParser
+from trainer.config import TrainingSettings
 from trainer.perturb import CHANGES
 
 UNDER = "let the promise hold under these small changes, too: costs a source pass for each [none]"
@@ -24,21 +23,21 @@ _DEFAULTS = TrainingSettings()
 
 def parser() -> argparse.ArgumentParser:
     """The whole command line."""
-    top = argparse.ArgumentParser(prog="mkd-train", description="Train and evaluate mkdserve artifacts.")
+    top = OneLineParser(prog="mkd-train", description="Train and evaluate mkdserve artifacts.")
     commands = top.add_subparsers(dest="command", required=True)
-    fit = commands.add_parser("fit", help="a folder of good images in, an artifact out")
+    fit = commands.add_parser("fit", help="make an artifact from a folder of good images")
     fit.add_argument("data", type=Path, help="folder of good images, or MVTec layout (train/good)")
     fit.add_argument("--product", required=True, help="name of the product")
     _add_fit(fit)
-    many = commands.add_parser("many", help="a subfolder of good images for each product in, an artifact for each out")
+    many = commands.add_parser("many", help="make an artifact from each subfolder of good images")
     _add_many(many)
     _add_fit(many)
-    _add_evaluate(commands.add_parser("evaluate", help="an artifact and a labelled set in, a report out"))
-    _add_recalibrate(commands.add_parser("recalibrate", help="an artifact and new good images in, a new version out"))
-    _add_robustness(
-        commands.add_parser("robustness", help="an artifact and a labelled set in, rates under changes out")
-    )
-    _add_study(commands.add_parser("study", help="a grid of data sets, variants and seeds in, one table out"))
+    methods = commands.add_parser("methods", help="list the methods: settings, defaults, when to take each")
+    methods.add_argument("name", nargs="?", help="one method only")
+    _add_evaluate(commands.add_parser("evaluate", help="report on an artifact over a labelled set"))
+    _add_recalibrate(commands.add_parser("recalibrate", help="make a new version of an artifact from new good images"))
+    _add_robustness(commands.add_parser("robustness", help="measure an artifact's rates under small changes"))
+    _add_study(commands.add_parser("study", help="run a grid of data sets, methods and seeds into one table"))
     return top
 
 
@@ -46,16 +45,28 @@ def _add_fit(fit: argparse.ArgumentParser) -> None:
     fit.add_argument("--out", type=Path, default=Path("artifacts"), help="folder of artifacts [artifacts]")
     fit.add_argument("--version", default="", help="write OUT/PRODUCT/VERSION, to keep several side by side")
     fit.add_argument("--replace", action="store_true", help="replace an artifact that is there")
+    method = fit.add_argument_group("method (`mkd-train methods` lists them with their settings)")
+    method.add_argument("--config", type=Path, metavar="FILE", help="settings in TOML; flags come over it")
+    method.add_argument("--method", metavar="NAME", help=f"[{DEFAULT_METHOD}]")
+    method.add_argument(
+        "--set",
+        dest="set_values",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a setting of the method; may be given again",
+    )
     _add_device(fit)
-    run = fit.add_argument_group("training")
-    run.add_argument("--steps", type=int, help=f"[{_DEFAULTS.steps}]")
-    run.add_argument("--batch-size", type=int, help=f"[{_DEFAULTS.batch_size}]")
-    run.add_argument("--lr", type=float, dest="learning_rate", help=f"Adam's learning rate [{_DEFAULTS.learning_rate}]")
-    run.add_argument("--schedule", choices=("cosine", "constant"), help=f"[{_DEFAULTS.schedule}]")
-    run.add_argument("--average-decay", type=float, help=f"weight averaging, 0 for none [{_DEFAULTS.average_decay}]")
-    words = "of the cloner's training steps [bfloat16 where the processor has AMX]"
-    run.add_argument("--step-precision", choices=get_args(StepPrecision), help=words)
-    run.add_argument("--image-size", type=int, help=f"multiple of 32 [{_DEFAULTS.image_size}]")
+    source = fit.add_argument_group("source network")
+    source.add_argument("--source", help=f"one of {', '.join(SOURCES)} [{_DEFAULTS.source}]")
+    source.add_argument("--normalisation", choices=("source", "unit"), help="of the source's input [source]")
+    words = "of the source network's arithmetic, in training and in service [float32]; see docs/train.md"
+    source.add_argument("--source-precision", choices=get_args(Precision), help=words)
+    source.add_argument("--image-size", type=int, help=f"multiple of 32 [{_DEFAULTS.image_size}]")
+    source.add_argument(
+        "--cache-limit-gib", type=float, default=DEFAULT_LIMIT_BYTES / 2**30, help="activation cache [8]"
+    )
+    run = fit.add_argument_group("calibration")
     run.add_argument("--seed", type=int, help=f"[{_DEFAULTS.seed}]")
     run.add_argument("--hold-out", type=float, help=f"share kept for calibration [{_DEFAULTS.hold_out}]")
     run.add_argument("--review-rate", type=float, help=f"false-reject rate of REVIEW [{_DEFAULTS.review_rate}]")
@@ -68,40 +79,10 @@ def _add_fit(fit: argparse.ArgumentParser) -> None:
         default=None,
         help="fit a tail for rates that cannot be promised [where the held-out images are too few for --ng-rate]",
     )
-    run.add_argument("--cache-limit-gib", type=float, default=DEFAULT_LIMIT_BYTES / 2**30, help="activation cache [8]")
     augment = fit.add_argument_group("augmentation (off by default)")
-    augment.add_argument("--augment-copies", type=int, default=1, help="variants of each image [1]")
-    augment.add_argument("--augment-rotation", type=float, default=0.0, help="degrees to either side")
-    augment.add_argument("--augment-scale", type=float, nargs=2, metavar=("LOW", "HIGH"), default=(1.0, 1.0))
-    method = fit.add_argument_group("method")
-    method.add_argument("--recipe", choices=tuple(RECIPES), default="default", help="method settings [default]")
-    method.add_argument("--source", choices=tuple(SOURCES), help=f"[{_DEFAULTS.source}]")
-    method.add_argument("--normalisation", choices=("source", "unit"), help="of the source's input")
-    words = "of the source network's arithmetic, in training and in service [float32]; see docs/train.md"
-    method.add_argument("--source-precision", choices=get_args(Precision), help=words)
-    method.add_argument("--cloner", choices=("small", "equal"))
-    method.add_argument("--batchnorm", action=argparse.BooleanOptionalAction, default=None)
-    for name in ("taps", "score-taps", "map-taps"):
-        method.add_argument(f"--{name}", nargs="+", choices=TAPS)
-    for name in ("loss", "score-loss", "map-loss"):
-        method.add_argument(f"--{name}", choices=get_args(Loss))
-    method.add_argument("--lambda", dest="lambda_dir", type=_lambda, help='"auto" or a number')
-    for name in ("score-balance", "map-balance"):
-        method.add_argument(f"--{name}", choices=get_args(Balance))
-    method.add_argument("--score-power", type=float, help="power mean of the location errors in the score; 1 is a mean")
-    for name, words in (
-        ("relative", "divide errors by the picture's contrast"),
-        ("levels", "and by what is usual there"),
-    ):
-        method.add_argument(f"--score-{name}", action=argparse.BooleanOptionalAction, default=None, help=words)
-    for name in ("score-views", "map-views"):
-        words = "distances instead of plain errors: tap and window in per cent of the side, pool4:25; or none"
-        method.add_argument(f"--{name}", nargs="+", type=_view, metavar="TAP:WINDOW", help=words)
-    words = "logarithms of the map's distances: tighter regions"
-    method.add_argument("--map-log", action=argparse.BooleanOptionalAction, default=None, help=words)
-    method.add_argument("--map-power", type=float, help="power of the location errors in the map; 1 is the paper's")
-    method.add_argument("--attribution", choices=get_args(Attribution))
-    method.add_argument("--gaussian", action=argparse.BooleanOptionalAction, default=None)
+    augment.add_argument("--augment-copies", type=int, help="variants of each image [1]")
+    augment.add_argument("--augment-rotation", type=float, help="degrees to either side [0]")
+    augment.add_argument("--augment-scale", type=float, nargs=2, metavar=("LOW", "HIGH"), help="[1 1]")
 
 
 def _add_many(command: argparse.ArgumentParser) -> None:
@@ -153,27 +134,8 @@ def _add_device(command: argparse.ArgumentParser) -> None:
     machine = command.add_argument_group("machine")
     machine.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 ... [auto]")
     machine.add_argument("--threads", type=_positive, help="CPU threads [all]")
-    machine.add_argument("--engine", choices=BACKEND_NAMES, default="auto", help="what runs the source [auto]")
+    machine.add_argument("--backend", choices=BACKEND_NAMES, default="auto", help="what runs the source [auto]")
     machine.add_argument("--source-weights", type=Path, help="file of source weights (.safetensors or .pth)")
-
-
-def _view(text: str) -> View | None:
-    if text == "none":
-        return None
-    tap, _, window = text.partition(":")
-    try:
-        return View.model_validate({"tap": tap, "window": window})
-    except ValidationError as error:
-        raise argparse.ArgumentTypeError(f"a view is TAP:WINDOW, 0 to 100, like pool4:25, not {text}") from error
-
-
-def _lambda(text: str) -> float | str:
-    if text == "auto":
-        return text
-    value = float(text)
-    if not (math.isfinite(value) and value >= 0):
-        raise argparse.ArgumentTypeError(f"lambda is auto or a number from 0 up, not {text}")
-    return value
 
 
 def _rate(text: str) -> float:

@@ -8,7 +8,7 @@ from scipy import stats
 
 from trainer.calibrate import Judged, calibrated, calibration_words
 from trainer.config import TrainingSettings
-from trainer.tail_fit import fit_tail
+from models.calibration.tail_fit import fit_tail
 
 
 @pytest.mark.parametrize("shape", [-0.3, 0.0, 0.3])

@@ -1,0 +1,50 @@
+"""Golden images: judged again wherever an artifact is loaded, and compared with their stored scores."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from models.artifact.manifest import ArtifactError, GoldenRecord
+from models.calibration.conformal import Calibration
+from models.detector import Detector
+from models.image_judge import PreparedImage
+from models.imaging.decode import ImageError, decode_image
+
+if TYPE_CHECKING:
+    from models.artifact.read import Artifact
+
+# A golden score may differ by this share of the spread of good scores: far below what could move a decision.
+GOLDEN_TOLERANCE = 0.02
+
+
+def verify_golden(artifact: Artifact, detector: Detector) -> None:
+    """Decodes, prepares and judges the golden images here and now. Raises ArtifactError where a score differs.
+
+    The head must be on the detector's device and its source built. The tolerance is GOLDEN_TOLERANCE of the held-out
+    scores' spread.
+    """
+    golden = artifact.manifest.golden
+    tolerance = golden_tolerance(artifact.calibration)
+    judged = artifact.judge.judge_all(detector, [_picture(artifact, one) for one in golden])
+    for one, judgement in zip(golden, judged, strict=True):
+        difference = abs(judgement.score - one.score)
+        if not difference <= tolerance:
+            raise ArtifactError(
+                artifact.path / one.file,
+                f"scores {judgement.score:.6g} here and {one.score:.6g} when it was made; "
+                f"a difference of at most {tolerance:.2g} is allowed",
+            )
+
+
+def golden_tolerance(calibration: Calibration) -> float:
+    """How far a golden score may be off, in score units."""
+    spread = calibration.scores[-1] - calibration.scores[0]
+    return GOLDEN_TOLERANCE * spread + 1e-5 * abs(calibration.scores[-1])
+
+
+def _picture(artifact: Artifact, golden: GoldenRecord) -> PreparedImage:
+    file = artifact.path / golden.file
+    try:
+        return artifact.judge.prepare(decode_image(file.read_bytes()))
+    except (ImageError, OSError) as error:
+        raise ArtifactError(file, f"cannot be read: {error}") from error

@@ -1,0 +1,58 @@
+"""Multiresolution knowledge distillation as a method: a cloner is trained to imitate the source on good parts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from models.heads.base import FitRun, GoodParts, Method, SourceNeeds, taps_of
+from models.heads.mkd.config import MkdConfig
+from models.heads.mkd.fit import MkdTrainable
+from models.heads.mkd.head import MkdHead, load_head
+from models.heads.mkd.views import View
+from models.sources.registry import SourceSpec
+
+
+class MkdMethod(Method[MkdConfig]):
+    """See the module, and models.heads.base.Method."""
+
+    name = "mkd"
+    title = "Multiresolution Knowledge Distillation (Salehi et al., CVPR 2021)"
+    when = "the default: parts may lie freely, defects may be in the whole picture; takes a training of minutes"
+    Config = MkdConfig
+
+    def needs(self, config: MkdConfig, source: SourceSpec) -> SourceNeeds:
+        """The trained taps."""
+        return SourceNeeds(taps_of(config.taps, source))
+
+    def fit(self, config: MkdConfig, parts: GoodParts, run: FitRun) -> MkdHead:
+        """Trains the cloner and finishes the head on the same images."""
+        own = in_terms_of(config, parts.source)
+        torch.manual_seed(run.seed)
+        trainable = MkdTrainable(own, parts.rms(), parts.source).to(run.device)
+        run.train(trainable, parts, own)
+        return trainable.finish(parts.batches())
+
+    def load(self, record: Mapping[str, object], tensors: Mapping[str, Tensor]) -> MkdHead:
+        """See Method.load."""
+        return load_head(record, tensors)
+
+
+def in_terms_of(config: MkdConfig, source: SourceSpec) -> MkdConfig:
+    """The configuration with the source's own names of its taps and views."""
+
+    def named(taps: tuple[str, ...]) -> tuple[str, ...]:
+        return taps_of(taps, source)
+
+    def viewed(views: tuple[View, ...]) -> tuple[View, ...]:
+        return tuple(
+            View(tap=tap, window=view.window)
+            for view, tap in zip(views, named(tuple(view.tap for view in views)), strict=True)
+        )
+
+    changes: dict[str, Any] = {name: named(getattr(config, name)) for name in ("taps", "score_taps", "map_taps")}
+    changes |= {name: viewed(getattr(config, name)) for name in ("score_views", "map_views")}
+    return config.model_copy(update=changes)

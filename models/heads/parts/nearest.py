@@ -1,0 +1,40 @@
+"""Distances to the nearest of many vectors, by matrix products in pieces of bounded memory.
+
+    |q - b|^2 = |q|^2 - 2 q.b + |b|^2
+
+The product is a library's matrix multiplication at full speed. Each query's result depends on that query alone.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+PIECE_BYTES = 16 << 20  # of the table of distances held at a time
+
+
+class Bank(NamedTuple):
+    """Vectors (n, C) to be near to, and half their squared lengths (n,)."""
+
+    vectors: Tensor
+    half_squares: Tensor
+
+    @classmethod
+    def of(cls, vectors: Tensor) -> Bank:
+        """The bank of (n, C) float32."""
+        return cls(vectors, vectors.square().sum(dim=1) / 2)
+
+
+def nearest(queries: Tensor, bank: Bank, piece_bytes: int = PIECE_BYTES) -> tuple[Tensor, Tensor]:
+    """Queries (m, C) -> the distance to the nearest vector of the bank (m,), and which one it is (m,)."""
+    rows = max(1, piece_bytes // (4 * len(bank.vectors)))
+    closeness, index = [], []
+    for piece in torch.split(queries, rows):
+        table = torch.addmm(bank.half_squares[None], piece, bank.vectors.t(), beta=-1)
+        best = table.max(dim=1)
+        closeness.append(best.values)
+        index.append(best.indices)
+    squared = queries.square().sum(dim=1) - 2 * torch.cat(closeness)
+    return squared.clamp_min(0).sqrt(), torch.cat(index)

@@ -1,0 +1,65 @@
+"""Patch features: the activations of several taps on one grid, each averaged over its neighbourhood.
+
+    f(x, y) = [ mean over 3x3 of tap 1 at (x, y), ..., mean over 3x3 of tap n at (x, y) ]
+
+as in PaDiM (Defard et al., 2020) and PatchCore (Roth et al., 2022). The grid is that of one of the taps: finer ones are
+averaged down to it, coarser ones interpolated up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from models.sources.registry import Activations, SourceSpec
+
+NEIGHBOURHOOD = 3  # places to a side
+
+
+class ChannelChoice(NamedTuple):
+    """Which channels are taken, and what each tap is divided by.
+
+    `channels` (C,) ascending are places in the taps' channels laid end to end; None takes all of them.
+    """
+
+    channels: Tensor | None
+    tap_scales: Sequence[float]
+
+
+def patch_features(activations: Activations, taps: Sequence[str], grid_tap: str, choice: ChannelChoice) -> Tensor:
+    """Activations (B, C_i, h_i, w_i) -> (B, h, w, C), float32; h and w are those of `grid_tap`."""
+    grid = activations[grid_tap].shape[-2:]
+    parts, start = [], 0
+    for tap, scale in zip(taps, choice.tap_scales, strict=True):
+        values = activations[tap]
+        width = values.shape[1]
+        if choice.channels is not None:
+            own = choice.channels[(choice.channels >= start) & (choice.channels < start + width)] - start
+            values = values[:, own]
+        parts.append(_on_grid(values.float() / scale, grid))
+        start += width
+    return torch.cat(parts, dim=1).permute(0, 2, 3, 1)
+
+
+def _on_grid(tap: Tensor, grid: torch.Size) -> Tensor:
+    around = functional.avg_pool2d(tap, NEIGHBOURHOOD, stride=1, padding=NEIGHBOURHOOD // 2, count_include_pad=False)
+    if around.shape[-1] > grid[-1]:
+        return functional.adaptive_avg_pool2d(around, (grid[0], grid[1]))
+    if around.shape[-1] < grid[-1]:
+        return functional.interpolate(around, size=list(grid), mode="bilinear", align_corners=False)
+    return around
+
+
+def middle_tap(taps: Sequence[str], source: SourceSpec) -> str:
+    """The tap whose grid is taken: of three the middle one, of two the finer, by stride."""
+    ordered = sorted(taps, key=lambda tap: source.taps[tap].stride)
+    return ordered[(len(ordered) - 1) // 2]
+
+
+def channels_of(taps: Sequence[str], source: SourceSpec) -> int:
+    """The length of a patch's features."""
+    return sum(source.taps[tap].channels for tap in taps)

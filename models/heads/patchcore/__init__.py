@@ -1,0 +1,1 @@
+"""PatchCore: distances to the nearest patches of good parts (Roth et al., CVPR 2022)."""

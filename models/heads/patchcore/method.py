@@ -1,0 +1,70 @@
+"""PatchCore as a method: a coreset of the patches of good parts, whitened, and nothing to train."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from models.heads.base import FitRun, GoodParts, Method, SourceNeeds, taps_of
+from models.heads.parts.coreset import coreset, project
+from models.heads.parts.moments import Moments
+from models.heads.parts.patches import ChannelChoice, middle_tap, patch_features
+from models.heads.patchcore.config import PatchcoreConfig, PatchcoreRecord
+from models.heads.patchcore.head import PatchcoreHead, load_head, whitened
+from models.sources.registry import SourceSpec
+
+
+class PatchcoreMethod(Method[PatchcoreConfig]):
+    """See the module, and models.heads.base.Method."""
+
+    name = "patchcore"
+    title = "PatchCore (Roth et al., CVPR 2022), on whitened patches"
+    when = "small defects, parts that may be turned; fitted in seconds, tens of milliseconds an image"
+    Config = PatchcoreConfig
+
+    def needs(self, config: PatchcoreConfig, source: SourceSpec) -> SourceNeeds:
+        """The taps whose features are taken."""
+        return SourceNeeds(taps_of(config.taps, source))
+
+    @torch.no_grad()
+    def fit(self, config: PatchcoreConfig, parts: GoodParts, run: FitRun) -> PatchcoreHead:
+        """One look at the images: moments of all patches, and the patches that may be kept; then the coreset."""
+        taps = taps_of(config.taps, parts.source)
+        rms = parts.rms()
+        record = PatchcoreRecord(
+            taps=taps,
+            tap_scales=tuple(rms[tap] for tap in taps),
+            grid_tap=middle_tap(taps, parts.source),
+            whiten=config.whiten,
+            reweight=config.reweight,
+            neighbours=config.neighbours,
+        )
+        candidates, moments = _look(record, config, parts, run)
+        mean, matrix = moments.whitening() if config.whiten else (None, None)
+        if mean is not None:
+            candidates = whitened(candidates, mean, matrix)
+        generator = run.generator("patchcore coreset")
+        kept = coreset(project(candidates, generator), config.bank_size, generator)
+        run.note("bank", len(kept))
+        run.note("candidates", len(candidates))
+        return PatchcoreHead(record, candidates[kept].half(), mean, matrix)
+
+    def load(self, record: Mapping[str, object], tensors: Mapping[str, Tensor]) -> PatchcoreHead:
+        """See Method.load."""
+        return load_head(record, tensors)
+
+
+def _look(record: PatchcoreRecord, config: PatchcoreConfig, parts: GoodParts, run: FitRun) -> tuple[Tensor, Moments]:
+    """As many random patches of each image, `candidates` in all, and the moments of all patches."""
+    generator = run.generator("patchcore candidates")
+    choice = ChannelChoice(None, record.tap_scales)
+    each = -(-config.candidates // parts.count)
+    moments, drawn = Moments(), []
+    for _, activations in parts.batches():
+        features = patch_features(activations, record.taps, record.grid_tap, choice).flatten(1, 2)
+        if config.whiten:
+            moments.add(features)
+        drawn += [image[torch.randperm(len(image), generator=generator)[:each].to(image.device)] for image in features]
+    return torch.cat(drawn)[: max(config.candidates, config.bank_size)], moments

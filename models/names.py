@@ -1,0 +1,14 @@
+"""The form of every name that becomes a folder or a label, and the endings by which image files are known."""
+
+from __future__ import annotations
+
+import re
+
+NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+WHOLE_NAME = f"^{NAME_PATTERN.pattern}$"  # the same for a schema, which searches instead of matching the whole text
+IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
+
+
+def is_name(text: str) -> bool:
+    """Whether `text` may name a product, a version, a plan or a key: such a name cannot leave its folder."""
+    return NAME_PATTERN.fullmatch(text) is not None

@@ -1,0 +1,43 @@
+"""The text of `mkd-train methods`: each method, when to take it, and its settings with their defaults."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from models.heads.base import Method
+from models.heads.registry import DEFAULT_METHOD, method_names, method_of
+
+
+def method_lines(name: str | None = None) -> Iterator[str]:
+    """The lines for all methods, or for one. Raises ValueError for a name that is none."""
+    for number, one in enumerate([name] if name else method_names()):
+        if number:
+            yield ""
+        yield from _lines(method_of(one))
+
+
+def _lines(method: Method[Any]) -> Iterator[str]:
+    default = " (default)" if method.name == DEFAULT_METHOD else ""
+    yield f"{method.name}{default}: {method.title}"
+    yield f"  when: {method.when}"
+    for setting, value in default_settings(method).items():
+        yield f"  --set {setting}={value}"
+
+
+def default_settings(method: Method[Any]) -> Mapping[str, str]:
+    """Every setting but the name, with its default as one types it."""
+    config = method.Config.model_validate({"method": method.name})
+    return {name: _typed(value) for name, value in config.model_dump(mode="json").items() if name != "method"}
+
+
+def _typed(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list):
+        return ",".join(_view(one) for one in value) or "none"
+    return str(value)
+
+
+def _view(value: object) -> str:
+    return f"{value['tap']}:{value['window']}" if isinstance(value, dict) else str(value)

@@ -1,0 +1,77 @@
+"""The settings of a run from the command line: a TOML file first, then `--method` and `--set`, then the common flags.
+
+seed = 1
+image_size = 128
+[method]
+method = "patchcore"
+bank_size = 3000
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from models.heads.registry import DEFAULT_METHOD, config_of
+from trainer.config import TrainingSettings
+
+COMMON = frozenset(TrainingSettings.model_fields) - {"method", "augmentation"}
+
+
+def settings_of(arguments: argparse.Namespace) -> TrainingSettings:
+    """Raises ValueError (pydantic's ValidationError among them) that names what is wrong and what there is."""
+    values = _from_file(arguments.config) if arguments.config is not None else {}
+    method = dict(values.pop("method", {}))
+    named = arguments.method or method.get("method", DEFAULT_METHOD)
+    if named != method.get("method", named):
+        method = {}  # the file's settings are another method's
+    method |= {"method": named, **_assignments(arguments.set_values)}
+    values |= {name: value for name, value in vars(arguments).items() if name in COMMON and value is not None}
+    augmentation = dict(values.pop("augmentation", {})) | _augmentation(arguments)
+    return TrainingSettings.model_validate({**values, "method": config_of(method), "augmentation": augmentation})
+
+
+def _from_file(file: Path) -> dict[str, Any]:
+    try:
+        values = tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ValueError(f"{file}: {error.strerror or error}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{file} is not TOML: {error}") from error
+    for name in values:
+        if name not in TrainingSettings.model_fields:
+            near = difflib.get_close_matches(name, TrainingSettings.model_fields, 1)
+            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(TrainingSettings.model_fields)}"
+            raise ValueError(f"{file}: there is no setting {name!r}; {hint}")
+    if not isinstance(values.get("method", {}), dict):
+        raise ValueError(f"{file}: method is a table: [method] with method = {values['method']!r} in it")
+    return values
+
+
+def _assignments(texts: Sequence[str]) -> dict[str, object]:
+    found: dict[str, object] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not name.strip():
+            raise ValueError(f"--set takes NAME=VALUE, as steps=500, not {text!r}")
+        found[name.strip().replace("-", "_")] = _value(value.strip())
+    return found
+
+
+def _value(text: str) -> object:
+    """A TOML value where it reads as one (numbers, true, lists, quoted texts), else the text itself."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _augmentation(arguments: argparse.Namespace) -> dict[str, object]:
+    given = {"copies": arguments.augment_copies, "rotation": arguments.augment_rotation}
+    if arguments.augment_scale is not None:
+        given["scale_low"], given["scale_high"] = arguments.augment_scale
+    return {name: value for name, value in given.items() if value is not None}
