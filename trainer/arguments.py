@@ -13,7 +13,8 @@ from models.backends.pool import BACKEND_NAMES
 from models.heads.mkd.config import Attribution
 from models.heads.mkd.fit import Balance, Loss, StepPrecision
 from models.heads.parts.whitening import View
-from models.sources.vgg16 import SOURCES, TAPS, Precision
+from models.sources.registry import SOURCES, Precision
+from models.sources.vgg16 import TAPS
 from trainer.activations import DEFAULT_LIMIT_BYTES
 from trainer.config import RECIPES, TrainingSettings
 from trainer.perturb import CHANGES

@@ -25,7 +25,7 @@ from torch.nn import functional
 from models.heads.base import to_device
 from models.heads.mkd.fit import MkdTrainee
 from models.heads.parts.maps import smooth
-from models.sources.vgg16 import Activations
+from models.sources.registry import Activations
 from trainer.activations import ActivationStore
 from trainer.calibrate import Judged, judge_stored
 from trainer.config import RECIPES

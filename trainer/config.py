@@ -12,7 +12,7 @@ from models.calibration.conformal import DEFAULT_MAP_RATE, DEFAULT_NG_RATE, DEFA
 from models.heads.mkd.fit import MkdRecipe, StepPrecision
 from models.heads.parts.whitening import View
 from models.imaging.preprocess import Preprocessing, WhiteLevel
-from models.sources.vgg16 import Normalisation, Precision
+from models.sources.registry import DEFAULT_SOURCE, Normalisation, Precision
 from trainer.perturb import Change
 
 RecipeName = Literal["default", "paper", "reference"]
@@ -75,7 +75,7 @@ class TrainingSettings(BaseModel):
 
     recipe_name: RecipeName = "default"
     recipe: MkdRecipe = RECIPES["default"]
-    source: str = "IMAGENET1K_FEATURES"
+    source: str = DEFAULT_SOURCE
     normalisation: Normalisation = "source"
     source_precision: Precision = "float32"
     image_size: int = Field(default=128, ge=32, le=1024, multiple_of=32)

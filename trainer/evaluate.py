@@ -44,7 +44,7 @@ def evaluate(
     """
     labelled = read_labelled_set(data)
     artifact = load_artifact(artifact_path)
-    pool = SourcePool(device, engine=engine, threads=threads, weights_file=weights_file)
+    pool = SourcePool(device, backend=engine, threads=threads, weights_file=weights_file)
     pool.require(artifact.source)
     to_device(artifact.head, device)
     detector = Detector(device, pool)

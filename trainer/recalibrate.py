@@ -77,7 +77,7 @@ def recalibrate(job: Recalibration, display: Display) -> Artifact:
         display.say(f"left out, unreadable: {file.name}: {reason}")
     if found.size_warning:
         display.say(f"beware: {found.size_warning}")
-    pool = SourcePool(job.device, engine=job.engine, threads=job.threads, weights_file=job.weights_file)
+    pool = SourcePool(job.device, backend=job.engine, threads=job.threads, weights_file=job.weights_file)
     pool.require(old.source)
     detector = Detector(job.device, pool)
     head = to_device(old.head, job.device)

@@ -48,7 +48,7 @@ class Robustness:
 def measure_robustness(job: Robustness, display: Display) -> Path:
     """Writes robustness.json and robustness.md; returns the path of the latter. Raises as `trainer.evaluate` does."""
     labelled, artifact = read_labelled_set(job.data), load_artifact(job.artifact)
-    pool = SourcePool(job.device, engine=job.engine, threads=job.threads, weights_file=job.weights_file)
+    pool = SourcePool(job.device, backend=job.engine, threads=job.threads, weights_file=job.weights_file)
     pool.require(artifact.source)
     to_device(artifact.head, job.device)
     detector = Detector(job.device, pool)

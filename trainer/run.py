@@ -31,7 +31,7 @@ from models.detector import Detector, Row
 from models.heads.base import Batch, Head, to_device
 from models.imaging.decode import Pixels, decode_image
 from models.imaging.preprocess import Prepared, Preprocessing, prepare
-from models.sources.vgg16 import SOURCES
+from models.sources.registry import spec_of
 from trainer.activations import DEFAULT_LIMIT_BYTES, SOURCE_BATCH, ActivationStore, bytes_per_image
 from trainer.augment import variants
 from trainer.calibrate import calibrated, calibration_words, judge_under
@@ -100,7 +100,7 @@ def train(job: Job, display: Display) -> Artifact:
     training, held_out = split(len(found.files), settings.hold_out, settings.seed)
     display.say(f"{len(training)} images to train on, {len(held_out)} held out for calibration only")
     source = source_key(settings.source, settings.normalisation, job.weights_file, settings.source_precision)
-    pool = SourcePool(job.device, engine=job.engine, threads=job.threads, weights_file=job.weights_file)
+    pool = SourcePool(job.device, backend=job.engine, threads=job.threads, weights_file=job.weights_file)
     pool.require(source)
     engine, reason = pool.chosen(source)
     display.say(f"source {settings.source} in {source.precision} by engine {engine} on {job.device}: {reason}")
@@ -249,11 +249,11 @@ def _manifest(
         method=head.method,
         created_at=created.isoformat(),
         source=SourceRecord(
-            weights=source.weights,
+            weights=source.source,
             sha256=source.sha256,
             normalisation=source.normalisation,
             precision=source.precision,
-            licence=SOURCES[source.weights].licence,
+            licence=spec_of(source.source).licence,
         ),
         preprocessing=preprocessing,
         head=head.config.model_dump(mode="json"),

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Literal
 
 import safetensors.torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from safetensors import SafetensorError
 
 from models.backends.base import SourceKey
@@ -35,7 +35,7 @@ from models.image_judge import ImageJudge, PreparedImage
 from models.imaging.decode import ImageError, decode_image
 from models.imaging.input_statistics import InputStatistics
 from models.imaging.preprocess import Preprocessing
-from models.sources.vgg16 import Normalisation, Precision
+from models.sources.registry import Normalisation, Precision, spec_of
 
 SCHEMA_VERSION: Literal[1] = 1
 MANIFEST, TENSORS, SUMS = "manifest.json", "head.safetensors", "SHA256SUMS"
@@ -61,11 +61,17 @@ class _Record(BaseModel):
 class SourceRecord(_Record):
     """The source that the head was trained on; another one is refused."""
 
-    weights: str
+    weights: str  # the source's name, or what the first release called it
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     normalisation: Normalisation
     precision: Precision = "float32"  # not in artifacts before there was a choice
     licence: str
+
+    @field_validator("weights")
+    @classmethod
+    def _is_known(cls, name: str) -> str:
+        spec_of(name)
+        return name
 
 
 class TrainingRecord(_Record):
@@ -130,7 +136,7 @@ class Artifact:
     def source(self) -> SourceKey:
         """What the head needs of a source; rows with equal keys share its pass."""
         record = self.manifest.source
-        return SourceKey(record.weights, record.sha256, record.normalisation, record.precision)
+        return SourceKey(spec_of(record.weights).name, record.sha256, record.normalisation, record.precision)
 
     @property
     def calibration(self) -> Calibration:

@@ -15,7 +15,7 @@ import torch
 from pydantic import BaseModel
 from torch import Tensor, nn
 
-from models.sources.vgg16 import Activations
+from models.sources.registry import Activations
 
 Batch = tuple[Tensor, Activations]  # images (B, 3, S, S) and the source's activations of the same rows
 

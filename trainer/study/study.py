@@ -75,7 +75,7 @@ def run_study(job: StudyJob, display: Display) -> Outcome:
     told in the outcome and in the table. KeyboardInterrupt leaves what is done, and a checkpoint.
     """
     results = Results(job.out / "runs")
-    pool = SourcePool(job.device, engine=job.engine, threads=job.threads, weights_file=job.weights_file)
+    pool = SourcePool(job.device, backend=job.engine, threads=job.threads, weights_file=job.weights_file)
     found: list[Result] = []
     missing: list[str] = []
     done = 0

@@ -19,7 +19,7 @@ from models.heads.mkd.config import MkdConfig, MkdForm
 from models.heads.mkd.discrepancy import discrepancy_terms, location_errors, relative_errors, weighted_sum
 from models.heads.mkd.head import MkdHead
 from models.heads.parts.whitening import Moments, TapName, Whitening, contrast_errors, windows
-from models.sources.vgg16 import Activations
+from models.sources.registry import Activations
 
 LEVEL_FLOOR = 0.1  # of the tap's mean error
 SMALLEST_TERM = 1e-12

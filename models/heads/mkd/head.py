@@ -31,7 +31,7 @@ from models.heads.mkd.config import MkdConfig
 from models.heads.mkd.discrepancy import discrepancy_terms, location_map, power_mean, weighted_sum
 from models.heads.parts.maps import saliency, smooth
 from models.heads.parts.whitening import View, Whitening, distance_map, peak_mean
-from models.sources.vgg16 import Activations
+from models.sources.registry import Activations
 
 Wanted = Sequence[tuple[bool, bool]] | None  # (val, dir) for each tap; None: all
 Distances = Mapping[View, Tensor]
