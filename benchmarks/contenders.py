@@ -87,7 +87,7 @@ def rows(seconds: dict[Key, list[float]]) -> list[dict[str, object]]:
 
 
 def bars_of(seconds: dict[Key, list[float]]) -> list[Bar]:
-    """What was promised: of the fastest backend in float32, and of bfloat16, which only artifacts made for it run in."""
+    """What was promised: of the fastest backend in float32, and of bfloat16, for which an artifact must be made."""
     middle = {key: statistics.median(found) / key[1] for key, found in seconds.items()}
     backends = {name for name, _, _ in middle} - {"reference", *PEERS}
     found = _bars_of(middle, backends - {"bfloat16"}, "float32")

@@ -1,7 +1,7 @@
 """Builds the backend of a given name for an artifact's source, so that benchmarks compare backends on one artifact.
 
-`bfloat16` is no backend to ask for: it comes with the artifact's source precision. Here it runs any artifact's head. Its
-scores would be of another calibration then; the time that it takes is the same.
+`bfloat16` is no backend to ask for: it comes with the artifact's source precision. Here it runs any artifact's head.
+Its scores would be of another calibration then; the time that it takes is the same.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
     python -m benchmarks.harness.contender ncnn ARTIFACT --threads 2
 
 Each line of its input is `BATCH MAPS SECONDS`, each of its output the seconds of every batch of that turn. Names are
-`reference`, the backends of this project (benchmarks.harness.backends), and `patchcore` and `stfpm` of anomalib where it
-is installed.
+`reference`, the backends of this project (benchmarks.harness.backends), and `patchcore` and `stfpm` of anomalib where
+it is installed.
 """
 
 from __future__ import annotations

@@ -45,7 +45,10 @@ class FusedSource:
 
     @torch.no_grad()
     def run(self, images: Tensor, taps: dict[str, Tensor]) -> None:
-        """(B, 3, S, S) float32 in [0, 1] on the CPU -> into `taps`, which `models.backends.base.empty_taps` gives, as deep as they go."""
+        """(B, 3, S, S) float32 in [0, 1] on the CPU -> into `taps`, tensors of `models.backends.base.empty_taps`.
+
+        No layer after the last of them runs.
+        """
         if not taps:
             return
         missing = len(taps)

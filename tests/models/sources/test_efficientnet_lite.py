@@ -23,6 +23,8 @@ EXPECTED = {
     "stride32": (0.07313, 2.55758),
 }
 
+NORM = ("running_mean", "running_var", "weight", "bias")
+
 
 def gradient() -> Tensor:
     """(1, 3, 64, 64): brighter to the right in red, downwards in green, along the diagonal in blue."""
@@ -58,8 +60,9 @@ def test_the_folded_network_is_convolution_and_batchnorm_one_after_the_other() -
         around = max((-(-side // stride) - 1) * stride + kernel - side, 0)  # TensorFlow's SAME
         padded = functional.pad(maps, [around // 2, around - around // 2] * 2)
         groups = maps.shape[1] if "depthwise" in convolution else 1
-        parts = (tensors[f"{norm}.{part}"] for part in ("running_mean", "running_var", "weight", "bias"))
-        return functional.batch_norm(functional.conv2d(padded, weight, stride=stride, groups=groups), *parts, eps=1e-3)
+        mean, variance, scale, shift = (tensors[f"{norm}.{part}"] for part in NORM)
+        found = functional.conv2d(padded, weight, stride=stride, groups=groups)
+        return functional.batch_norm(found, mean, variance, scale, shift, eps=1e-3)
 
     hidden = functional.relu6(layer(images, "_conv_stem", "_bn0", 2))
     for block, stride in enumerate((1, 2, 1, 2, 1)):

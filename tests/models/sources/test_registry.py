@@ -30,7 +30,7 @@ def test_an_unknown_name_is_refused_with_the_known_ones() -> None:
 @EVERY
 def test_wanted_taps_come_in_order_of_depth_and_each_once(spec: SourceSpec) -> None:
     assert spec.wanted() == tuple(spec.taps)
-    assert spec.wanted([*reversed(spec.taps), *spec.taps]) == tuple(spec.taps)
+    assert spec.wanted([*reversed(list(spec.taps)), *spec.taps]) == tuple(spec.taps)
     assert spec.wanted([]) == ()
     with pytest.raises(ValueError, match=f"{spec.name} has no tap 'relu9'; it has {', '.join(spec.taps)}"):
         spec.wanted(["relu9"])
