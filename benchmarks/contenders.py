@@ -1,4 +1,4 @@
-"""Images a second, p50 and p99 of the bare detectors: the reference way, every engine here, peers; taking turns.
+"""Images a second, p50 and p99 of the bare detectors: the reference way, every backend here, peers; taking turns.
 
 The reference way is the paper's code: torch, NCHW, image by image, gradients through both networks. Peers are
 anomalib's PatchCore (wide_resnet50_2, a tenth of 200 images kept) and STFPM (resnet18) at the same input size.
@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
+from benchmarks.harness.backends import CPU_BACKENDS
 from benchmarks.harness.contender import PEERS, Contender
-from benchmarks.harness.engines import ENGINES
 from benchmarks.harness.inputs import served_folder
 from benchmarks.harness.report import Bar, machine, options_of, report
 from service.run.settings import Settings, thread_counts
@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def measure(given: argparse.Namespace) -> tuple[dict[str, object], list[Bar]]:
     """All rounds: for each batch and kind everybody has a turn before the next."""
     threads = thread_counts(Settings(), on_cpu=True).torch
-    names = ["reference", *ENGINES, *PEERS]
+    names = ["reference", *CPU_BACKENDS, *PEERS]
     seconds: dict[Key, list[float]] = {}
     with served_folder(given.artifact) as (_, artifact), ExitStack() as stack:
         entered = [
@@ -87,16 +87,18 @@ def rows(seconds: dict[Key, list[float]]) -> list[dict[str, object]]:
 
 
 def bars_of(seconds: dict[Key, list[float]]) -> list[Bar]:
-    """What was promised: of the fastest engine in float32, and of bfloat16, which only artifacts made for it run in."""
+    """What was promised: of the fastest backend in float32, and of bfloat16, for which an artifact must be made."""
     middle = {key: statistics.median(found) / key[1] for key, found in seconds.items()}
-    engines = {name for name, _, _ in middle} - {"reference", *PEERS}
-    found = _bars_of(middle, engines - {"bfloat16"}, "float32")
-    return found + _bars_of(middle, {"bfloat16"}, "bfloat16") if "bfloat16" in engines else found
+    backends = {name for name, _, _ in middle} - {"reference", *PEERS}
+    found = _bars_of(middle, backends - {"bfloat16"}, "float32")
+    return found + _bars_of(middle, {"bfloat16"}, "bfloat16") if "bfloat16" in backends else found
 
 
-def _bars_of(middle: dict[Key, float], engines: set[str], word: str) -> list[Bar]:
+def _bars_of(middle: dict[Key, float], backends: set[str], word: str) -> list[Bar]:
     best = {
-        (batch, maps): min(middle[name, batch, maps] for name in engines) for batch in BATCHES for maps in (False, True)
+        (batch, maps): min(middle[name, batch, maps] for name in backends)
+        for batch in BATCHES
+        for maps in (False, True)
     }
     score, localize = (middle["reference", 32, maps] / best[32, maps] for maps in (False, True))
     single, cost = best[1, False] / middle["torch", 1, False], best[32, True] / best[32, False]

@@ -1,7 +1,7 @@
-"""The machine's measured matrix rate, and what share of it the source pass reaches, by engine, in turns.
+"""The machine's measured matrix rate, and what share of it the source pass reaches, by backend, in turns.
 
 A pass counts with the operations of plain 3x3 convolutions. Winograd's algorithms need fewer multiplications, F(4,3) a
-quarter, so an engine that uses them can pass 100 %; the second share counts every convolution as F(4,3). The engine
+quarter, so a backend that uses them can pass 100 %; the second share counts every convolution as F(4,3). The backend
 `bfloat16` is held against the matrix rate in bfloat16.
 """
 
@@ -15,11 +15,12 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from benchmarks.harness.engines import ENGINES, built
+from benchmarks.harness.backends import CPU_BACKENDS, built
 from benchmarks.harness.inputs import served_folder
 from benchmarks.harness.report import machine, options_of, report
 from models.backends.base import SourceKey
-from models.sources.vgg16 import VGG16
+from models.sources.network import multiply_adds
+from models.sources.registry import SourceSpec, spec_of
 from service.run.openmp import let_waiting_threads_sleep
 from service.run.settings import Settings, thread_counts
 
@@ -51,7 +52,7 @@ def measure(given: argparse.Namespace) -> dict[str, object]:
             "matrix in bfloat16": lambda: half_left @ half_right,
         }
         images = torch.rand(BATCH, 3, side, side)
-        for name in ENGINES:
+        for name in CPU_BACKENDS:
             if (run := source_pass(name, threads, artifact.source, images)) is not None:
                 runs[name] = run
         seconds: dict[str, list[float]] = {name: [] for name in runs}
@@ -64,7 +65,7 @@ def measure(given: argparse.Namespace) -> dict[str, object]:
     middle = {name: statistics.median(found) for name, found in seconds.items()}
     matrix = 2 * SIDE**3 / middle.pop("matrix") / 1e9
     half = 2 * SIDE**3 / middle.pop("matrix in bfloat16") / 1e9
-    work = operations(side)
+    work = operations(spec_of(artifact.source.source), side)
     rates = {name: BATCH * work / spent / 1e9 for name, spent in middle.items()}
     shares = {name: rate / (half if name == "bfloat16" else matrix) for name, rate in rates.items()}
     return {
@@ -81,7 +82,7 @@ def measure(given: argparse.Namespace) -> dict[str, object]:
 
 
 def source_pass(name: str, threads: int, key: SourceKey, images: torch.Tensor) -> Callable[[], object] | None:
-    """One pass over the images by that engine; None where it is not installed."""
+    """One pass over the images by that backend; None where it is not installed."""
     try:
         pool, source = built(name, key, threads)
     except (ImportError, ValueError):
@@ -89,16 +90,9 @@ def source_pass(name: str, threads: int, key: SourceKey, images: torch.Tensor) -
     return lambda: pool[source].activations(images)
 
 
-def operations(side: int) -> int:
+def operations(source: SourceSpec, side: int) -> int:
     """Multiplications and additions of the source's convolutions on one image of that side."""
-    total, channels = 0, 3
-    for width in VGG16:
-        if isinstance(width, str):
-            side //= 2
-        else:
-            total += 2 * 9 * channels * width * side * side
-            channels = width
-    return total
+    return 2 * max(multiply_adds(source, side).values())
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -26,7 +26,8 @@ from models.backends.pool import SourcePool, source_key
 from models.detector import Detector
 from models.heads.base import Head
 from models.imaging.preprocess import Preprocessing
-from models.sources.vgg16 import SOURCES, SourceNetwork
+from models.sources.network import build_source
+from models.sources.registry import spec_of
 from models.sources.weights import load_source_weights
 from trainer.activations import ActivationStore
 from trainer.calibrate import judge_all
@@ -64,19 +65,19 @@ class Pause(Exception):
     """A turn is over."""
 
 
-class ReferenceEngine:
+class ReferenceBackend:
     """The source in torch, NCHW."""
 
     name = "reference"
 
     def __init__(self, settings: TrainingSettings) -> None:
-        self._network = SourceNetwork(SOURCES[settings.source], settings.normalisation)
-        self._network.load_canonical(load_source_weights(settings.source))
+        tensors = load_source_weights(settings.source)
+        self._network = build_source(spec_of(settings.source), settings.normalisation, tensors)
 
     @torch.no_grad()
-    def activations(self, images: Tensor) -> dict[str, Tensor]:
+    def activations(self, images: Tensor, taps: Collection[str] | None = None) -> dict[str, Tensor]:
         """See SourceBackend."""
-        found: dict[str, Tensor] = self._network(images)
+        found: dict[str, Tensor] = self._network(images, taps)
         return found
 
 
@@ -121,10 +122,10 @@ def measure(given: argparse.Namespace, data: Path, folder: Path) -> tuple[dict[s
     files = tuple(image_files(good_folder(data))[: given.images])
     images = list(prepared_images(files, Preprocessing(image_size=settings.image_size)))
     size, count = settings.image_size, len(images)
-    reference_engine: SourceBackend = ReferenceEngine(settings)
+    reference_backend: SourceBackend = ReferenceBackend(settings)
     with (
         ActivationStore(count, size, pool[source], folder=folder / "ours") as cached,
-        EveryTime(count, size, reference_engine, folder=folder / "reference", limit_bytes=0) as anew,
+        EveryTime(count, size, reference_backend, folder=folder / "reference", limit_bytes=0) as anew,
     ):
         started = time.perf_counter()
         cached.fill(iter(images))
@@ -140,14 +141,14 @@ def measure(given: argparse.Namespace, data: Path, folder: Path) -> tuple[dict[s
         heads = {name: way.fit.head(cached.batches(everything, CPU)) for name, way in ways.items()}
     found = {name: judged(head, Detector(CPU, pool), data, settings) for name, head in heads.items()}
     seconds = {"reference": ways["reference"].seconds, "ours": ways["ours"].seconds + filling}
-    return told_of(given, settings, count, pool, seconds, filling, ways, found)
+    return told_of(given, settings, count, pool[source].name, seconds, filling, ways, found)
 
 
 def told_of(
     given: argparse.Namespace,
     settings: TrainingSettings,
     count: int,
-    pool: SourcePool,
+    backend: str,
     seconds: dict[str, float],
     filling: float,
     ways: dict[str, Way],
@@ -161,7 +162,7 @@ def told_of(
         "network_input_px": settings.image_size,
         "images": count,
         "epochs": round(shown / count, 1),
-        "engine_of_the_caching_pass": pool.engine,
+        "engine_of_the_caching_pass": backend,
         "caching_pass_s": round(filling, 2),
         "step_ms": {name: round(way.seconds / settings.steps * 1000, 1) for name, way in ways.items()},
         "images_per_s_over_the_run": {name: round(rate, 1) for name, rate in rates.items()},

@@ -20,7 +20,7 @@ IMAGE_SIZE = 32  # the smallest the source takes: one place at pool5
 PICTURE_SIDE = 40  # pictures are not of the network's size, so that resizing is part of every test
 STEPS = 4
 GOOD_IMAGES = 12
-NEEDS_WEIGHTS = {"source_weights", "artifacts_folder"}
+NEEDS_WEIGHTS = {"source_weights", "lite0_weights", "artifacts_folder"}
 
 Picture = npt.NDArray[np.uint8]
 

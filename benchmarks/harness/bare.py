@@ -83,7 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = options.parse_args(arguments)
     torch.set_num_threads(given.threads)
     artifact, device = load_artifact(given.artifact), torch.device("cpu")
-    pool = SourcePool(device, engine=given.engine, threads=given.threads)
+    pool = SourcePool(device, backend=given.engine, threads=given.threads)
     pool.require(artifact.source)
     detector = Detector(device, pool)
     images = [
@@ -92,7 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     rows = [Row(image, artifact.head, artifact.source, given.maps) for image in images]
     batches = [rows[start : start + given.batch] for start in range(0, len(rows), given.batch)]
     detector.judge(batches[0])
-    print(json.dumps({"engine": pool.engine}), flush=True)
+    print(json.dumps({"backend": pool.chosen(artifact.source)[0]}), flush=True)
     for line in sys.stdin:
         print(json.dumps(judge_for(float(line), detector, batches)), flush=True)
     return 0

@@ -3,8 +3,8 @@
     python -m benchmarks.harness.contender ncnn ARTIFACT --threads 2
 
 Each line of its input is `BATCH MAPS SECONDS`, each of its output the seconds of every batch of that turn. Names are
-`reference`, the engines of this project (benchmarks.harness.engines), and `patchcore` and `stfpm` of anomalib where it
-is installed.
+`reference`, the backends of this project (benchmarks.harness.backends), and `patchcore` and `stfpm` of anomalib where
+it is installed.
 """
 
 from __future__ import annotations
@@ -25,14 +25,15 @@ import numpy as np
 import psutil
 import torch
 
-from benchmarks.harness.engines import built
+from benchmarks.harness.backends import built
 from benchmarks.harness.service_process import ROOT
 from models.artifact import Artifact, load_artifact
 from models.detector import Detector, Row
 from models.heads.mkd.discrepancy import discrepancy_terms, weighted_sum
 from models.heads.mkd.head import MkdHead
 from models.heads.parts.maps import saliency, smooth
-from models.sources.vgg16 import SOURCES, SourceNetwork
+from models.sources.network import build_source
+from models.sources.registry import spec_of
 from models.sources.weights import load_source_weights
 from service.run.openmp import let_waiting_threads_sleep
 
@@ -136,9 +137,9 @@ def random_images(artifact: Artifact) -> list[np.ndarray[tuple[int, ...], np.dty
     return [random.random((3, size, size), dtype=np.float32) for _ in range(LARGEST_BATCH)]
 
 
-def ours(artifact: Artifact, engine: str, threads: int) -> Run:
+def ours(artifact: Artifact, backend: str, threads: int) -> Run:
     """The detector as the service runs it."""
-    pool, source = built(engine, artifact.source, threads)
+    pool, source = built(backend, artifact.source, threads)
     detector, images = Detector(pool.device, pool), random_images(artifact)
 
     def run(batch: int, maps: bool) -> object:
@@ -152,8 +153,8 @@ def reference(artifact: Artifact) -> Run:
     head = artifact.head
     if not isinstance(head, MkdHead):
         raise ValueError(f"{artifact.path} is of the method {head.method}; the reference way is of mkd")
-    source = SourceNetwork(SOURCES[artifact.source.weights], artifact.source.normalisation)
-    source.load_canonical(load_source_weights(artifact.source.weights))
+    key = artifact.source
+    source = build_source(spec_of(key.source), key.normalisation, load_source_weights(key.source))
     images = [torch.from_numpy(image)[None] for image in random_images(artifact)]
     cloner = copy.deepcopy(head.cloner).to(memory_format=torch.contiguous_format)  # NCHW, as the source
     weights = torch.ones(len(head.config.taps), 2)

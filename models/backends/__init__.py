@@ -1,1 +1,1 @@
-"""Ways to run the source network: images in, tap activations out."""
+"""Backends: the ways to run a source network, each of which takes images and gives the activations of its taps."""

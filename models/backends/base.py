@@ -1,18 +1,20 @@
-"""The interface of every source engine: a batch of images in, the activations of all taps out."""
+"""The interface of every backend: a batch of images in, the activations of the wanted taps out."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import NamedTuple, Protocol
 
+import torch
 from torch import Tensor
 
-from models.sources.vgg16 import Normalisation, Precision
+from models.sources.registry import Normalisation, Precision, SourceSpec
 
 
 class SourceKey(NamedTuple):
     """Rows with equal keys (and equal image size) share one source pass, whatever product they are of."""
 
-    weights: str  # a name of models.sources.vgg16.SOURCES
+    source: str  # a name of models.sources.registry.SOURCES
     sha256: str  # canonical SHA-256 of the tensors
     normalisation: Normalisation
     precision: Precision = "float32"  # of the arithmetic: thresholds hold only for the one that measured them
@@ -23,10 +25,24 @@ class SourceBackend(Protocol):
 
     @property
     def name(self) -> str:
-        """Which engine this is: "torch", "ncnn", "winograd", ..."""
+        """Which backend this is: "torch", "ncnn", "winograd", ..."""
 
-    def activations(self, images: Tensor) -> dict[str, Tensor]:
+    def activations(self, images: Tensor, taps: Collection[str] | None = None) -> dict[str, Tensor]:
         """(B, 3, S, S) float in [0, 1] on the CPU or the device -> tap name -> (B, C, S/stride, S/stride) float32.
 
-        The tensors may be saved for a backward pass by autograd (they are constants of it).
+        Exactly the taps that are named, in order of depth, or all of the source's for None; no layer after the last of
+        them runs. The tensors may be saved for a backward pass by autograd (they are constants of it). Raises
+        ValueError for a tap that the source does not have.
         """
+
+
+def empty_taps(
+    spec: SourceSpec, count: int, size: int, taps: Collection[str] | None = None, device: torch.device | None = None
+) -> dict[str, Tensor]:
+    """Tap name -> uninitialised (count, C, size/stride, size/stride) float32, channels last; see SourceSpec.wanted."""
+    found: dict[str, Tensor] = {}
+    for tap in (spec.taps[name] for name in spec.wanted(taps)):
+        side = size // tap.stride
+        shape = (count, tap.channels, side, side)
+        found[tap.name] = torch.empty(shape, memory_format=torch.channels_last, device=device)
+    return found

@@ -1,4 +1,4 @@
-"""The engine for CPUs with AMX: the source after its first layer in bfloat16, for artifacts made so.
+"""The backend for CPUs with AMX: VGG-16 after its first layer in bfloat16, for artifacts made so.
 
 A bfloat16 has float32's range and 8 of its 24 bits. Products are exact and add up in float32; what is rounded are
 weights, biases and each layer's result. The picture enters in float32 (see SourceNetwork.lower). That moves scores by
@@ -13,13 +13,16 @@ does one with AVX512_BF16 alone, whose products of bfloat16 take longer than tha
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import torch
 from torch import Tensor
 
-from models.backends.fused import FusedSource, empty_taps
+from models.backends.base import empty_taps
+from models.backends.fused import FusedSource
 from models.backends.processor import has_fast_bfloat16
 from models.backends.single_threads import SingleThreads, groups_of
-from models.sources.vgg16 import SourceNetwork
+from models.sources.network import SourceNetwork
 
 # Pixels that a thread takes at once: the early maps of more leave the core's cache, for fewer the late layers' weights
 # are read too often. Four images of 128 pixels, measured.
@@ -33,21 +36,22 @@ class Bfloat16Backend:
 
     def __init__(self, source: SourceNetwork, threads: int, *, native: bool | None = None) -> None:
         self.native = has_fast_bfloat16() if native is None else native
+        self._spec = source.spec
         self._source = FusedSource(source, torch.bfloat16, rounded=not self.native)
         self._threads = SingleThreads(max(1, threads), "mkd-source")
 
-    def activations(self, images: Tensor) -> dict[str, Tensor]:
+    def activations(self, images: Tensor, taps: Collection[str] | None = None) -> dict[str, Tensor]:
         """See SourceBackend; images come from and activations stay in CPU memory, channels last."""
         batch = images.detach().cpu().float()
         count, size = len(batch), batch.shape[-1]
-        taps = empty_taps(count, size)
+        found = empty_taps(self._spec, count, size, taps)
         if count < self._threads.count:
-            self._source.run(batch, taps)
-            return taps
+            self._source.run(batch, found)
+            return found
         groups = groups_of(count, self._threads.count, max(1, GROUP_PIXELS // size**2))
         self._threads.map(
             self._source.run,
             [batch[group] for group in groups],
-            [{tap: tensor[group] for tap, tensor in taps.items()} for group in groups],
+            [{tap: tensor[group] for tap, tensor in found.items()} for group in groups],
         )
-        return taps
+        return found

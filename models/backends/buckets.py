@@ -1,4 +1,4 @@
-"""A number of images in, the batch sizes that stand for it out: a captured graph runs one size only."""
+"""Cuts a batch into a few fixed batch sizes, as a captured graph runs one size only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The source network in, the same with each convolution and its ReLU as one operation on weights laid out for it, out.
+"""Runs VGG-16 on a CPU with each convolution and its ReLU as one operation, on weights laid out for it once.
 
 oneDNN, which computes torch's convolutions on a CPU, wants weights in blocks. As a plain layer keeps them otherwise,
 they are laid out anew at every call: for one image that takes longer than some late layers take to compute. And a ReLU
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.sources.vgg16 import TAP_CHANNELS, TAP_LAYERS, TAP_STRIDES, SourceNetwork
+from models.sources.network import SourceNetwork
 
 NOMINAL_SIZE = 128  # image size for which weights are laid out; others may be given, too
 Step = Callable[[Tensor], Tensor]
@@ -33,7 +33,7 @@ class FusedSource:
     def __init__(self, source: SourceNetwork, dtype: torch.dtype = torch.float32, *, rounded: bool = False) -> None:
         self._mean, self._std = source.mean.cpu().float(), source.std.cpu().float()
         self._steps: list[tuple[Step, str | None]] = []
-        tap_of_layer = {index: tap for tap, index in TAP_LAYERS.items()}
+        tap_of_layer = {index: tap for tap, index in source.tap_layers.items()}
         side = NOMINAL_SIZE
         for index, layer in enumerate(source.features):
             if isinstance(layer, nn.Conv2d):
@@ -45,21 +45,21 @@ class FusedSource:
 
     @torch.no_grad()
     def run(self, images: Tensor, taps: dict[str, Tensor]) -> None:
-        """(B, 3, S, S) float32 in [0, 1] on the CPU -> into `taps`, which `empty_taps` gives."""
+        """(B, 3, S, S) float32 in [0, 1] on the CPU -> into `taps`, tensors of `models.backends.base.empty_taps`.
+
+        No layer after the last of them runs.
+        """
+        if not taps:
+            return
+        missing = len(taps)
         hidden = images.sub(self._mean).div_(self._std).contiguous(memory_format=torch.channels_last)
         for step, tap in self._steps:
             hidden = step(hidden)
-            if tap is not None:
+            if tap is not None and tap in taps:
                 taps[tap].copy_(hidden)
-
-
-def empty_taps(count: int, size: int) -> dict[str, Tensor]:
-    """Tap name -> uninitialised (count, C, size/stride, size/stride) float32, channels last, on the CPU."""
-    sides = {tap: size // stride for tap, stride in TAP_STRIDES.items()}
-    return {
-        tap: torch.empty((count, TAP_CHANNELS[tap], side, side), memory_format=torch.channels_last)
-        for tap, side in sides.items()
-    }
+                missing -= 1
+                if not missing:
+                    return
 
 
 def _pool(maps: Tensor) -> Tensor:

@@ -1,13 +1,14 @@
-"""The engine for CPUs: the source in ncnn (Winograd convolutions, float32), built from the same checked tensors.
+"""The backend for CPUs by the library ncnn: VGG-16 (Winograd convolutions, float32) from the same checked tensors.
 
-ncnn judges one image at a time, so a batch is spread over extractors, one thread each; a single image gets all threads.
-Every artifact's golden images are checked against its stored scores at load, whatever engine runs them.
+ncnn computes one image at a time, so a batch is spread over extractors, one thread each; a single image gets all
+threads. An extractor runs only the layers that the taps asked of it need.
+Every artifact's golden images are checked against its stored scores at load, whatever backend runs them.
 """
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -16,7 +17,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from models.sources.vgg16 import TAP_LAYERS, VGG16, SourceNetwork
+from models.sources.network import SourceNetwork
+from models.sources.vgg16 import TAP_LAYERS, VGG16
 
 
 class NcnnBackend:
@@ -29,6 +31,7 @@ class NcnnBackend:
 
         self._ncnn = ncnn
         self._threads = max(1, threads)
+        self._spec = source.spec
         self._mean = source.mean.cpu().numpy().reshape(3, 1, 1)
         self._std = source.std.cpu().numpy().reshape(3, 1, 1)
         # ncnn keeps threads per network: one network of one thread for many images, one of all threads for one image.
@@ -36,20 +39,23 @@ class NcnnBackend:
         self._whole = self._single if self._threads == 1 else _build(ncnn, source, self._threads)
         self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="ncnn")
 
-    def activations(self, images: Tensor) -> dict[str, Tensor]:
+    def activations(self, images: Tensor, taps: Collection[str] | None = None) -> dict[str, Tensor]:
         """See SourceBackend; images come from and activations stay in CPU memory."""
+        wanted = self._spec.wanted(taps)
         batch = (images.detach().cpu().numpy() - self._mean) / self._std
         if len(batch) == 1:
-            rows = [self._run(self._whole, batch[0])]
+            rows = [self._run(self._whole, batch[0], wanted)]
         else:
-            rows = list(self._pool.map(lambda image: self._run(self._single, image), batch))
-        return {tap: torch.from_numpy(np.stack([row[number] for row in rows])) for number, tap in enumerate(TAP_LAYERS)}
+            rows = list(self._pool.map(lambda image: self._run(self._single, image, wanted), batch))
+        return {tap: torch.from_numpy(np.stack([row[number] for row in rows])) for number, tap in enumerate(wanted)}
 
-    def _run(self, network: object, image: npt.NDArray[np.float32]) -> list[npt.NDArray[np.float32]]:
+    def _run(
+        self, network: object, image: npt.NDArray[np.float32], taps: Sequence[str]
+    ) -> list[npt.NDArray[np.float32]]:
         with network.create_extractor() as extractor:  # type: ignore[attr-defined]
             extractor.input("images", self._ncnn.Mat(np.ascontiguousarray(image)))
             found = []
-            for tap in TAP_LAYERS:
+            for tap in taps:
                 status, mat = extractor.extract(tap)
                 if status != 0:
                     raise RuntimeError(f"ncnn could not compute {tap} (status {status})")

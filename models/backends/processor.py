@@ -1,4 +1,4 @@
-"""What this processor can do, out: whether it multiplies bfloat16 in hardware, many times faster than float32."""
+"""Says what this processor can do: whether it multiplies bfloat16 in hardware, many times faster than float32."""
 
 from __future__ import annotations
 

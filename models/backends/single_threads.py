@@ -1,4 +1,4 @@
-"""A number of threads in, a pool of which each runs torch's operations alone on one core out.
+"""A pool of threads of which each runs torch's operations alone on one core.
 
 Operations of torch are spread over cores by OpenMP, and matrix products by MKL. For work that is cut into pieces anyway
 each piece on its own core is faster: nothing is handed from cache to cache and nobody waits at the end of an operation.

@@ -1,11 +1,14 @@
-"""The reference engine: the source in PyTorch, channels_last, on a CPU or a CUDA device."""
+"""The reference backend: any source in PyTorch, channels_last, on a CPU or a CUDA device."""
 
 from __future__ import annotations
+
+from collections.abc import Collection
 
 import torch
 from torch import Tensor
 
-from models.sources.vgg16 import Precision, SourceNetwork
+from models.sources.network import SourceNetwork
+from models.sources.registry import Precision
 
 
 class TorchBackend:
@@ -27,7 +30,7 @@ class TorchBackend:
 
     # no_grad and not inference_mode: a head saves these activations for its backward pass.
     @torch.no_grad()
-    def activations(self, images: Tensor) -> dict[str, Tensor]:
+    def activations(self, images: Tensor, taps: Collection[str] | None = None) -> dict[str, Tensor]:
         """See SourceBackend."""
         batch = images.to(self._device, self._dtype, memory_format=torch.channels_last)
-        return {tap: tensor.float() for tap, tensor in self._network(batch).items()}
+        return {tap: tensor.float() for tap, tensor in self._network(batch, taps).items()}

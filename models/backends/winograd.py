@@ -1,4 +1,4 @@
-"""Weights of a 3x3 convolution in, the same convolution with ReLU (and max-pool) by matrix products out.
+"""A 3x3 convolution with ReLU (and max-pool) by Winograd's algorithm, as matrix products of torch.
 
 Winograd's F(4x4, 3x3) (Lavin and Gray, 2016): 36 products stand for the 144 of a 4x4 tile of outputs.
 
@@ -72,7 +72,7 @@ class Scratch:
 
 
 def lasting(*shape: int) -> Tensor:
-    """Uninitialised float32 for as long as the engine lives; by numpy, which asks Linux for huge pages."""
+    """Uninitialised float32 for as long as the backend lives; by numpy, which asks Linux for huge pages."""
     return torch.from_numpy(np.empty(shape, np.float32))
 
 

@@ -1,4 +1,4 @@
-"""A layer's patches and transformed weights in, its outputs in place out: the inner loop of `models.backends.winograd`.
+"""The inner loop of `models.backends.winograd`: computes a layer's outputs from its patches and transformed weights.
 
 Written in the part of Python that torch compiles, so that the loop runs without the interpreter: its operations take
 some tenths of a millisecond, and for each of them a thread would have to ask for the interpreter's lock, for which the

@@ -17,6 +17,7 @@ from rich.console import Console
 from models.artifact import ArtifactError, load_artifact
 from models.backends.pool import BACKEND_NAMES, choose_backend
 from models.imaging.decode import ImageLimits
+from models.sources.registry import spec_of
 from models.sources.weights import SourceWeightsError
 from service.bulk.errors import BulkError
 from service.bulk.images import Images, images_of
@@ -135,10 +136,11 @@ def settings_of(given: argparse.Namespace) -> ScoringSettings:
         device, cores = "cuda" if given.ray_gpus else "cpu", max(1, int(given.ray_cpus))
     elif device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    engine, _ = choose_backend(given.engine, torch.device(device))
+    artifact = load_artifact(given.artifact)
+    engine, _ = choose_backend(given.engine, torch.device(device), spec_of(artifact.source.source))
     return ScoringSettings(
         artifact=given.artifact.resolve(),
-        sha256=load_artifact(given.artifact).sha256,
+        sha256=artifact.sha256,
         device=device,
         engine=engine,
         threads=given.threads or cores,

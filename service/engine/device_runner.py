@@ -119,7 +119,7 @@ def device_runners(
             device = torch.device(name)
             if device.type == "cuda":
                 torch.cuda.set_device(device)  # the current device is a property of the thread
-            pool = SourcePool(device, engine=engine, threads=threads, half=half, weights_file=weights_file)
+            pool = SourcePool(device, backend=engine, threads=threads, half=half, weights_file=weights_file)
             return DeviceRunner(device, pool)
 
         return take

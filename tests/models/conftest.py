@@ -1,4 +1,4 @@
-"""What several tests of models/ share: the real source on every engine of a CPU, and loaded artifacts."""
+"""What several tests of models/ share: the real source on every backend of a CPU, and loaded artifacts."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import torch
 from models.artifact import Artifact, load_artifact
 from models.backends.pool import BackendName, SourcePool
 from models.detector import Detector
+from models.sources.weights import SourceWeightsError, load_source_weights
 
 
 @pytest.fixture(scope="session")
@@ -44,19 +45,28 @@ def winograd_pool(source_weights: Mapping[str, torch.Tensor], bolt: Artifact) ->
     return _pool("winograd", bolt)
 
 
-def _pool(engine: BackendName, artifact: Artifact) -> SourcePool:
-    pool = SourcePool(torch.device("cpu"), engine=engine, threads=1)
+def _pool(backend: BackendName, artifact: Artifact) -> SourcePool:
+    pool = SourcePool(torch.device("cpu"), backend=backend, threads=1)
     pool.require(artifact.source)
     return pool
 
 
 @pytest.fixture(params=["torch", "ncnn", "winograd"])
 def detector(request: pytest.FixtureRequest) -> Detector:
-    """A detector on every engine of a CPU."""
+    """A detector on every backend of a CPU."""
     return Detector(torch.device("cpu"), request.getfixturevalue(f"{request.param}_pool"))
 
 
 @pytest.fixture
 def torch_detector(torch_pool: SourcePool) -> Detector:
-    """A detector on the reference engine."""
+    """A detector on the reference backend."""
     return Detector(torch.device("cpu"), torch_pool)
+
+
+@pytest.fixture(scope="session")
+def lite0_weights(quiet_machine: None) -> Mapping[str, torch.Tensor]:
+    """The checked tensors of EfficientNet-Lite0; skips where they are not at hand."""
+    try:
+        return load_source_weights("efficientnet-lite0")
+    except SourceWeightsError as error:
+        pytest.skip(f"needs the weights of EfficientNet-Lite0: {str(error).splitlines()[0]}")

@@ -1,4 +1,4 @@
-"""A batch is its single images, whatever is mixed in it, on every engine."""
+"""A batch is its single images, whatever is mixed in it, on every backend."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from models.heads.base import HeadOutput
 from models.heads.mkd.head import MkdHead
 from models.imaging.decode import decode_image
 from models.imaging.preprocess import Prepared, Preprocessing, prepare
-from models.sources.vgg16 import Activations
+from models.sources.registry import Activations
 
 # Convolutions choose other algorithms for other batch sizes, so the last digits of float32 differ.
 SCORE_TOLERANCE = 1e-4

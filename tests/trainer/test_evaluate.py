@@ -89,7 +89,7 @@ def test_image_auroc_is_of_the_scores_that_the_detector_gives(
     evaluation: Evaluation, artifacts_folder: Path, source_weights: Mapping[str, torch.Tensor]
 ) -> None:
     artifact = load_artifact(artifacts_folder / "bolt")
-    pool = SourcePool(CPU, engine="torch", threads=1)
+    pool = SourcePool(CPU, backend="torch", threads=1)
     pool.require(artifact.source)
     files = [file for file in sorted((evaluation.data / "test").rglob("*.png")) if file.stem != "broken"]
     rows = [Row(prepare(read_pixels(file), artifact.preprocessing), artifact.head, artifact.source) for file in files]

@@ -179,9 +179,9 @@ def test_the_flags_of_training_reach_the_settings() -> None:
     chosen = settings(
         *("--steps", "7", "--lr", "0.01", "--schedule", "constant", "--seed", "3", "--hold-out", "0.4"),
         *("--augment-copies", "2", "--augment-rotation", "20", "--augment-scale", "0.9", "1.05"),
-        *("--source", "IMAGENET1K_V1", "--normalisation", "unit", "--review-rate", "0.1", "--average-decay", "0"),
+        *("--source", "vgg16-torchvision", "--normalisation", "unit", "--review-rate", "0.1", "--average-decay", "0"),
     )
     assert (chosen.steps, chosen.learning_rate, chosen.schedule, chosen.seed) == (7, 0.01, "constant", 3)
     assert (chosen.hold_out, chosen.review_rate, chosen.average_decay) == (0.4, 0.1, 0.0)
     assert chosen.augmentation.model_dump() == {"copies": 2, "rotation": 20, "scale_low": 0.9, "scale_high": 1.05}
-    assert (chosen.source, chosen.normalisation) == ("IMAGENET1K_V1", "unit")
+    assert (chosen.source, chosen.normalisation) == ("vgg16-torchvision", "unit")

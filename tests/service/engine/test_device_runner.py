@@ -90,7 +90,7 @@ def row(artifact: Artifact, grey: int, *, wants_map: bool = False) -> Row:
 
 
 def runner() -> DeviceRunner:
-    return DeviceRunner(CPU, SourcePool(CPU, engine="torch"))
+    return DeviceRunner(CPU, SourcePool(CPU, backend="torch"))
 
 
 @asynccontextmanager
@@ -220,7 +220,7 @@ def test_a_new_worker_is_warmed_up_with_every_shape_that_was_proven(tmp_path: Pa
             return super().warm(artifact, images)
 
     engine = Engine(
-        {"cpu": lambda: Watched(CPU, SourcePool(CPU, engine="torch"))},
+        {"cpu": lambda: Watched(CPU, SourcePool(CPU, backend="torch"))},
         EngineSettings(max_batch=4, max_batch_pixels=8192),
     )
     engine.start()
@@ -228,7 +228,7 @@ def test_a_new_worker_is_warmed_up_with_every_shape_that_was_proven(tmp_path: Pa
         engine.validate(each)
     assert warmed == [(32, 1), (32, 1), (32, 4), (32, 4), (64, 1), (64, 1), (64, 2), (64, 2), (32, 1)]
     warmed.clear()
-    engine._validator.warm_up(stepper_watched := Watched(CPU, SourcePool(CPU, engine="torch")), "cpu")
+    engine._validator.warm_up(stepper_watched := Watched(CPU, SourcePool(CPU, backend="torch")), "cpu")
     assert warmed == [(32, 1), (32, 4), (64, 1), (64, 2)]
     assert stepper_watched.memory_bytes() > 0
     engine.stop()
@@ -255,7 +255,7 @@ def test_a_verdict_is_checked_against_its_row(
 
 
 def test_faults_of_the_device_are_told_apart() -> None:
-    gpu = DeviceRunner(torch.device("cuda", 0), SourcePool(CPU, engine="torch"))
+    gpu = DeviceRunner(torch.device("cuda", 0), SourcePool(CPU, backend="torch"))
     assert gpu.diagnose(torch.OutOfMemoryError("CUDA out of memory")) == "memory"
     assert gpu.diagnose(RuntimeError("CUDA error: device-side assert triggered")) == "lost"
     assert gpu.diagnose(RuntimeError("shape mismatch")) == "images"

@@ -1,6 +1,6 @@
-"""Every image below a folder, judged by every engine of a CPU: do they decide as torch, and how far are scores apart?
+"""Every image below a folder, judged by every backend of a CPU: do they decide as torch, and how far are scores apart?
 
-`python -m benchmarks.engine_verdicts ARTIFACT FOLDER`. Ends with exit code 1 where a decision differs.
+`python -m benchmarks.backend_verdicts ARTIFACT FOLDER`. Ends with exit code 1 where a decision differs.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from models.detector import Detector, Judgement, Row
 from models.imaging.decode import decode_image
 from models.imaging.preprocess import prepare
 
-ENGINES: tuple[BackendName, ...] = ("ncnn", "winograd")
+BACKENDS: tuple[BackendName, ...] = ("ncnn", "winograd")
 AT_ONCE = 16
 
 
@@ -38,21 +38,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     reference = judged("torch", artifact, rows)
     scores = artifact.calibration.scores
     differing = 0
-    for engine in ENGINES:
-        differing += tell(engine, artifact, reference, judged(engine, artifact, rows), scores[-1] - scores[0])
+    for backend in BACKENDS:
+        differing += tell(backend, artifact, reference, judged(backend, artifact, rows), scores[-1] - scores[0])
     return int(differing > 0)
 
 
-def judged(engine: BackendName, artifact: Artifact, rows: Sequence[Row]) -> list[Judgement]:
-    """Every row by that engine, with its map."""
-    pool = SourcePool(torch.device("cpu"), engine=engine)
+def judged(backend: BackendName, artifact: Artifact, rows: Sequence[Row]) -> list[Judgement]:
+    """Every row by that backend, with its map."""
+    pool = SourcePool(torch.device("cpu"), backend=backend)
     pool.require(artifact.source)
     detector = Detector(pool.device, pool)
     artifact.verify_golden(detector)
     return [found for first in range(0, len(rows), AT_ONCE) for found in detector.judge(rows[first : first + AT_ONCE])]
 
 
-def tell(engine: str, artifact: Artifact, expected: list[Judgement], found: list[Judgement], spread: float) -> int:
+def tell(backend: str, artifact: Artifact, expected: list[Judgement], found: list[Judgement], spread: float) -> int:
     """Prints one line; returns how many decisions differ."""
     thresholds = artifact.calibration.thresholds()
     pairs = list(zip(expected, found, strict=True))
@@ -64,7 +64,7 @@ def tell(engine: str, artifact: Artifact, expected: list[Judgement], found: list
         if one.map is not None and other.map is not None
     )
     print(
-        f"{engine}: {differing} of {len(pairs)} decisions differ from torch's; scores by at most {furthest:.2g}, "
+        f"{backend}: {differing} of {len(pairs)} decisions differ from torch's; scores by at most {furthest:.2g}, "
         f"{100 * furthest / spread:.4f} % of the spread of good scores; a map's place by at most "
         f"{100 * places:.2f} % of its peak"
     )

@@ -1,8 +1,8 @@
-"""Images a second of the bare detector by every engine here, and of the reference way, interleaved in one run.
+"""Images a second of the bare detector by every backend here, and of the reference way, interleaved in one run.
 
-`python -m benchmarks.engines ARTIFACT [--rounds 5]`. The reference way is written from the paper and its code's habits:
-torch, NCHW, one image at a time; for a map the gradient goes back through both networks. It gives up on nothing else:
-same weights, same cloner, same smoothing. `bfloat16` is what an artifact of that source precision would run on.
+`python -m benchmarks.backends ARTIFACT [--rounds 5]`. The reference way is written from the paper and its code's
+habits: torch, NCHW, one image at a time; for a map the gradient goes back through both networks. It gives up on nothing
+else: same weights, same cloner, same smoothing. `bfloat16` is what an artifact of that source precision would run on.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from pathlib import Path
 
 import torch
 
+from benchmarks.harness.backends import CPU_BACKENDS
 from benchmarks.harness.contender import Run, ours, reference
 from models.artifact import Artifact, load_artifact
 
-ENGINES = ("torch", "ncnn", "winograd", "bfloat16")
 BATCHES = (1, 8, 32)
 
 
@@ -31,7 +31,7 @@ def main() -> None:
     given = parser.parse_args()
     artifact = load_artifact(given.artifact)
     runs: dict[str, Run] = {"reference": reference(artifact)}
-    runs.update({engine: ours(artifact, engine, torch.get_num_threads()) for engine in ENGINES})
+    runs.update({backend: ours(artifact, backend, torch.get_num_threads()) for backend in CPU_BACKENDS})
     seconds: dict[tuple[str, int, bool], list[float]] = {}
     for number in range(given.rounds + 1):
         for batch in BATCHES:
@@ -53,7 +53,7 @@ def _tell(artifact: Artifact, seconds: dict[tuple[str, int, bool], list[float]],
     )
     for batch in BATCHES:
         base = {maps: statistics.median(seconds["reference", batch, maps]) for maps in (False, True)}
-        for name in ("reference", *ENGINES):
+        for name in ("reference", *CPU_BACKENDS):
             score, localize = (statistics.median(seconds[name, batch, maps]) for maps in (False, True))
             print(
                 f"{name:<11}{batch:>6}{1 / score:>13.1f}{base[False] / score:>6.2f}x{1 / localize:>16.1f}"

@@ -1,0 +1,148 @@
+"""Every backend gives exactly the taps that are asked for, and runs no layer behind the last of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from models.backends import fused, ncnn_backend, winograd_backend
+from models.backends.base import SourceBackend
+from models.backends.bfloat16_backend import Bfloat16Backend
+from models.backends.ncnn_backend import NcnnBackend
+from models.backends.torch_backend import TorchBackend
+from models.backends.winograd import Scratch, WinogradConvolution
+from models.backends.winograd_backend import WinogradBackend
+from models.sources.network import SourceNetwork, build_source
+from models.sources.registry import SOURCES, SourceSpec
+from models.sources.vgg16 import TAPS
+
+CPU = torch.device("cpu")
+VGG = SOURCES["vgg16"]
+# Convolutions up to each tap.
+CONVOLUTIONS = {"pool2": 4, "pool3": 7, "pool4": 10, "pool5": 13}
+BUILD: Mapping[str, Callable[[SourceNetwork], SourceBackend]] = {
+    "torch": lambda network: TorchBackend(network, CPU),
+    "ncnn": lambda network: NcnnBackend(network, 1),
+    "winograd": lambda network: WinogradBackend(network, 2),  # one image is fewer than threads: the fused network
+    "bfloat16": lambda network: Bfloat16Backend(network, 2, native=False),
+}
+
+
+@pytest.fixture
+def network(source_weights: Mapping[str, Tensor]) -> SourceNetwork:
+    return build_source(VGG, "source", source_weights)
+
+
+@pytest.fixture(params=list(BUILD))
+def backend(request: pytest.FixtureRequest, network: SourceNetwork) -> SourceBackend:
+    """Every backend of a CPU, with the real weights of VGG-16."""
+    if request.param == "ncnn":
+        pytest.importorskip("ncnn")
+    return BUILD[request.param](network)
+
+
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("taps", [("pool3",), ("pool4", "pool2"), ()])
+def test_exactly_the_wanted_taps_come_in_order_of_depth(
+    backend: SourceBackend, taps: tuple[str, ...], count: int
+) -> None:
+    images = torch.rand(count, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    everything = backend.activations(images)
+    found = backend.activations(images, taps)
+    assert list(everything) == list(TAPS)
+    assert list(found) == [tap for tap in TAPS if tap in taps]
+    assert all(torch.equal(found[tap], everything[tap]) for tap in found)
+
+
+def test_a_tap_that_the_source_does_not_have_is_refused(backend: SourceBackend) -> None:
+    with pytest.raises(ValueError, match="the source vgg16 has no tap 'stride8'; it has pool2, pool3, pool4, pool5"):
+        backend.activations(torch.rand(1, 3, 32, 32), ["stride8"])
+
+
+class Forbidden(nn.Module):
+    def forward(self, maps: Tensor) -> Tensor:
+        raise AssertionError("a layer ran that no tap needs")
+
+
+@pytest.mark.parametrize("spec", [VGG, SOURCES["efficientnet-lite0"]], ids=["vgg16", "efficientnet-lite0"])
+def test_torch_runs_no_layer_behind_the_last_tap(spec: SourceSpec, request: pytest.FixtureRequest) -> None:
+    weights = request.getfixturevalue("source_weights" if spec is VGG else "lite0_weights")
+    network = build_source(spec, "source", weights)
+    *_, wanted, last = spec.taps
+    network.features[network.tap_layers[wanted] + 1] = Forbidden()
+    backend = TorchBackend(network, CPU)
+    assert list(backend.activations(torch.rand(2, 3, 32, 32), [wanted])) == [wanted]
+    with pytest.raises(AssertionError, match="no tap needs"):
+        backend.activations(torch.rand(2, 3, 32, 32), [last])
+
+
+@pytest.mark.parametrize("tap", TAPS)
+@pytest.mark.parametrize("kind", ["winograd", "bfloat16"])
+def test_the_fused_network_runs_no_convolution_behind_the_last_tap(
+    network: SourceNetwork, kind: str, tap: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran: list[int] = []
+    operation = fused._operation
+
+    def counting(weight: Tensor, bias: Tensor, side: int) -> fused.Step:
+        step = operation(weight, bias, side)
+
+        def run(maps: Tensor) -> Tensor:
+            ran.append(len(weight))
+            return step(maps)
+
+        return run
+
+    monkeypatch.setattr(fused, "_operation", counting)
+    BUILD[kind](network).activations(torch.rand(1, 3, 32, 32), [tap])
+    assert len(ran) == CONVOLUTIONS[tap]
+
+
+@pytest.mark.parametrize("tap", TAPS)
+def test_winograd_runs_and_transforms_no_convolution_behind_the_last_tap(
+    network: SourceNetwork, tap: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[object] = []
+    ran: set[object] = set()
+
+    class Counting(WinogradConvolution):
+        def __init__(self, weight: Tensor, bias: Tensor, *, pooled: bool) -> None:
+            super().__init__(weight, bias, pooled=pooled)
+            made.append(self)
+
+        def run(self, blob: Tensor, into: Tensor, side: int, scratch: Scratch) -> None:
+            ran.add(self)
+            super().run(blob, into, side, scratch)
+
+    monkeypatch.setattr(winograd_backend, "WinogradConvolution", Counting)
+    backend = WinogradBackend(network, 1)
+    assert made == []
+    backend.activations(torch.rand(2, 3, 32, 32), [tap])
+    assert ran == set(made)
+    assert len(made) == CONVOLUTIONS[tap] - 1  # the first convolution is none of Winograd's
+    backend.activations(torch.rand(2, 3, 32, 32))
+    assert len(made) == CONVOLUTIONS["pool5"] - 1
+
+
+def test_ncnn_runs_no_layer_behind_the_last_tap(network: SourceNetwork, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("ncnn")
+    files = ncnn_backend.network_files
+
+    def broken_after_pool4(tensors: Mapping[str, Tensor]) -> tuple[str, bytes]:
+        """With a layer after pool4 that always fails: what comes in has not seven values."""
+        text, weights = files(tensors)
+        magic, counts, *layers = text.splitlines()
+        place = next(number for number, line in enumerate(layers) if " pool4_next b24" in line)
+        layers[place] = layers[place].replace(" pool4_next b24", " broken b24")
+        layers.insert(place, "Reshape broken 1 1 pool4_next broken 0=7")
+        counts = " ".join(str(int(count) + 1) for count in counts.split())
+        return "\n".join([magic, counts, *layers]) + "\n", weights
+
+    monkeypatch.setattr(ncnn_backend, "network_files", broken_after_pool4)
+    backend = NcnnBackend(network, 1)
+    assert list(backend.activations(torch.rand(2, 3, 32, 32), ["pool4"])) == ["pool4"]
+    with pytest.raises(RuntimeError, match="ncnn could not compute pool5"):
+        backend.activations(torch.rand(1, 3, 32, 32))
