@@ -11,6 +11,7 @@ import argparse
 import sys
 import time
 from collections.abc import Collection, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -24,7 +25,10 @@ from examples.demo_images import Counts, write_set
 from models.backends.base import SourceBackend
 from models.backends.pool import SourcePool, source_key
 from models.detector import Detector
-from models.heads.base import Head
+from models.heads.base import Head, to_device
+from models.heads.mkd.config import MkdConfig
+from models.heads.mkd.fit import MkdTrainable
+from models.image_judge import ImageJudge
 from models.imaging.preprocess import Preprocessing
 from models.sources.network import build_source
 from models.sources.registry import spec_of
@@ -32,9 +36,10 @@ from models.sources.weights import load_source_weights
 from trainer.activations import ActivationStore
 from trainer.calibrate import judge_all
 from trainer.config import TrainingSettings
-from trainer.data import good_folder, image_files, prepared_images
+from trainer.data import LIMITS, good_folder, image_files, prepared_images
+from trainer.good_parts import StoredParts
 from trainer.labelled import read_labelled_set
-from trainer.loop import Fit, Progress
+from trainer.loop import GradientLoop, Progress
 from trainer.metrics import auroc
 
 CPU = torch.device("cpu")
@@ -86,15 +91,27 @@ class EveryTime(ActivationStore):
 
     def batch(self, indices: Sequence[int], device: torch.device) -> tuple[Tensor, dict[str, Tensor]]:
         images = torch.from_numpy(self._images[list(indices)])
-        return images, self._engine.activations(images)
+        return images, self.backend.activations(images, self.taps)
 
 
 class Way:
     """One way to train, with the seconds it took so far."""
 
-    def __init__(self, store: ActivationStore, settings: TrainingSettings, folder: Path) -> None:
-        self.fit = Fit.begin(settings, store, range(store.count), CPU, folder / "checkpoint.safetensors", "benchmark")
+    def __init__(self, store: ActivationStore, method: MkdConfig, folder: Path) -> None:
+        torch.manual_seed(0)
+        self.parts = StoredParts(store, range(store.count), CPU, ExitStack())
+        self.trainable = MkdTrainable(method, self.parts.rms(), store.source)
+        checkpoint = folder / "checkpoint.safetensors"
+        self.fit = GradientLoop(
+            self.trainable, self.parts, method, seed=0, checkpoint=checkpoint, fingerprint="benchmark"
+        )
         self.seconds = 0.0
+
+    def head(self) -> Head:
+        """The finished head."""
+        trained = self.fit.trained()
+        assert isinstance(trained, MkdTrainable)
+        return trained.finish(self.parts.batches())
 
     def turn(self) -> None:
         """TURN steps."""
@@ -115,30 +132,31 @@ class Way:
 
 def measure(given: argparse.Namespace, data: Path, folder: Path) -> tuple[dict[str, object], list[Bar]]:
     """Both ways in turns of ten steps, then both heads on the test pictures."""
-    settings = TrainingSettings(steps=-(-given.steps // TURN) * TURN)
+    method = MkdConfig(steps=-(-given.steps // TURN) * TURN)
+    settings = TrainingSettings(method=method)
     pool = SourcePool(CPU)
     source = source_key(settings.source, settings.normalisation, precision=settings.source_precision)
     pool.require(source)
     files = tuple(image_files(good_folder(data))[: given.images])
     images = list(prepared_images(files, Preprocessing(image_size=settings.image_size)))
     size, count = settings.image_size, len(images)
+    spec, taps = spec_of(settings.source), method.taps
     reference_backend: SourceBackend = ReferenceBackend(settings)
     with (
-        ActivationStore(count, size, pool[source], folder=folder / "ours") as cached,
-        EveryTime(count, size, reference_backend, folder=folder / "reference", limit_bytes=0) as anew,
+        ActivationStore(count, size, pool[source], spec, taps, folder=folder / "ours") as cached,
+        EveryTime(count, size, reference_backend, spec, taps, folder=folder / "reference", limit_bytes=0) as anew,
     ):
         started = time.perf_counter()
         cached.fill(iter(images))
         filling = time.perf_counter() - started
         anew.fill(iter(images))  # for the taps' scales, which the reference way gets for nothing
-        ways = {"reference": Way(anew, settings, folder), "ours": Way(cached, settings, folder)}
-        ways["reference"].fit.trainee.cloner.to(memory_format=torch.contiguous_format)
-        for number in range(settings.steps // TURN):
+        ways = {"reference": Way(anew, method, folder), "ours": Way(cached, method, folder)}
+        ways["reference"].trainable.cloner.to(memory_format=torch.contiguous_format)
+        for number in range(method.steps // TURN):
             for name in list(ways) if number % 2 == 0 else reversed(ways):
                 ways[name].turn()
             print(f"step {ways['ours'].fit.step}: " + ", ".join(f"{n} {w.seconds:.1f} s" for n, w in ways.items()))
-        everything = range(count)
-        heads = {name: way.fit.head(cached.batches(everything, CPU)) for name, way in ways.items()}
+        heads = {name: to_device(way.head(), CPU) for name, way in ways.items()}
     found = {name: judged(head, Detector(CPU, pool), data, settings) for name, head in heads.items()}
     seconds = {"reference": ways["reference"].seconds, "ours": ways["ours"].seconds + filling}
     return told_of(given, settings, count, pool[source].name, seconds, filling, ways, found)
@@ -155,7 +173,9 @@ def told_of(
     found: dict[str, float],
 ) -> tuple[dict[str, object], list[Bar]]:
     """Figures and bars."""
-    shown = settings.steps * settings.batch_size
+    assert isinstance(settings.method, MkdConfig)
+    steps = settings.method.steps
+    shown = steps * settings.method.batch_size
     rates = {name: shown / spent for name, spent in seconds.items()}
     losses = {name: float(np.mean(way.fit.losses[-TURN:])) for name, way in ways.items()}
     results: dict[str, object] = {
@@ -164,7 +184,7 @@ def told_of(
         "epochs": round(shown / count, 1),
         "engine_of_the_caching_pass": backend,
         "caching_pass_s": round(filling, 2),
-        "step_ms": {name: round(way.seconds / settings.steps * 1000, 1) for name, way in ways.items()},
+        "step_ms": {name: round(way.seconds / steps * 1000, 1) for name, way in ways.items()},
         "images_per_s_over_the_run": {name: round(rate, 1) for name, rate in rates.items()},
         "loss_of_the_last_ten_steps": {name: round(loss, 4) for name, loss in losses.items()},
         "image_auroc": {name: round(value, 4) for name, value in found.items()},
@@ -184,9 +204,10 @@ def told_of(
 def judged(head: Head, detector: Detector, data: Path, settings: TrainingSettings) -> float:
     """Image AUROC of a head on the set's test pictures."""
     labelled = read_labelled_set(data)
-    images = prepared_images(tuple(image.file for image in labelled), Preprocessing(image_size=settings.image_size))
     source = source_key(settings.source, settings.normalisation, precision=settings.source_precision)
-    scores = judge_all(detector, head, source, images).scores
+    judge = ImageJudge(head, source, Preprocessing(image_size=settings.image_size))
+    images = (judge.prepare_file(image.file.read_bytes(), LIMITS) for image in labelled)
+    scores = judge_all(detector, judge, images).scores
     anomalous: npt.NDArray[np.bool_] = np.array([image.anomalous for image in labelled])
     return auroc(anomalous, scores)
 

@@ -12,9 +12,12 @@ import numpy.typing as npt
 import pytest
 import torch
 
+from models.heads.base import Bar
+from models.heads.registry import config_of
 from models.sources.weights import NO_DOWNLOAD_ENV, SourceWeightsError, load_source_weights
 from trainer.config import TrainingSettings
-from trainer.run import Bar, Display, Job, train
+from trainer.fit_run import Display
+from trainer.run import TrainingJob, train
 
 IMAGE_SIZE = 32  # the smallest the source takes: one place at pool5
 PICTURE_SIDE = 40  # pictures are not of the network's size, so that resizing is part of every test
@@ -142,10 +145,12 @@ def artifacts_folder(
     """A folder with the artifacts `bolt` and `tile`. Read only: a test that changes one copies it first."""
     tiles = _folder_of(tmp_path_factory.mktemp("tiles"), [tile_picture(number) for number in range(GOOD_IMAGES)])
     out = tmp_path_factory.mktemp("artifacts")
-    settings = TrainingSettings(image_size=IMAGE_SIZE, steps=STEPS, batch_size=4, hold_out=0.4)
+    method = config_of({"method": "mkd", "steps": STEPS, "batch_size": 4})
+    settings = TrainingSettings(method=method, image_size=IMAGE_SIZE, hold_out=0.4)
     for product, data in (("bolt", good_folder_of_bolts), ("tile", tiles)):
         train(
-            Job(data=data, product=product, out=out, settings=settings, engine="torch", threads=1), _SilentDisplay([])
+            TrainingJob(data=data, product=product, out=out, settings=settings, backend="torch", threads=1),
+            _SilentDisplay([]),
         )
     return out
 

@@ -157,7 +157,7 @@ def reference(artifact: Artifact) -> Run:
     source = build_source(spec_of(key.source), key.normalisation, load_source_weights(key.source))
     images = [torch.from_numpy(image)[None] for image in random_images(artifact)]
     cloner = copy.deepcopy(head.cloner).to(memory_format=torch.contiguous_format)  # NCHW, as the source
-    weights = torch.ones(len(head.config.taps), 2)
+    weights = torch.ones(len(head.record.taps), 2)
 
     def run(batch: int, maps: bool) -> object:
         for image in images[:batch]:

@@ -1,4 +1,4 @@
-"""An artifact folder or nothing in; a folder to serve with one product, and PNG pictures to send, out."""
+"""Makes what a benchmark serves and sends: a folder with one product, and PNG pictures."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ import numpy as np
 
 from examples.demo_images import Counts, brick_wall, crop, write_set
 from models.artifact import Artifact, load_artifact
+from models.heads.mkd.config import MkdConfig
 from trainer.config import TrainingSettings
 from trainer.display import RichDisplay
-from trainer.run import Job, train
+from trainer.run import TrainingJob, train
 
 SIDE = 128  # pixels of a picture that is sent
-SHORT_RUN = TrainingSettings(steps=60, learning_rate=0.003, average_decay=0.9, hold_out=0.34)
+SHORT_METHOD = MkdConfig(steps=60, learning_rate=0.003, average_decay=0.9)
+SHORT_RUN = TrainingSettings(method=SHORT_METHOD, hold_out=0.34)
 PICTURES_TO_TRAIN = Counts(train=90, good=0, defect=0)
 TINT = (1.0, 0.93, 0.84)
 
@@ -39,7 +41,7 @@ def train_short(data: Path, out: Path) -> Artifact:
     """A product `brick`, trained on crops of scikit-image's brick wall: real work for the service, poor verdicts."""
     print("no --artifact was given: training a short one")
     write_set(data, PICTURES_TO_TRAIN)
-    return train(Job(data=data, product="brick", out=out, settings=SHORT_RUN), RichDisplay())
+    return train(TrainingJob(data=data, product="brick", out=out, settings=SHORT_RUN), RichDisplay())
 
 
 def pictures(count: int, seed: int = 0) -> list[bytes]:

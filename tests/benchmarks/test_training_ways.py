@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +11,13 @@ import torch
 from torch import Tensor
 
 from benchmarks.training import TURN, EveryTime, Way
-from models.sources.vgg16 import TAP_CHANNELS, TAP_STRIDES
+from models.heads.mkd.config import MkdConfig
+from models.sources.registry import SOURCES
 from trainer.activations import ActivationStore
-from trainer.config import TrainingSettings
 
 SIDE, COUNT = 32, 8
-SETTINGS = TrainingSettings(image_size=SIDE, steps=2 * TURN, batch_size=4)
+VGG16 = SOURCES["vgg16"]
+METHOD = MkdConfig(steps=2 * TURN, batch_size=4)
 
 
 class Averages:
@@ -26,12 +28,12 @@ class Averages:
     def __init__(self) -> None:
         self.seen = 0
 
-    def activations(self, images: Tensor) -> dict[str, Tensor]:
+    def activations(self, images: Tensor, taps: Collection[str] | None = None) -> dict[str, Tensor]:
         self.seen += len(images)
         grey = images.mean(dim=1, keepdim=True)
         return {
-            tap: torch.nn.functional.avg_pool2d(grey, stride).repeat(1, TAP_CHANNELS[tap], 1, 1)
-            for tap, stride in TAP_STRIDES.items()
+            tap.name: torch.nn.functional.avg_pool2d(grey, tap.stride).repeat(1, tap.channels, 1, 1)
+            for tap in VGG16.taps.values()
         }
 
 
@@ -41,12 +43,12 @@ def test_both_ways_train_alike_and_only_one_runs_the_source_again(tmp_path: Path
     images = [random.random((3, SIDE, SIDE), dtype=np.float32) for _ in range(COUNT)]
     once, again = Averages(), Averages()
     with (
-        ActivationStore(COUNT, SIDE, once, folder=tmp_path / "ours") as cached,
-        EveryTime(COUNT, SIDE, again, folder=tmp_path / "reference", limit_bytes=0) as anew,
+        ActivationStore(COUNT, SIDE, once, VGG16, METHOD.taps, folder=tmp_path / "ours") as cached,
+        EveryTime(COUNT, SIDE, again, VGG16, METHOD.taps, folder=tmp_path / "reference", limit_bytes=0) as anew,
     ):
         cached.fill(iter(images))
         anew.fill(iter(images))
-        ours, reference = Way(cached, SETTINGS, tmp_path), Way(anew, SETTINGS, tmp_path)
+        ours, reference = Way(cached, METHOD, tmp_path), Way(anew, METHOD, tmp_path)
         ours.turn()
         reference.turn()
         assert (ours.fit.step, reference.fit.step) == (TURN, TURN)
@@ -54,7 +56,7 @@ def test_both_ways_train_alike_and_only_one_runs_the_source_again(tmp_path: Path
         reference.turn()
         assert anew.batch([0], torch.device("cpu"))[1]["pool2"].is_contiguous()
     assert once.seen == COUNT
-    assert again.seen > COUNT + 2 * TURN * SETTINGS.batch_size
+    assert again.seen > COUNT + 2 * TURN * METHOD.batch_size
     assert ours.fit.losses[0] == pytest.approx(reference.fit.losses[0], rel=1e-3)
     assert ours.fit.losses[-1] == pytest.approx(reference.fit.losses[-1], rel=0.05)
     assert ours.seconds > 0

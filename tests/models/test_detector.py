@@ -103,9 +103,9 @@ def test_the_source_runs_once_over_a_batch_of_mixed_products(
     sizes: list[int] = []
     run = engine.activations
 
-    def counted(batch: torch.Tensor) -> dict[str, torch.Tensor]:
+    def counted(batch: torch.Tensor, taps: set[str]) -> dict[str, torch.Tensor]:
         sizes.append(len(batch))
-        return run(batch)
+        return run(batch, taps)
 
     monkeypatch.setattr(engine, "activations", counted)
     Detector(torch_pool.device, torch_pool).judge([row(image, owner) for image in images for owner in (bolt, tile)])
@@ -122,7 +122,9 @@ def test_every_head_is_asked_once_for_a_batch_of_mixed_products(
     asked: list[int] = []
     judge = MkdHead.judge
 
-    def counted(head: MkdHead, batch: torch.Tensor, activations: Activations, wants_map: Sequence[bool]) -> HeadOutput:
+    def counted(
+        head: MkdHead, batch: torch.Tensor, activations: Activations, wants_map: Sequence[bool], further: None = None
+    ) -> HeadOutput:
         asked.append(len(batch))
         return judge(head, batch, activations, wants_map)
 
@@ -137,7 +139,7 @@ def test_rows_of_another_size_run_apart_and_come_back_in_their_places(
     large = prepare(decode_image(good_images[0]), Preprocessing(image_size=64))
     assert isinstance(bolt.head, MkdHead)
     # The levels of a head belong to one image size; this one has none.
-    sizeless = MkdHead(bolt.head.config, bolt.head.cloner, (), bolt.head.whitening)
+    sizeless = MkdHead(bolt.head.record, bolt.head.cloner, (), bolt.head.whitening)
     rows = [row(images[0], bolt, True), Row(large, sizeless, bolt.source, True), row(images[1], bolt, True)]
     found = torch_detector.judge(rows)
     shapes = [one.map.shape for one in found if one.map is not None]
@@ -194,7 +196,9 @@ def test_one_image_keeps_to_one_thread_where_others_would_have_to_be_woken(
     seen: list[str] = []
     judge = MkdHead.judge
 
-    def watched(head: MkdHead, batch: torch.Tensor, activations: Activations, wants_map: Sequence[bool]) -> HeadOutput:
+    def watched(
+        head: MkdHead, batch: torch.Tensor, activations: Activations, wants_map: Sequence[bool], further: None = None
+    ) -> HeadOutput:
         seen.append(threading.current_thread().name)
         return judge(head, batch, activations, wants_map)
 

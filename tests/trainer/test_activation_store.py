@@ -16,11 +16,13 @@ import pytest
 import torch
 
 from models.backends.base import SourceBackend
-from models.sources.vgg16 import TAPS
+from models.sources.registry import SOURCES
 from trainer.activations import DEFAULT_LIMIT_BYTES, ActivationError, ActivationStore, bytes_per_image
-from trainer.arguments import parser
+from trainer.cli.arguments import parser
 
 COUNT, SIZE = 20, 32  # more than one source batch
+VGG16 = SOURCES["vgg16"]
+TAPS = tuple(VGG16.taps)
 CPU = torch.device("cpu")
 
 
@@ -37,11 +39,11 @@ def images() -> Iterator[npt.NDArray[np.float32]]:
 
 
 def store(engine: SourceBackend, folder: Path, limit: int = DEFAULT_LIMIT_BYTES) -> ActivationStore:
-    return ActivationStore(COUNT, SIZE, engine, folder=folder, limit_bytes=limit)
+    return ActivationStore(COUNT, SIZE, engine, VGG16, TAPS, folder=folder, limit_bytes=limit)
 
 
-def test_cached_and_computed_anew_agree(averaging_engine: SourceBackend, tmp_path: Path) -> None:
-    with store(averaging_engine, tmp_path) as cached, store(averaging_engine, tmp_path, limit=0) as anew:
+def test_cached_and_computed_anew_agree(averaging_backend: SourceBackend, tmp_path: Path) -> None:
+    with store(averaging_backend, tmp_path) as cached, store(averaging_backend, tmp_path, limit=0) as anew:
         assert (cached.cached, anew.cached) == (True, False)
         cached.fill(images())
         anew.fill(images())
@@ -54,9 +56,9 @@ def test_cached_and_computed_anew_agree(averaging_engine: SourceBackend, tmp_pat
                 assert torch.allclose(taps[tap], expected[tap], rtol=2e-3, atol=1e-6)
 
 
-def test_the_images_come_back_as_they_were_given(averaging_engine: SourceBackend, tmp_path: Path) -> None:
+def test_the_images_come_back_as_they_were_given(averaging_backend: SourceBackend, tmp_path: Path) -> None:
     given = np.stack(list(images()))
-    with store(averaging_engine, tmp_path) as cached:
+    with store(averaging_backend, tmp_path) as cached:
         cached.fill(images())
         assert np.array_equal(cached.batch([7, 2], CPU)[0].numpy(), given[[7, 2]])
         parts = [batch.numpy() for batch, _ in cached.batches(range(COUNT), CPU, size=6)]
@@ -64,44 +66,44 @@ def test_the_images_come_back_as_they_were_given(averaging_engine: SourceBackend
     assert np.array_equal(np.concatenate(parts), given)
 
 
-def test_the_rms_is_over_all_images(averaging_engine: SourceBackend, tmp_path: Path) -> None:
-    everything = averaging_engine.activations(torch.from_numpy(np.stack(list(images()))))
-    with store(averaging_engine, tmp_path) as cached:
+def test_the_rms_is_over_all_images(averaging_backend: SourceBackend, tmp_path: Path) -> None:
+    everything = averaging_backend.activations(torch.from_numpy(np.stack(list(images()))))
+    with store(averaging_backend, tmp_path) as cached:
         cached.fill(images())
     for tap in TAPS:
         assert cached.rms()[tap] == pytest.approx(float(everything[tap].square().mean().sqrt()), rel=1e-5)
 
 
-def test_the_source_runs_once_over_the_set(averaging_engine: Counting, tmp_path: Path) -> None:
+def test_the_source_runs_once_over_the_set(averaging_backend: Counting, tmp_path: Path) -> None:
     told: list[int] = []
-    with store(averaging_engine, tmp_path) as cached:
+    with store(averaging_backend, tmp_path) as cached:
         cached.fill(images(), told.append)
         for _ in range(3):
             cached.batch([1, 2, 3], CPU)
-    assert averaging_engine.images_seen == COUNT
+    assert averaging_backend.images_seen == COUNT
     assert told == [16, 20]
 
 
 def test_the_files_take_what_was_reckoned_and_are_gone_afterwards(
-    averaging_engine: SourceBackend, tmp_path: Path
+    averaging_backend: SourceBackend, tmp_path: Path
 ) -> None:
-    with store(averaging_engine, tmp_path / "work") as cached:
+    with store(averaging_backend, tmp_path / "work") as cached:
         cached.fill(images())
         sizes = [file.stat().st_size for file in (tmp_path / "work").rglob("*.npy")]
         assert len(sizes) == 1 + len(TAPS)
-        assert sum(sizes) == pytest.approx(COUNT * bytes_per_image(SIZE), rel=0.01)
+        assert sum(sizes) == pytest.approx(COUNT * bytes_per_image(SIZE, VGG16, TAPS), rel=0.01)
     assert list((tmp_path / "work").iterdir()) == []
 
 
-def test_the_files_are_gone_after_an_error_too(averaging_engine: SourceBackend, tmp_path: Path) -> None:
-    with pytest.raises(KeyboardInterrupt), store(averaging_engine, tmp_path):
+def test_the_files_are_gone_after_an_error_too(averaging_backend: SourceBackend, tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), store(averaging_backend, tmp_path):
         raise KeyboardInterrupt
     assert list(tmp_path.iterdir()) == []
 
 
-def test_fewer_images_than_promised_is_an_error(averaging_engine: SourceBackend, tmp_path: Path) -> None:
+def test_fewer_images_than_promised_is_an_error(averaging_backend: SourceBackend, tmp_path: Path) -> None:
     with (
-        store(averaging_engine, tmp_path) as cached,
+        store(averaging_backend, tmp_path) as cached,
         pytest.raises(ValueError, match="20 images were promised and 3 came"),
     ):
         cached.fill(image for number, image in enumerate(images()) if number < 3)
@@ -112,28 +114,28 @@ class Usage(NamedTuple):
 
 
 def test_a_disk_without_room_is_refused_before_anything_is_written(
-    averaging_engine: SourceBackend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    averaging_backend: SourceBackend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(free=COUNT * bytes_per_image(SIZE) - 1))
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(free=COUNT * bytes_per_image(SIZE, VGG16, TAPS) - 1))
     with (
         pytest.raises(ActivationError, match=r"the activation cache needs .* GiB") as caught,
-        store(averaging_engine, tmp_path),
+        store(averaging_backend, tmp_path),
     ):
         pytest.fail("it was opened")
     assert str(tmp_path) in str(caught.value)
     assert list(tmp_path.iterdir()) == []
-    with store(averaging_engine, tmp_path, limit=0):  # which needs room for the images only
+    with store(averaging_backend, tmp_path, limit=0):  # which needs room for the images only
         pass
 
 
 def test_the_refusal_names_only_options_that_exist(
-    averaging_engine: SourceBackend,
+    averaging_backend: SourceBackend,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(free=0))
-    with pytest.raises(ActivationError) as caught, store(averaging_engine, tmp_path):
+    with pytest.raises(ActivationError) as caught, store(averaging_backend, tmp_path):
         pytest.fail("it was opened")
     with pytest.raises(SystemExit):
         parser().parse_args(["fit", "--help"])
@@ -144,18 +146,18 @@ def test_the_refusal_names_only_options_that_exist(
 
 
 def test_a_write_that_fails_is_told_in_words_and_leaves_nothing(
-    averaging_engine: SourceBackend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    averaging_backend: SourceBackend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(np.lib.format, "open_memmap", full)
-    with pytest.raises(ActivationError, match="No space left on device"), store(averaging_engine, tmp_path):
+    with pytest.raises(ActivationError, match="No space left on device"), store(averaging_backend, tmp_path):
         pytest.fail("it was opened")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_that_cannot_be_made_is_told_in_words(averaging_engine: SourceBackend, tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_made_is_told_in_words(averaging_backend: SourceBackend, tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("a file")
-    with pytest.raises(ActivationError, match="taken"), store(averaging_engine, tmp_path / "taken" / "work"):
+    with pytest.raises(ActivationError, match="taken"), store(averaging_backend, tmp_path / "taken" / "work"):
         pytest.fail("it was opened")

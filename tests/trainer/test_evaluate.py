@@ -20,8 +20,8 @@ from models.detector import Detector, Row
 from models.imaging.preprocess import Preprocessing, prepare
 from trainer.data import DataError, read_pixels
 from trainer.evaluate import evaluate, training_brightness
+from trainer.fit_run import Display
 from trainer.metrics import auroc
-from trainer.run import Display
 
 CPU = torch.device("cpu")
 
@@ -67,7 +67,7 @@ def labelled(tmp_path_factory: pytest.TempPathFactory, good_images: list[bytes],
 
 
 def run(artifact: Path, data: Path, out: Path, display: Display) -> Evaluation:
-    report = evaluate(artifact, data, out, device=CPU, engine="torch", threads=1, weights_file=None, display=display)
+    report = evaluate(artifact, data, out, device=CPU, backend="torch", threads=1, weights_file=None, display=display)
     return Evaluation(json.loads((out / "metrics.json").read_text()), report.read_text(), report, data)
 
 

@@ -14,8 +14,8 @@ import torch
 from models.artifact import TENSORS, Artifact, load_artifact
 from trainer.__main__ import main
 from trainer.data import DataError
+from trainer.fit_run import Display
 from trainer.recalibrate import NewRates, Recalibration, recalibrate
-from trainer.run import Display
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def job(artifacts_folder: Path, new_good: Path, tmp_path: Path) -> Recalibration
         rates=NewRates(),
         accept_shift=True,
         device=torch.device("cpu"),
-        engine="torch",
+        backend="torch",
         threads=1,
     )
 
@@ -109,7 +109,7 @@ def test_the_command_writes_a_version_beside_and_never_over(
     job: Recalibration, tmp_path: Path, capsys: pytest.CaptureFixture[str], source_weights: Mapping[str, torch.Tensor]
 ) -> None:
     line = ["recalibrate", str(job.artifact), str(job.data), "--out", str(tmp_path / "line")]
-    line += ["--accept-shift", "--engine", "torch", "--threads", "1", "--version"]
+    line += ["--accept-shift", "--backend", "torch", "--threads", "1", "--version"]
     assert main([*line, "7"]) == 0
     assert load_artifact(tmp_path / "line" / "bolt" / "7").manifest.version == "7"
     assert main([*line, "7"]) == 1

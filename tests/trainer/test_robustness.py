@@ -14,9 +14,9 @@ import torch
 from models.artifact import load_artifact
 from trainer.__main__ import main
 from trainer.data import DataError
+from trainer.fit_run import Display
 from trainer.perturb import PERTURBATIONS
 from trainer.robustness import Robustness, measure_robustness
-from trainer.run import Display
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def labelled(tmp_path: Path, good_folder_of_bolts: Path, good_images: list[bytes
 
 def job(artifacts_folder: Path, data: Path, out: Path) -> Robustness:
     return Robustness(
-        artifacts_folder / "bolt", data, out, ("light", "jpeg"), torch.device("cpu"), engine="torch", threads=1
+        artifacts_folder / "bolt", data, out, ("light", "jpeg"), torch.device("cpu"), backend="torch", threads=1
     )
 
 
@@ -78,7 +78,7 @@ def test_a_recalibration_under_changes_is_never_stricter_and_recorded(
     for number in range(8):
         assert cv2.imwrite(str(folder / f"{number}.png"), random.integers(90, 160, (40, 40, 3), dtype=np.uint8))
     line = ["recalibrate", str(artifacts_folder / "bolt"), str(folder), "--accept-shift", "--threads", "1"]
-    line += ["--engine", "torch", "--out", str(tmp_path / "out")]
+    line += ["--backend", "torch", "--out", str(tmp_path / "out")]
     assert main([*line, "--version", "1"]) == 0
     assert main([*line, "--version", "2", "--calibrate-under", "light", "shift"]) == 0
     plain, wider = (load_artifact(tmp_path / "out" / "bolt" / version) for version in "12")

@@ -12,16 +12,19 @@ import torch
 from models.artifact import Artifact, load_artifact, write_artifact
 from models.backends.pool import SourcePool
 from models.detector import Detector, Row
+from models.heads.registry import config_of
 from models.imaging.decode import decode_image
 from models.imaging.preprocess import prepare
-from trainer.__main__ import settings_of
-from trainer.arguments import parser
+from trainer.cli.arguments import parser
+from trainer.cli.settings import settings_of
 from trainer.config import TrainingSettings
+from trainer.fit_run import Display
 from trainer.recalibrate import NewRates, Recalibration, recalibrate
-from trainer.run import Display, Job, train
+from trainer.run import TrainingJob, train
 
 CPU = torch.device("cpu")
-SETTINGS = TrainingSettings(image_size=32, steps=4, batch_size=4, hold_out=0.4, source_precision="bfloat16")
+METHOD = config_of({"method": "mkd", "steps": 4, "batch_size": 4})
+SETTINGS = TrainingSettings(method=METHOD, image_size=32, hold_out=0.4, source_precision="bfloat16")
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +36,9 @@ def half(
 ) -> Artifact:
     """The bolt, trained in bfloat16."""
     out = tmp_path_factory.mktemp("half")
-    return train(Job(data=good_folder_of_bolts, product="half", out=out, settings=SETTINGS, threads=1), module_display)
+    return train(
+        TrainingJob(data=good_folder_of_bolts, product="half", out=out, settings=SETTINGS, threads=1), module_display
+    )
 
 
 def detector(*artifacts: Artifact) -> Detector:
@@ -52,7 +57,7 @@ def rows(artifact: Artifact, images: list[bytes]) -> list[Row]:
 def test_the_artifact_says_in_what_it_was_made(half: Artifact, told: list[str]) -> None:
     assert half.source.precision == half.manifest.source.precision == "bfloat16"
     assert half.manifest.training.settings["source_precision"] == "bfloat16"
-    assert any("in bfloat16 by engine bfloat16" in line for line in told)
+    assert any("in bfloat16 by backend bfloat16" in line for line in told)
 
 
 def test_its_golden_scores_hold_in_bfloat16_only(half: Artifact, good_images: list[bytes]) -> None:

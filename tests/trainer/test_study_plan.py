@@ -6,28 +6,30 @@ from pathlib import Path
 
 import pytest
 
-from trainer.config import RECIPES
+from models.heads.mkd.config import MkdConfig
 from trainer.data import DataError
 from trainer.study.plan import read_plan
 
 WHOLE = """
 name = "one"
 seeds = [0, 3]
-baselines = ["pooled-pool5"]
+controls = ["pooled-pool5"]
 [training]
+hold_out = 0.3
+[methods.mkd]
 steps = 50
 batch_size = 8
 [[data]]
 name = "bolts"
 path = "bolts"
-training = { steps = 60, image_size = 64 }
+training = { hold_out = 0.4, image_size = 64 }
 [[variant]]
 name = "mean"
-method = { score_power = 1.0 }
-training = { steps = 70 }
+method = { score_power = 1.0, steps = 70 }
+training = { hold_out = 0.5 }
 [[variant]]
 name = "paper"
-recipe = "paper"
+method = { recipe = "paper" }
 only = ["bolts"]
 """
 
@@ -41,12 +43,12 @@ def write(folder: Path, text: str) -> Path:
 def test_a_variants_settings_come_over_the_data_sets_and_these_over_the_studys(tmp_path: Path) -> None:
     plan = read_plan(write(tmp_path, WHOLE))
     mean, paper = (plan.settings(plan.data[0], variant, 3) for variant in plan.variant)
-    assert (mean.steps, mean.image_size, mean.batch_size, mean.seed) == (70, 64, 8, 3)
-    assert mean.recipe == RECIPES["default"].model_copy(update={"score_power": 1.0})
-    assert (paper.steps, paper.recipe, paper.recipe_name) == (60, RECIPES["paper"], "paper")
+    assert (mean.hold_out, mean.image_size, mean.seed) == (0.5, 64, 3)
+    assert mean.method == MkdConfig(score_power=1.0, steps=70, batch_size=8)
+    assert (paper.hold_out, paper.method) == (0.4, MkdConfig(recipe="paper", steps=50, batch_size=8))
 
 
-def test_a_baseline_shares_the_settings_that_decide_what_is_seen(tmp_path: Path) -> None:
+def test_a_control_shares_the_settings_that_decide_what_is_seen(tmp_path: Path) -> None:
     plan = read_plan(write(tmp_path, WHOLE))
     assert plan.settings(plan.data[0], None, 0).image_size == 64
 
@@ -55,16 +57,16 @@ def test_a_baseline_shares_the_settings_that_decide_what_is_seen(tmp_path: Path)
     ("change", "words"),
     [
         (("score_power", "score_pover"), "score_pover"),
-        (("steps = 70", "stebs = 70"), "stebs"),
-        (('recipe = "paper"', 'recipe = "papper"'), "variant.1.recipe"),
+        (("steps = 70", "stebs = 70"), "did you mean steps"),
+        (('recipe = "paper"', 'recipe = "papper"'), "recipe"),
         (('only = ["bolts"]', 'only = ["nuts"]'), "no data set nuts"),
         (('name = "paper"', 'name = "mean"'), "mean is there twice"),
         (("seeds = [0, 3]", "seeds = [3, 3]"), "seed 3 is there twice"),
         (("seeds = [0, 3]", "seeds = [0, 3"), "is not TOML"),
-        (("steps = 60", 'recipe_name = "paper"'), "a variant names its recipe"),
+        (("hold_out = 0.4", 'method = { method = "padim" }'), "a variant names its method"),
         (('name = "bolts"', 'name = "../bolts"'), "data.0.name"),
-        (("steps = 70", 'calibrate_under = ["light"]'), "by what it has cached"),
-        (("pooled-pool5", "pooled-pool9"), "baselines.0"),
+        (("hold_out = 0.5", 'calibrate_under = ["light"]'), "by what it has cached"),
+        (("pooled-pool5", "pooled-pool9"), "there is no control pooled-pool9"),
     ],
 )
 def test_a_mistake_is_named_before_anything_runs(tmp_path: Path, change: tuple[str, str], words: str) -> None:

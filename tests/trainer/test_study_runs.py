@@ -12,13 +12,14 @@ import cv2
 import pytest
 import torch
 
-from trainer.loop import Fit, Progress
-from trainer.run import Bar, Display
+from models.heads.base import Bar
+from trainer.fit_run import Display
+from trainer.loop import GradientLoop, Progress
 from trainer.study.plan import StudyPlan
 from trainer.study.results import Results
-from trainer.study.runs import checkpoint_steps
 from trainer.study.stores import Stores
 from trainer.study.study import StudyJob, run_study
+from trainer.study.trainings import look_steps
 
 CPU = torch.device("cpu")
 
@@ -43,12 +44,13 @@ def job(bolts: Path, tmp_path: Path, **fields: object) -> StudyJob:
     plan = {
         "name": "tiny",
         "checkpoints": 2,
-        "training": {"image_size": 32, "steps": 6, "batch_size": 4, "hold_out": 0.4},
+        "training": {"image_size": 32, "hold_out": 0.4},
+        "methods": {"mkd": {"steps": 6, "batch_size": 4}},
         "data": [{"name": "bolts", "path": bolts}],
         "variant": [{"name": "default"}],
         **fields,
     }
-    return StudyJob(StudyPlan.model_validate(plan), tmp_path / "out", CPU, engine="torch", threads=1)
+    return StudyJob(StudyPlan.model_validate(plan), tmp_path / "out", CPU, backend="torch", threads=1)
 
 
 def lines(of: StudyJob) -> dict[tuple[str, str], Any]:
@@ -79,7 +81,7 @@ class _Bar:
             raise KeyboardInterrupt
 
 
-def test_a_study_runs_every_seed_variant_and_baseline_once_and_tables_them(
+def test_a_study_runs_every_seed_variant_and_control_once_and_tables_them(
     bolts: Path,
     tmp_path: Path,
     source_weights: Mapping[str, torch.Tensor],
@@ -101,8 +103,12 @@ def test_a_study_runs_every_seed_variant_and_baseline_once_and_tables_them(
         bolts,
         tmp_path,
         seeds=[0, 1],
-        baselines=["brightness", "brightness-distance", "pooled-pool4", "patch"],
-        variant=[{"name": "default"}, {"name": "turned", "recipe": "paper", "training": {"augmentation": turned}}],
+        controls=["brightness", "brightness-distance", "pooled-pool4"],
+        variant=[
+            {"name": "default"},
+            {"name": "turned", "method": {"recipe": "paper"}, "training": {"augmentation": turned}},
+            {"name": "patches", "method": {"method": "patchcore", "bank_size": 40}},
+        ],
     )
     outcome = run_study(study, silent_display)
     assert outcome.missing == ()
@@ -115,9 +121,9 @@ def test_a_study_runs_every_seed_variant_and_baseline_once_and_tables_them(
     assert default["figures"]["pixel_auroc"] is not None
     assert default["swing"]["image_auroc"] is not None
     assert [one["rate_asked"] for one in default["realised"][0]] == [0.01, 0.02, 0.05, 0.1]
-    assert table["bolts", "patch"]["figures"]["pixel_auroc"] is not None
+    assert table["bolts", "patches"]["figures"]["pixel_auroc"] is not None
     assert table["bolts", "brightness"]["figures"]["pixel_auroc"] is None
-    control = default["control"]["as_it_is"]
+    control = default["brightness"]["as_it_is"]
     assert table["bolts", "brightness"]["figures"]["image_auroc"]["mean"] == pytest.approx(control)
     page = outcome.table.read_text()
     for words in ("| bolts | default |", "## False rejects", "## Brightness control", "![training.png]"):
@@ -135,7 +141,7 @@ def test_a_study_runs_every_seed_variant_and_baseline_once_and_tables_them(
     run_study(study, silent_display)
     assert said[-1] == "0 runs done now, 12 were there, 0 missing"
     assert outcome.table.read_text() == before
-    monkeypatch.setattr(Fit, "run", lambda *_: pytest.fail("nothing is left to train"))
+    monkeypatch.setattr(GradientLoop, "run", lambda *_: pytest.fail("nothing is left to train"))
     run_study(job(bolts, tmp_path, seeds=[1]), silent_display)
     assert said[-1] == "0 runs done now, 1 were there, 0 missing"
 
@@ -147,16 +153,16 @@ def test_runs_that_only_judge_differently_share_one_training(
     silent_display: Display,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    paper = {"name": "paper", "recipe": "paper"}
+    paper = {"name": "paper", "method": {"recipe": "paper"}}
     run_study(job(bolts, tmp_path / "apart", variant=[paper]), silent_display)
     trainings: list[int] = []
-    run = Fit.run
+    run = GradientLoop.run
 
-    def counted(fit: Fit, told: Callable[[Progress], None]) -> None:
-        trainings.append(fit.step)
-        run(fit, told)
+    def counted(loop: GradientLoop, told: Callable[[Progress], None]) -> None:
+        trainings.append(loop.step)
+        run(loop, told)
 
-    monkeypatch.setattr(Fit, "run", counted)
+    monkeypatch.setattr(GradientLoop, "run", counted)
     both = job(bolts, tmp_path / "both", variant=[{"name": "default"}, paper])
     run_study(both, silent_display)
     assert len(trainings) == 1
@@ -209,7 +215,7 @@ def test_what_is_missing_and_what_diverged_is_said_and_the_rest_is_done(
     source_weights: Mapping[str, torch.Tensor],
     silent_display: Display,
 ) -> None:
-    wild = {"name": "wild", "training": {"learning_rate": 1e30}, "method": {"batchnorm": False}}
+    wild = {"name": "wild", "method": {"learning_rate": 1e30, "batchnorm": False}}
     data = [{"name": "gone", "path": tmp_path / "gone"}, {"name": "bolts", "path": bolts}]
     study = job(bolts, tmp_path, data=data, variant=[{"name": "good"}, wild])
     outcome = run_study(study, silent_display)
@@ -240,6 +246,6 @@ def test_a_damaged_result_counts_as_none(tmp_path: Path) -> None:
 
 
 def test_looks_are_spread_over_the_last_third() -> None:
-    assert checkpoint_steps(3000, 4) == [2000, 2333, 2667, 3000]
-    assert checkpoint_steps(3000, 1) == [3000]
-    assert checkpoint_steps(2, 4) == [2]
+    assert look_steps(3000, 4) == [2000, 2333, 2667, 3000]
+    assert look_steps(3000, 1) == [3000]
+    assert look_steps(2, 4) == [2]

@@ -16,7 +16,7 @@ def result(data: str, seed: int, image: float, looks: tuple[float, ...] = (), **
         "data": data,
         "group": data.split("-")[0],
         "variant": "v",
-        "baseline": False,
+        "control": False,
         "seed": seed,
         "figures": {
             "image_auroc": image,

@@ -10,13 +10,17 @@ import torch
 
 from models.artifact import load_artifact
 from models.backends import pool
+from models.heads.mkd.config import RECIPES, MkdConfig
+from models.heads.registry import method_names, method_of
 from models.sources.weights import SourceWeightsError
-from trainer import __main__ as subject
-from trainer.__main__ import main, settings_of
-from trainer.arguments import parser
-from trainer.config import RECIPES, TrainingSettings
+from trainer.__main__ import main
+from trainer.cli import commands as subject
+from trainer.cli.arguments import parser
+from trainer.cli.method_list import default_settings
+from trainer.cli.settings import settings_of
+from trainer.config import TrainingSettings
 
-TINY = ("--image-size", "32", "--steps", "2", "--batch-size", "4", "--engine", "torch", "--threads", "1")
+TINY = ("--image-size", "32", "--set", "steps=2", "--set", "batch_size=4", "--backend", "torch", "--threads", "1")
 
 
 @pytest.fixture
@@ -53,7 +57,7 @@ def test_fit_writes_an_artifact_and_says_where(
 
 
 @pytest.mark.parametrize(
-    "arguments", [[], ["fit"], ["fit", "data"], ["fit", "data", "--product", "x", "--cloner", "big"]]
+    "arguments", [[], ["fit"], ["fit", "data"], ["fit", "data", "--product", "x", "--normalisation", "big"]]
 )
 def test_a_command_line_that_cannot_be_read_exits_with_2(arguments: list[str]) -> None:
     with pytest.raises(SystemExit) as caught:
@@ -70,27 +74,31 @@ def test_an_unsafe_product_name_is_refused(fit: list[str], name: str, capsys: py
 
 def test_an_unsafe_version_is_refused(fit: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*fit, "--version", "../2"]) == 1
-    assert "the version '../2' must match" in last_line(capsys)
+    assert "the version '../2' cannot be a name" in last_line(capsys)
 
 
 @pytest.mark.parametrize(
     ("arguments", "setting"),
     [
         (["--image-size", "100"], "image_size"),
-        (["--steps", "0"], "steps"),
-        (["--batch-size", "1"], "batch_size"),
+        (["--set", "steps=0"], "steps"),
+        (["--set", "batch_size=1"], "batch_size"),
         (["--hold-out", "1.5"], "hold_out"),
-        (["--lr", "-1"], "learning_rate"),
+        (["--set", "learning_rate=-1"], "learning_rate"),
         (["--ng-rate", "0"], "ng_rate"),
-        (["--map-power", "9"], "map_power"),
+        (["--set", "map_power=9"], "map_power"),
         (["--augment-copies", "3"], "more than one copy needs a rotation"),
-        (["--taps", "pool5", "--score-taps", "pool2"], "score_taps pool2 are not among the trained taps"),
+        (["--set", "taps=pool5", "--set", "score_taps=pool2"], "score_taps pool2 are not among the trained taps"),
+        (["--set", "step=3"], "did you mean steps?"),
+        (["--set", "steps"], "--set takes NAME=VALUE"),
+        (["--method", "padin"], "did you mean padim?"),
+        (["--source", "vgg17"], "vgg17"),
     ],
 )
 def test_a_bad_setting_is_named(
     fit: list[str], arguments: list[str], setting: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main([*fit, "--recipe", "paper", *arguments]) == 1
+    assert main([*fit, "--set", "recipe=paper", *arguments]) == 1
     assert setting in last_line(capsys)
     assert not (tmp_path / "artifacts").exists()
 
@@ -157,31 +165,88 @@ def test_evaluating_what_is_no_artifact_names_the_file(
 
 def test_what_is_not_given_is_the_default() -> None:
     assert settings() == TrainingSettings()
+    assert settings().method == MkdConfig()
 
 
-def test_a_recipe_brings_its_method_and_a_flag_changes_one_thing_of_it() -> None:
-    chosen = settings("--recipe", "paper", "--lambda", "0.5", "--no-gaussian", "--attribution", "smoothgrad")
-    changed = {"lambda_dir": 0.5, "gaussian": False, "attribution": "smoothgrad"}
-    assert chosen.recipe.model_dump() == RECIPES["paper"].model_dump() | changed
-    assert chosen.recipe_name == "paper"
-    assert settings("--recipe", "reference").recipe == RECIPES["reference"]
+def test_a_recipe_brings_its_settings_and_set_changes_one_of_them() -> None:
+    chosen = settings("--set", "recipe=paper", "--set", "lambda_dir=0.5", "--set", "gaussian=false",
+                      "--set", "attribution=smoothgrad")  # fmt: skip
+    assert chosen.method == MkdConfig(recipe="paper", lambda_dir=0.5, gaussian=False, attribution="smoothgrad")
+    reference = {"recipe": "reference", **RECIPES["reference"]}
+    assert settings("--set", "recipe=reference").method == MkdConfig.model_validate(reference)
 
 
 def test_every_ablation_of_the_paper_can_be_switched() -> None:
-    chosen = settings("--recipe", "paper", "--taps", "pool4", "pool5", "--cloner", "equal", "--loss", "dir",
-                      "--score-loss", "dir", "--map-loss", "dir", "--lambda", "auto", "--no-batchnorm")  # fmt: skip
-    recipe = chosen.recipe
-    assert (recipe.taps, recipe.cloner, recipe.loss) == (("pool4", "pool5"), "equal", "dir")
-    assert (recipe.lambda_dir, recipe.batchnorm) == ("auto", False)
+    words = ("recipe=paper", "taps=pool4,pool5", "cloner=equal", "loss=dir", "score_loss=dir", "map_loss=dir",
+             "lambda_dir=auto", "batchnorm=false")  # fmt: skip
+    chosen = settings(*(part for word in words for part in ("--set", word))).method
+    assert isinstance(chosen, MkdConfig)
+    assert (chosen.taps, chosen.cloner, chosen.loss) == (("pool4", "pool5"), "equal", "dir")
+    assert (chosen.lambda_dir, chosen.batchnorm) == ("auto", False)
+
+
+def test_views_are_given_as_tap_and_window() -> None:
+    chosen = settings("--set", "score_views=pool3:25,pool4:100", "--set", "map_views=none").method
+    assert isinstance(chosen, MkdConfig)
+    assert [(view.tap, view.window) for view in chosen.score_views] == [("pool3", 25), ("pool4", 100)]
+    assert chosen.map_views == ()
 
 
 def test_the_flags_of_training_reach_the_settings() -> None:
     chosen = settings(
-        *("--steps", "7", "--lr", "0.01", "--schedule", "constant", "--seed", "3", "--hold-out", "0.4"),
+        *("--seed", "3", "--hold-out", "0.4"),
         *("--augment-copies", "2", "--augment-rotation", "20", "--augment-scale", "0.9", "1.05"),
-        *("--source", "vgg16-torchvision", "--normalisation", "unit", "--review-rate", "0.1", "--average-decay", "0"),
+        *("--source", "vgg16-torchvision", "--normalisation", "unit", "--review-rate", "0.1"),
     )
-    assert (chosen.steps, chosen.learning_rate, chosen.schedule, chosen.seed) == (7, 0.01, "constant", 3)
-    assert (chosen.hold_out, chosen.review_rate, chosen.average_decay) == (0.4, 0.1, 0.0)
+    assert (chosen.seed, chosen.hold_out, chosen.review_rate) == (3, 0.4, 0.1)
     assert chosen.augmentation.model_dump() == {"copies": 2, "rotation": 20, "scale_low": 0.9, "scale_high": 1.05}
     assert (chosen.source, chosen.normalisation) == ("vgg16-torchvision", "unit")
+
+
+def test_a_toml_file_says_the_same_and_flags_come_over_it(tmp_path: Path) -> None:
+    file = tmp_path / "settings.toml"
+    file.write_text(
+        'image_size = 64\nseed = 5\n[method]\nmethod = "patchcore"\nbank_size = 50\n[augmentation]\nrotation = 5.0\n'
+    )
+    chosen = settings("--config", str(file), "--seed", "6", "--set", "reweight=true")
+    same = settings("--method", "patchcore", "--set", "bank_size=50", "--set", "reweight=true", "--image-size", "64",
+                    "--seed", "6", "--augment-rotation", "5")  # fmt: skip
+    assert chosen == same
+    assert settings("--config", str(file), "--method", "padim").method == settings("--method", "padim").method
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("image-size = 64", "did you mean image_size?"),
+        ("seed = ", "is not TOML"),
+        ('method = "padim"', r"method is a table: \[method\]"),
+        ('[method]\nmethod = "padim"\nbank_size = 3', "the method padim has no setting 'bank_size'"),
+    ],
+)
+def test_a_toml_file_that_is_wrong_is_named(tmp_path: Path, text: str, words: str) -> None:
+    file = tmp_path / "settings.toml"
+    file.write_text(text)
+    with pytest.raises(ValueError, match=words):
+        settings("--config", str(file))
+
+
+def test_the_methods_are_listed_with_settings_that_can_be_typed_back(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["methods"]) == 0
+    told = capsys.readouterr().err
+    for method in (method_of(name) for name in method_names()):
+        assert f"{method.name}" in told
+        assert method.when in told
+        words = [f"{name}={value}" for name, value in default_settings(method).items()]
+        assert all(f"--set {word}\n" in told for word in words)
+        typed = settings("--method", method.name, *(part for word in words for part in ("--set", word)))
+        assert typed.method == method.Config.model_validate({"method": method.name})
+
+
+def test_a_setting_of_a_method_given_as_a_flag_is_told_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    for flag, words in (("--steps", "give --set steps=VALUE"), ("--image-sise", "did you mean --image-size?")):
+        with pytest.raises(SystemExit) as caught:
+            settings(flag, "3")
+        assert caught.value.code == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert words in line

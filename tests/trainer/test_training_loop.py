@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -10,41 +11,42 @@ import pytest
 import torch
 
 from models.backends.base import SourceBackend
-from models.heads.mkd.fit import MkdRecipe, MkdTrainee
-from models.sources.vgg16 import TAP_LAYERS
+from models.heads.base import FitDiverged
+from models.heads.mkd.cloner import Cloner
+from models.heads.mkd.config import MkdConfig
+from models.heads.mkd.fit import MkdTrainable
+from models.sources.registry import SOURCES
 from trainer import loop as subject
 from trainer.activations import ActivationStore
-from trainer.config import TrainingSettings
-from trainer.loop import Fit, FitDiverged, Progress
+from trainer.good_parts import StoredParts
+from trainer.loop import GradientLoop, Progress
 
 COUNT, STEPS = 10, 7
+VGG16 = SOURCES["vgg16"]
 CPU = torch.device("cpu")
 State = dict[str, torch.Tensor]
 
 
 @pytest.fixture
-def store(averaging_engine: SourceBackend, tmp_path: Path) -> Iterator[ActivationStore]:
+def store(averaging_backend: SourceBackend, tmp_path: Path) -> Iterator[ActivationStore]:
     random = np.random.default_rng(0)
-    with ActivationStore(COUNT, 32, averaging_engine, folder=tmp_path / "cache") as opened:
+    with ActivationStore(COUNT, 32, averaging_backend, VGG16, tuple(VGG16.taps), folder=tmp_path / "cache") as opened:
         opened.fill(iter([random.random((3, 32, 32), dtype=np.float32) for _ in range(COUNT)]))
         yield opened
 
 
-def settings(**fields: object) -> TrainingSettings:
-    return TrainingSettings.model_validate(
-        {"image_size": 32, "steps": STEPS, "batch_size": 4, "recipe": MkdRecipe(), **fields}
-    )
+def fit(
+    store: ActivationStore, checkpoint: Path, fingerprint: str = "same", seed: int = 0, **fields: object
+) -> GradientLoop:
+    chosen = MkdConfig.model_validate({"recipe": "paper", "steps": STEPS, "batch_size": 4, **fields})
+    torch.manual_seed(seed)
+    parts = StoredParts(store, range(COUNT), CPU, ExitStack())
+    trainable = MkdTrainable(chosen, parts.rms(), VGG16)
+    return GradientLoop(trainable, parts, chosen, seed=seed, checkpoint=checkpoint, fingerprint=fingerprint)
 
 
-def fit(store: ActivationStore, checkpoint: Path, fingerprint: str = "same", **fields: object) -> Fit:
-    chosen = settings(**fields)
-    torch.manual_seed(chosen.seed)
-    trainee = MkdTrainee(chosen.recipe, store.rms())
-    return Fit(trainee, store, range(COUNT), chosen, CPU, checkpoint, fingerprint)
-
-
-def state(of: Fit) -> State:
-    return {name: tensor.clone() for name, tensor in of.trainee.state_dict().items()}
+def state(of: GradientLoop) -> State:
+    return {name: tensor.clone() for name, tensor in of.trainable.state_dict().items()}
 
 
 def same(one: State, other: State) -> bool:
@@ -66,7 +68,7 @@ def test_training_lowers_the_loss(store: ActivationStore, tmp_path: Path) -> Non
     run = fit(store, tmp_path / "c", steps=30)
     run.run()
     assert np.mean(run.losses[-3:]) < 0.8 * run.losses[0]
-    assert not run.trainee.training
+    assert not run.trainable.training
 
 
 def test_every_step_is_told_once(store: ActivationStore, tmp_path: Path) -> None:
@@ -149,14 +151,14 @@ def test_a_batch_larger_than_the_set_is_filled_from_the_next_epoch(store: Activa
 
 
 def test_the_learning_rate_falls_as_a_cosine_or_stays(store: ActivationStore, tmp_path: Path) -> None:
-    cosine = fit(store, tmp_path / "c", steps=100, learning_rate=0.01)
-    rates = [cosine.learning_rate(step) for step in range(101)]
-    assert rates[0] == pytest.approx(0.01)
-    assert rates[50] == pytest.approx(0.01 * (1 + subject.FINAL_RATE) / 2)
-    assert rates[100] == pytest.approx(0.01 * subject.FINAL_RATE)
+    cosine = fit(store, tmp_path / "c", steps=100)
+    rates = [cosine.schedule(step) for step in range(101)]
+    assert rates[0] == pytest.approx(1)
+    assert rates[50] == pytest.approx((1 + subject.FINAL_RATE) / 2)
+    assert rates[100] == pytest.approx(subject.FINAL_RATE)
     assert rates == sorted(rates, reverse=True)
-    constant = fit(store, tmp_path / "c", schedule="constant", learning_rate=0.01)
-    assert {constant.learning_rate(step) for step in range(9)} == {0.01}
+    constant = fit(store, tmp_path / "c", schedule="constant")
+    assert {constant.schedule(step) for step in range(9)} == {1.0}
 
 
 def test_averaged_weights_are_what_is_kept_where_averaging_is_on(store: ActivationStore, tmp_path: Path) -> None:
@@ -168,11 +170,14 @@ def test_averaged_weights_are_what_is_kept_where_averaging_is_on(store: Activati
 
 
 def test_a_loss_that_is_no_number_any_more_is_told(store: ActivationStore, tmp_path: Path) -> None:
-    with pytest.raises(FitDiverged, match="try a smaller --lr"):
-        fit(store, tmp_path / "c", learning_rate=1e30, recipe=MkdRecipe(batchnorm=False)).run()
+    with pytest.raises(FitDiverged, match="--set learning_rate"):
+        fit(store, tmp_path / "c", learning_rate=1e30, batchnorm=False).run()
 
 
 def test_the_taps_that_are_trained_may_be_fewer(store: ActivationStore, tmp_path: Path) -> None:
-    run = fit(store, tmp_path / "c", steps=2, recipe=MkdRecipe(taps=("pool2", "pool3")))
+    run = fit(store, tmp_path / "c", steps=2, taps=("pool2", "pool3"))
     run.run()
-    assert len(run.trainee.cloner.blocks) < len(TAP_LAYERS) + 1
+    assert isinstance(run.trainable, MkdTrainable)
+    cloner = run.trainable.cloner
+    assert isinstance(cloner, Cloner)
+    assert len(cloner.blocks) < len(VGG16.taps) + 1

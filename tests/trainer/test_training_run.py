@@ -13,11 +13,15 @@ import pytest
 import torch
 
 from models.artifact import SUMS, TENSORS, Artifact, load_artifact
+from models.heads.base import Bar
+from models.heads.registry import config_of
 from trainer.config import Augmentation, TrainingSettings
 from trainer.data import DataError, split
-from trainer.run import Bar, Display, Job, train
+from trainer.fit_run import Display
+from trainer.run import TrainingJob, train
 
-SETTINGS = TrainingSettings(image_size=32, steps=4, batch_size=4, hold_out=0.4)
+METHOD = {"method": "mkd", "steps": 4, "batch_size": 4}
+SETTINGS = TrainingSettings(method=config_of(METHOD), image_size=32, hold_out=0.4)
 
 
 @pytest.fixture
@@ -26,17 +30,19 @@ def job(
     tmp_path: Path,
     source_weights: Mapping[str, torch.Tensor],
     monkeypatch: pytest.MonkeyPatch,
-) -> Job:
+) -> TrainingJob:
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
     out = tmp_path / "out"
-    return Job(data=good_folder_of_bolts, product="bolt", out=out, settings=SETTINGS, engine="torch", threads=1)
+    return TrainingJob(
+        data=good_folder_of_bolts, product="bolt", out=out, settings=SETTINGS, backend="torch", threads=1
+    )
 
 
 def sums(artifact: Artifact) -> str:
     return (artifact.path / SUMS).read_text()
 
 
-def with_settings(job: Job, **fields: object) -> Job:
+def with_settings(job: TrainingJob, **fields: object) -> TrainingJob:
     return replace(job, settings=TrainingSettings.model_validate({**job.settings.model_dump(), **fields}))
 
 
@@ -64,7 +70,7 @@ class Impatient:
 
 
 def test_the_same_seed_gives_the_same_artifact_to_the_byte_and_another_seed_another(
-    job: Job, silent_display: Display
+    job: TrainingJob, silent_display: Display
 ) -> None:
     first = train(job, silent_display)
     again = train(replace(job, out=job.out / "again"), silent_display)
@@ -74,7 +80,9 @@ def test_the_same_seed_gives_the_same_artifact_to_the_byte_and_another_seed_anot
     assert (other.path / TENSORS).read_bytes() != (first.path / TENSORS).read_bytes()
 
 
-def test_an_interrupted_run_goes_on_to_the_same_artifact(job: Job, silent_display: Display, said: list[str]) -> None:
+def test_an_interrupted_run_goes_on_to_the_same_artifact(
+    job: TrainingJob, silent_display: Display, said: list[str]
+) -> None:
     whole = train(replace(job, out=job.out / "whole"), silent_display)
     with pytest.raises(KeyboardInterrupt):
         train(job, Impatient("training", 2))
@@ -85,7 +93,9 @@ def test_an_interrupted_run_goes_on_to_the_same_artifact(job: Job, silent_displa
     assert sums(resumed) == sums(whole)
 
 
-def test_an_interrupt_while_the_source_runs_leaves_no_files(job: Job, silent_display: Display, said: list[str]) -> None:
+def test_an_interrupt_while_the_source_runs_leaves_no_files(
+    job: TrainingJob, silent_display: Display, said: list[str]
+) -> None:
     with pytest.raises(KeyboardInterrupt):
         train(job, Impatient("source activations", 7))
     assert [path for path in job.out.rglob("*") if path.is_file()] == []
@@ -93,21 +103,23 @@ def test_an_interrupt_while_the_source_runs_leaves_no_files(job: Job, silent_dis
     assert not any("checkpoint" in line for line in said)
 
 
-def test_nothing_but_the_artifact_is_left(job: Job, silent_display: Display) -> None:
+def test_nothing_but_the_artifact_is_left(job: TrainingJob, silent_display: Display) -> None:
     artifact = train(job, silent_display)
     assert [path.name for path in job.out.iterdir()] == ["bolt"]
     assert load_artifact(artifact.path).sha256 == artifact.sha256
 
 
-def test_other_settings_do_not_go_on_from_a_checkpoint(job: Job, silent_display: Display, said: list[str]) -> None:
+def test_other_settings_do_not_go_on_from_a_checkpoint(
+    job: TrainingJob, silent_display: Display, said: list[str]
+) -> None:
     with pytest.raises(KeyboardInterrupt):
         train(job, Impatient("training", 2))
-    train(with_settings(job, learning_rate=5e-4), silent_display)
+    train(with_settings(job, method={**METHOD, "learning_rate": 5e-4}), silent_display)
     assert not any("checkpoint" in line for line in said)
 
 
 def test_a_cache_that_does_not_fit_gives_the_same_product_slower(
-    job: Job, silent_display: Display, said: list[str]
+    job: TrainingJob, silent_display: Display, said: list[str]
 ) -> None:
     cached = train(job, silent_display)
     anew = train(replace(job, out=job.out / "anew", cache_limit_bytes=0), silent_display)
@@ -116,7 +128,7 @@ def test_a_cache_that_does_not_fit_gives_the_same_product_slower(
 
 
 def test_augmentation_says_what_it_costs_and_changes_the_head(
-    job: Job, silent_display: Display, said: list[str]
+    job: TrainingJob, silent_display: Display, said: list[str]
 ) -> None:
     augmentation = Augmentation(copies=3, rotation=20, scale_low=0.9, scale_high=1.05)
     plain = train(job, silent_display)
@@ -128,7 +140,7 @@ def test_augmentation_says_what_it_costs_and_changes_the_head(
     assert (turned.path / TENSORS).read_bytes() != (plain.path / TENSORS).read_bytes()
 
 
-def test_a_version_gets_its_own_folder_and_name(job: Job, silent_display: Display) -> None:
+def test_a_version_gets_its_own_folder_and_name(job: TrainingJob, silent_display: Display) -> None:
     artifact = train(replace(job, version="2024-a"), silent_display)
     assert artifact.path == job.out / "bolt" / "2024-a"
     assert artifact.manifest.version == "2024-a"
@@ -136,7 +148,7 @@ def test_a_version_gets_its_own_folder_and_name(job: Job, silent_display: Displa
 
 
 def test_what_was_left_out_is_said_and_recorded(
-    job: Job, good_folder_of_bolts: Path, tmp_path: Path, silent_display: Display, said: list[str]
+    job: TrainingJob, good_folder_of_bolts: Path, tmp_path: Path, silent_display: Display, said: list[str]
 ) -> None:
     data = tmp_path / "data"
     data.mkdir()
@@ -152,14 +164,14 @@ def test_what_was_left_out_is_said_and_recorded(
     assert artifact.manifest.training.images_unreadable == ("broken.png",)
 
 
-def test_too_few_images_leave_nothing_behind(job: Job, tmp_path: Path, silent_display: Display) -> None:
+def test_too_few_images_leave_nothing_behind(job: TrainingJob, tmp_path: Path, silent_display: Display) -> None:
     with pytest.raises(DataError):
         train(replace(job, data=tmp_path), silent_display)
     assert not job.out.exists()
 
 
 def test_only_held_out_images_calibrate_and_they_are_scored_as_the_service_scores_them(
-    job: Job, silent_display: Display
+    job: TrainingJob, silent_display: Display
 ) -> None:
     artifact = train(job, silent_display)
     _, held_out = split(12, SETTINGS.hold_out, SETTINGS.seed)

@@ -15,10 +15,23 @@ from torch import Tensor, nn
 
 from models.sources.registry import SourceSpec
 
-ClonerSize = Literal["small", "equal"]
+ClonerSize = Literal["small", "equal", "none"]
 ClonerInput = Literal["centred", "unit"]
 NARROW = 16  # channels of the small cloner inside a block (paper, section 4.1)
 WITHOUT_TAP = 16  # channels at the end of a block that no tap of the source belongs to
+
+
+class NoCloner(nn.Module):
+    """Answers zero at every tap and has no weights: what is left is a method on the source's activations alone."""
+
+    def __init__(self, taps: Sequence[str], source: SourceSpec) -> None:
+        super().__init__()
+        self._taps = [source.taps[tap] for tap in taps]
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """(B, 3, S, S) -> zeros in the shapes of the source's taps."""
+        zero, size = images.new_zeros(()), images.shape[-1]
+        return [zero.expand(len(images), tap.channels, size // tap.stride, size // tap.stride) for tap in self._taps]
 
 
 def block_widths(size: ClonerSize, source: SourceSpec) -> list[list[int]]:
@@ -108,8 +121,12 @@ def fold_batchnorm(cloner: Cloner) -> Cloner:
     return folded.eval().requires_grad_(False)
 
 
-def folded_cloner(size: ClonerSize, taps: Sequence[str], source: SourceSpec, *, input_range: ClonerInput) -> Cloner:
+def folded_cloner(
+    size: ClonerSize, taps: Sequence[str], source: SourceSpec, *, input_range: ClonerInput
+) -> Cloner | NoCloner:
     """An empty cloner of plain convolutions with bias, to load the artifact's tensors into."""
+    if size == "none":
+        return NoCloner(taps, source)
     return fold_batchnorm(Cloner(size, taps, source, batchnorm=False, input_range=input_range))
 
 

@@ -123,7 +123,8 @@ class MkdConfig(MethodConfig, MkdForm, LoopSettings):
     val in the loss and in a plain sum: "auto" is the paper's ratio of their values on the untrained cloner.
     `scale_taps` divides each tap of the source by its RMS over the training images. `score_balance` and `map_balance`
     are how taps and terms add up: "sum" is Eq. 4 as printed, "terms" divides each by its mean over the training images
-    first, so that all speak equally loud on good parts. `step_precision` is that of the cloner's convolutions while
+    first, so that all speak equally loud on good parts. `cloner` "none" trains nothing and answers zero, which shows
+    what a trained one adds. `step_precision` is that of the cloner's convolutions while
     training, bfloat16 by default where the processor has AMX.
     """
 
@@ -162,6 +163,8 @@ class MkdConfig(MethodConfig, MkdForm, LoopSettings):
                 raise ValueError(f"{name}_taps {', '.join(sorted(strange))} are not among the trained taps")
             if self.loss not in {"total", loss}:
                 raise ValueError(f"{name}_loss {loss} needs a term that loss {self.loss} does not train")
+        if self.cloner == "none" and self.attribution != "discrepancy":
+            raise ValueError("without a cloner nothing can be propagated back: attribution must be discrepancy")
         if isinstance(self.lambda_dir, float) and not 0 <= self.lambda_dir < float("inf"):
             raise ValueError(f"lambda_dir is auto or a number from 0 up, not {self.lambda_dir}")
         return self

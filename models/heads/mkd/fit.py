@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from models.heads.base import ActivationBatch, Trainable
-from models.heads.mkd.cloner import Cloner, fold_batchnorm
+from models.heads.mkd.cloner import Cloner, NoCloner, fold_batchnorm
 from models.heads.mkd.config import MkdConfig, MkdForm, MkdRecord
 from models.heads.mkd.discrepancy import discrepancy_terms, location_errors, relative_errors, weighted_sum
 from models.heads.mkd.head import MkdHead
@@ -38,9 +38,13 @@ class MkdTrainable(Trainable):
         self.config = config
         self.source = source
         self.tap_scales = [tap_rms[tap] if config.scale_taps else 1.0 for tap in config.taps]
-        self.cloner = Cloner(
-            config.cloner, config.taps, source, batchnorm=config.batchnorm, input_range=config.cloner_input
-        ).to(memory_format=torch.channels_last)
+        self.cloner = (
+            NoCloner(config.taps, source)
+            if config.cloner == "none"
+            else Cloner(
+                config.cloner, config.taps, source, batchnorm=config.batchnorm, input_range=config.cloner_input
+            ).to(memory_format=torch.channels_last)
+        )
         self.lambda_dir = nn.Buffer(torch.tensor(0.0 if config.lambda_dir == "auto" else float(config.lambda_dir)))
 
     @property
@@ -71,7 +75,9 @@ class MkdTrainable(Trainable):
         The yardsticks of "powers" are of these images too: calibration images are for counting alone.
         """
         config = self.config
-        cloner = fold_batchnorm(self.cloner).to(memory_format=torch.contiguous_format)
+        cloner = self.cloner
+        if isinstance(cloner, Cloner):
+            cloner = fold_batchnorm(cloner).to(memory_format=torch.contiguous_format)
         score, blame, levels = self._plain_weights(), self._plain_weights(), []
         kept = list(batches) if config.score_views and config.view_sum == "powers" else None
         usual, whitening = self._look(cloner, batches if kept is None else kept)
@@ -95,7 +101,9 @@ class MkdTrainable(Trainable):
         scales = _spreads(head.to(self.device), kept)
         return MkdHead(record.model_copy(update={"view_scales": scales}), cloner, levels, whitening)
 
-    def _look(self, cloner: Cloner, batches: Iterable[ActivationBatch]) -> tuple[Usual | None, Whitening | None]:
+    def _look(
+        self, cloner: Cloner | NoCloner, batches: Iterable[ActivationBatch]
+    ) -> tuple[Usual | None, Whitening | None]:
         """What the configuration needs to know of the training images, from one look at them."""
         config = self.config
         balanced = config.score_levels or "terms" in {config.score_balance, config.map_balance}
@@ -138,7 +146,9 @@ class MkdTrainable(Trainable):
         return [activations[tap] / scale for tap, scale in zip(self.config.taps, self.tap_scales, strict=True)]
 
     @torch.no_grad()
-    def _both(self, cloner: Cloner, batches: Iterable[ActivationBatch]) -> Iterator[tuple[list[Tensor], list[Tensor]]]:
+    def _both(
+        self, cloner: Cloner | NoCloner, batches: Iterable[ActivationBatch]
+    ) -> Iterator[tuple[list[Tensor], list[Tensor]]]:
         for images, activations in batches:
             yield self._scaled(activations), cloner(images)
 

@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.heads.base import Head, HeadOutput, SourceNeeds
-from models.heads.mkd.cloner import Cloner, folded_cloner
+from models.heads.mkd.cloner import Cloner, NoCloner, folded_cloner
 from models.heads.mkd.config import MkdRecord
 from models.heads.mkd.discrepancy import discrepancy_terms, location_map, power_mean, weighted_sum
 from models.heads.mkd.views import View, Whitening, distance_map, peak_mean
@@ -48,7 +48,11 @@ class MkdHead(Head):
     map_weights: Tensor
 
     def __init__(
-        self, record: MkdRecord, cloner: Cloner, levels: Sequence[Tensor] = (), whitening: Whitening | None = None
+        self,
+        record: MkdRecord,
+        cloner: Cloner | NoCloner,
+        levels: Sequence[Tensor] = (),
+        whitening: Whitening | None = None,
     ) -> None:
         super().__init__()
         if len(levels) != (len(record.taps) if record.score_levels else 0):

@@ -33,7 +33,8 @@ class MkdMethod(Method[MkdConfig]):
         own = in_terms_of(config, parts.source)
         torch.manual_seed(run.seed)
         trainable = MkdTrainable(own, parts.rms(), parts.source).to(run.device)
-        run.train(trainable, parts, own)
+        if own.cloner != "none":
+            run.train(trainable, parts, own)
         return trainable.finish(parts.batches())
 
     def load(self, record: Mapping[str, object], tensors: Mapping[str, Tensor]) -> MkdHead:

@@ -114,7 +114,7 @@ def test_the_hash_file_cannot_lead_outside_of_the_folder(copy: Path, name: str) 
     assert "no hash and file name" in refusal(copy).reason
 
 
-@pytest.mark.parametrize("version", [0, 2, "1", None])
+@pytest.mark.parametrize("version", [0, 3, "2", None])
 def test_an_unknown_schema_version_is_refused(copy: Path, version: object) -> None:
     edit_manifest(copy, lambda manifest: manifest.update(schema_version=version))
     refused = refusal(copy)
@@ -123,8 +123,8 @@ def test_an_unknown_schema_version_is_refused(copy: Path, version: object) -> No
 
 
 def test_an_unknown_method_lists_the_known_ones(copy: Path) -> None:
-    edit_manifest(copy, lambda manifest: manifest.update(method="patchcore"))
-    assert refusal(copy).reason == "unknown method 'patchcore'; this version has mkd"
+    edit_manifest(copy, lambda manifest: manifest.update(method="magic"))
+    assert refusal(copy).reason.startswith("there is no method 'magic'; there are mkd, padim, patchcore")
 
 
 def test_an_extra_field_in_the_manifest_is_refused(copy: Path) -> None:

@@ -91,7 +91,7 @@ def test_the_head_is_loaded_frozen_on_the_cpu(bolt: Artifact) -> None:
 
 def test_the_manifest_tells_how_the_artifact_came_about(bolt: Artifact) -> None:
     manifest = bolt.manifest
-    assert (manifest.product, manifest.method, manifest.schema_version) == ("bolt", "mkd", 1)
+    assert (manifest.product, manifest.method, manifest.schema_version) == ("bolt", "mkd", 2)
     assert manifest.training.images_trained + manifest.training.images_held_out == 12
     assert manifest.training.settings["seed"] == 0
     assert len(bolt.calibration.scores) == manifest.training.images_held_out

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from trainer.calibrate import Judged, calibrated, calibration_words
-from trainer.config import TrainingSettings
+from models.calibration.recalibration import ScoresAndMaps, calibrated, calibration_words
 from models.calibration.tail_fit import fit_tail
+from trainer.config import TrainingSettings
 
 
 @pytest.mark.parametrize("shape", [-0.3, 0.0, 0.3])
@@ -43,9 +43,9 @@ def test_a_fit_is_the_same_every_time() -> None:
     assert fit_tail(scores) == fit_tail(scores[::-1])
 
 
-def judged(count: int) -> Judged:
+def judged(count: int) -> ScoresAndMaps:
     random = np.random.default_rng(3)
-    return Judged(random.gamma(2, size=count).astype(np.float32), random.random((count, 2, 2), dtype=np.float32))
+    return ScoresAndMaps(random.gamma(2, size=count).astype(np.float32), random.random((count, 2, 2), dtype=np.float32))
 
 
 def test_a_small_set_gets_a_tail_and_a_warning_and_a_large_one_only_when_asked() -> None:

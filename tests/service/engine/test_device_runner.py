@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -19,9 +19,10 @@ from models.backends.pool import SourcePool
 from models.calibration.conformal import calibrate
 from models.detector import Detector, Judgement, Row
 from models.heads.mkd.cloner import folded_cloner
-from models.heads.mkd.config import MkdConfig
+from models.heads.mkd.config import MkdRecord
 from models.heads.mkd.head import MkdHead
 from models.imaging.preprocess import Preprocessing
+from models.sources.registry import SOURCES
 from service.engine.device_runner import DeviceRunner
 from service.engine.engine import Engine, EngineSettings, Outcome
 from service.errors import InferenceFailed, ServiceError
@@ -37,7 +38,7 @@ class TinySource:
 
     name = "tiny"
 
-    def activations(self, images: Tensor) -> dict[str, Tensor]:
+    def activations(self, images: Tensor, taps: Collection[str] | None = None) -> dict[str, Tensor]:
         grey = torch.nn.functional.avg_pool2d(images.mean(1, keepdim=True), 4)
         return {"pool2": torch.cat([grey, grey**2], 1).repeat(1, 64, 1, 1)}
 
@@ -54,11 +55,11 @@ def _tiny_source(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def write(path: Path, seed: int = 0) -> Artifact:
     torch.manual_seed(seed)
-    config = MkdConfig(taps=("pool2",), tap_scales=(1.0,), score_weights=((1.0, 1.0),), map_weights=((1.0, 1.0),))
-    head = MkdHead(config, folded_cloner("small", ("pool2",), input_range="centred"))
+    config = MkdRecord(taps=("pool2",), tap_scales=(1.0,), score_weights=((1.0, 1.0),), map_weights=((1.0, 1.0),))
+    head = MkdHead(config, folded_cloner("small", ("pool2",), SOURCES["vgg16"], input_range="centred"))
     for parameter in head.parameters():
         parameter.data.normal_(0, 0.1)
-    source = SourceRecord(weights="IMAGENET1K_FEATURES", sha256="0" * 64, normalisation="source", licence="CC BY 4.0")
+    source = SourceRecord(name="vgg16", sha256="0" * 64, normalisation="source", licence="CC BY 4.0")
     manifest = Manifest(
         product="screw",
         version="1",

@@ -14,9 +14,10 @@ import torch
 from models.artifact import Artifact, GoldenRecord, Manifest, SourceRecord, TrainingRecord, write_artifact
 from models.calibration.conformal import calibrate
 from models.heads.mkd.cloner import folded_cloner
-from models.heads.mkd.config import MkdConfig
+from models.heads.mkd.config import MkdRecord
 from models.heads.mkd.head import MkdHead
 from models.imaging.preprocess import Preprocessing
+from models.sources.registry import SOURCES
 from service.metrics import Metrics
 from service.products.registry import Registry
 
@@ -67,8 +68,8 @@ def stock(tmp_path: Path) -> Stock:
 def write(path: Path, *, product: str, version: str, seed: int) -> Artifact:
     """As `Stock.write`."""
     torch.manual_seed(seed)
-    config = MkdConfig(taps=("pool2",), tap_scales=(1.0,), score_weights=((1.0, 1.0),), map_weights=((1.0, 1.0),))
-    head = MkdHead(config, folded_cloner("small", ("pool2",), input_range="centred"))
+    config = MkdRecord(taps=("pool2",), tap_scales=(1.0,), score_weights=((1.0, 1.0),), map_weights=((1.0, 1.0),))
+    head = MkdHead(config, folded_cloner("small", ("pool2",), SOURCES["vgg16"], input_range="centred"))
     for parameter in head.parameters():
         parameter.data.normal_(0, 0.1)
     manifest = Manifest(
@@ -76,9 +77,7 @@ def write(path: Path, *, product: str, version: str, seed: int) -> Artifact:
         version=version,
         method="mkd",
         created_at="2026-01-01T00:00:00Z",
-        source=SourceRecord(
-            weights="IMAGENET1K_FEATURES", sha256="0" * 64, normalisation="source", licence="CC BY 4.0"
-        ),
+        source=SourceRecord(name="vgg16", sha256="0" * 64, normalisation="source", licence="CC BY 4.0"),
         preprocessing=Preprocessing(image_size=32),
         head=config.model_dump(mode="json"),
         calibration=calibrate(np.arange(1, 9, dtype=np.float32), np.random.rand(8, 4, 4).astype(np.float32)),

@@ -8,21 +8,31 @@ import pytest
 import torch
 from pydantic import ValidationError
 
+from models.heads.mkd.config import MkdConfig
 from models.heads.mkd.discrepancy import discrepancy_terms
-from models.heads.mkd.fit import MkdRecipe, MkdTrainee
-from models.sources.vgg16 import TAP_CHANNELS, TAP_STRIDES, TAPS
+from models.heads.mkd.fit import MkdTrainable
+from models.heads.mkd.head import MkdHead, load_head
+from models.sources.registry import SOURCES
 
 RMS = {"pool2": 4.0, "pool3": 3.0, "pool4": 2.0, "pool5": 0.5}
+VGG16 = SOURCES["vgg16"]
+TAPS = tuple(VGG16.taps)
 Batch = tuple[torch.Tensor, dict[str, torch.Tensor]]
 
 
-def recipe(**fields: object) -> MkdRecipe:
-    return MkdRecipe.model_validate(fields)
+def recipe(**fields: object) -> MkdConfig:
+    return MkdConfig.model_validate({"recipe": "paper", "step_precision": "float32", **fields})
 
 
-def trainee(**fields: object) -> MkdTrainee:
+def trainee(**fields: object) -> MkdTrainable:
     torch.manual_seed(0)
-    return MkdTrainee(recipe(**fields), RMS)
+    return MkdTrainable(recipe(**fields), RMS, VGG16)
+
+
+def terms(head: MkdHead, images: torch.Tensor, taps: dict[str, torch.Tensor]) -> torch.Tensor:
+    """Every tap and term of a score apart, (B, taps, 2), before its weights."""
+    with torch.no_grad():
+        return head._score_terms(head.scaled(taps), head.cloner(images))
 
 
 def batch(seed: int = 0, count: int = 4) -> Batch:
@@ -30,28 +40,28 @@ def batch(seed: int = 0, count: int = 4) -> Batch:
     images = torch.rand((count, 3, 32, 32), generator=generator)
     taps = {
         tap: RMS[tap]
-        * torch.rand((count, TAP_CHANNELS[tap], 32 // TAP_STRIDES[tap], 32 // TAP_STRIDES[tap]), generator=generator)
+        * torch.rand((count, VGG16.taps[tap].channels, *[32 // VGG16.taps[tap].stride] * 2), generator=generator)
         for tap in TAPS
     }
     return images, taps
 
 
 @torch.no_grad()
-def terms_of(subject: MkdTrainee, images: torch.Tensor, taps: dict[str, torch.Tensor]) -> torch.Tensor:
-    source = [taps[tap] / RMS[tap] for tap in subject.recipe.taps]
+def terms_of(subject: MkdTrainable, images: torch.Tensor, taps: dict[str, torch.Tensor]) -> torch.Tensor:
+    source = [taps[tap] / RMS[tap] for tap in subject.config.taps]
     return discrepancy_terms(source, subject.cloner(images))
 
 
 def test_lambda_auto_is_the_ratio_of_the_terms_on_the_untrained_cloner() -> None:
     subject = trainee(lambda_dir="auto").eval()
-    subject.measure_lambda(*batch())
+    subject.begin(*batch())
     val, direction = terms_of(subject, *batch()).sum(dim=1).mean(dim=0).tolist()
     assert float(subject.lambda_dir) == pytest.approx(val / direction, rel=1e-5)
 
 
 def test_a_lambda_that_was_given_stays() -> None:
     subject = trainee(lambda_dir=2.5)
-    subject.measure_lambda(*batch())
+    subject.begin(*batch())
     assert float(subject.lambda_dir) == 2.5
 
 
@@ -60,36 +70,36 @@ def test_the_loss_is_eq_4_averaged_over_the_batch(loss: str, share: tuple[float,
     subject = trainee(loss=loss, score_loss=loss, map_loss=loss, lambda_dir=2.0).eval()
     terms = terms_of(subject, *batch())
     expected = (share[0] * terms[:, :, 0] + share[1] * terms[:, :, 1]).sum(dim=1).mean()
-    assert float(subject.training_loss(*batch()).detach()) == pytest.approx(float(expected), rel=1e-5)
+    assert float(subject.loss(*batch()).detach()) == pytest.approx(float(expected), rel=1e-5)
 
 
 def test_only_the_cloner_is_trained() -> None:
     subject = trainee()
-    subject.measure_lambda(*batch())
-    subject.training_loss(*batch()).backward()  # type: ignore[no-untyped-call]
+    subject.begin(*batch())
+    subject.loss(*batch()).backward()  # type: ignore[no-untyped-call]
     assert all(parameter.grad is not None for parameter in subject.cloner.parameters())
     assert {id(p) for p in subject.parameters()} == {id(p) for p in subject.cloner.parameters()}
 
 
 def test_a_plain_sum_weighs_one_and_lambda_at_every_tap() -> None:
-    head = trainee(score_balance="sum", map_balance="sum", lambda_dir=2.0).finish([batch()], [])
-    assert head.config.score_weights == ((1.0, 2.0),) * 4
-    assert head.config.map_weights == ((1.0, 2.0),) * 4
-    assert head.config.tap_scales == tuple(RMS[tap] for tap in TAPS)
+    head = trainee(score_balance="sum", map_balance="sum", lambda_dir=2.0).finish([batch()])
+    assert head.record.score_weights == ((1.0, 2.0),) * 4
+    assert head.record.map_weights == ((1.0, 2.0),) * 4
+    assert head.record.tap_scales == tuple(RMS[tap] for tap in TAPS)
 
 
 def test_balanced_terms_speak_equally_loud_on_the_training_images() -> None:
     subject = trainee(score_balance="terms", lambda_dir=1.0).eval()
-    head = subject.finish([batch(0), batch(1, count=2)], [])
+    head = subject.finish([batch(0), batch(1, count=2)])
     images = torch.cat([batch(0)[0], batch(1, 2)[0]])
     taps = {tap: torch.cat([batch(0)[1][tap], batch(1, 2)[1][tap]]) for tap in TAPS}
-    loudness = (head.terms(images, taps) * torch.tensor(head.config.score_weights)).mean(dim=0)
+    loudness = (terms(head, images, taps) * torch.tensor(head.record.score_weights)).mean(dim=0)
     assert torch.allclose(loudness, torch.ones(4, 2), rtol=1e-4)
 
 
 def test_balanced_maps_raise_the_weights_to_their_power() -> None:
     subject = trainee(score_balance="terms", map_balance="terms", map_power=2.0, lambda_dir=1.0).eval()
-    config = subject.finish([batch()], []).config
+    config = subject.finish([batch()]).record
     score, blame = torch.tensor(config.score_weights), torch.tensor(config.map_weights)
     assert torch.allclose(blame, score**2, rtol=1e-5)
 
@@ -97,18 +107,18 @@ def test_balanced_maps_raise_the_weights_to_their_power() -> None:
 def test_taps_and_terms_that_the_recipe_leaves_out_weigh_nothing() -> None:
     head = trainee(
         score_balance="sum", map_balance="sum", lambda_dir=3.0, score_taps=("pool4", "pool5"), map_loss="val"
-    ).finish([batch()], [])
-    assert head.config.score_weights == ((0.0, 0.0), (0.0, 0.0), (1.0, 3.0), (1.0, 3.0))
-    assert head.config.map_weights == ((1.0, 0.0),) * 4
+    ).finish([batch()])
+    assert head.record.score_weights == ((0.0, 0.0), (0.0, 0.0), (1.0, 3.0), (1.0, 3.0))
+    assert head.record.map_weights == ((1.0, 0.0),) * 4
 
 
 def test_unscaled_taps_are_divided_by_one() -> None:
-    assert trainee(scale_taps=False, lambda_dir=1.0).finish([batch()], []).config.tap_scales == (1.0,) * 4
+    assert trainee(scale_taps=False, lambda_dir=1.0).finish([batch()]).record.tap_scales == (1.0,) * 4
 
 
 def test_a_head_balanced_on_no_images_is_refused() -> None:
     with pytest.raises(ValueError, match="without training images"):
-        trainee(score_balance="terms", lambda_dir=1.0).finish([], [])
+        trainee(score_balance="terms", lambda_dir=1.0).finish([])
 
 
 @pytest.mark.parametrize(
@@ -130,36 +140,44 @@ def test_a_recipe_that_contradicts_itself_is_refused(fields: dict[str, object], 
 
 def test_levels_are_what_is_usual_at_each_place_on_the_training_images() -> None:
     subject = trainee(score_loss="val", score_balance="terms", score_power=4.0, score_relative=True, score_levels=True)
-    head = subject.eval().finish([batch(0), batch(1, count=2)], [])
+    head = subject.eval().finish([batch(0), batch(1, count=2)])
     assert [tuple(head.get_buffer(f"level_{tap}").shape) for tap in TAPS] == [(8, 8), (4, 4), (2, 2), (1, 1)]
     images = torch.cat([batch(0)[0], batch(1, 2)[0]])
     taps = {tap: torch.cat([batch(0)[1][tap], batch(1, 2)[1][tap]]) for tap in TAPS}
-    loudness = (head.terms(images, taps) * torch.tensor(head.config.score_weights)).mean(dim=0)
+    loudness = (terms(head, images, taps) * torch.tensor(head.record.score_weights)).mean(dim=0)
     assert torch.allclose(loudness[:, 0], torch.ones(4), rtol=1e-4)
-    again = type(head).load(head.config.model_dump(), head.tensors())
+    again = load_head(head.record.model_dump(), head.tensors())
     assert torch.equal(again.judge(images, taps, [False] * 6).scores, head.judge(images, taps, [False] * 6).scores)
 
 
 def test_a_head_whose_levels_are_missing_is_refused() -> None:
-    head = trainee(score_levels=True).eval().finish([batch()], [])
+    head = trainee(score_levels=True).eval().finish([batch()])
     tensors = {name: tensor for name, tensor in head.tensors().items() if name != "levels.pool4"}
     with pytest.raises(ValueError, match="levels"):
-        type(head).load(head.config.model_dump(), tensors)
+        load_head(head.record.model_dump(), tensors)
 
 
 def views(*pairs: tuple[str, int]) -> list[dict[str, object]]:
     return [{"tap": tap, "window": window} for tap, window in pairs]
 
 
-def test_each_score_view_is_measured_by_its_spread_on_held_out_images() -> None:
+def test_powers_measure_each_score_view_by_its_spread_on_the_training_images() -> None:
     subject = trainee(score_views=views(("pool3", 25), ("pool4", 100)), score_power=8.0, lambda_dir=1.0).eval()
-    held_out = batch(7, count=6)
-    head = subject.finish([batch(0), batch(1)], [held_out])
-    spread = head.view_terms(*held_out).double().std(dim=0, correction=0)
-    assert head.config.view_scales == pytest.approx(spread.tolist(), rel=1e-5)
-    terms = head.view_terms(*batch(3)) / spread
-    expected = terms.pow(4).sum(dim=1).pow(0.25).tolist()
+    head = subject.finish([batch(0), batch(1)])
+    spread = torch.cat([head.view_terms(*batch(seed)) for seed in (0, 1)]).double().std(dim=0, correction=0)
+    least = 0.02 * torch.cat([head.view_terms(*batch(seed)) for seed in (0, 1)]).double().mean(dim=0)
+    assert head.record.view_scales == pytest.approx(spread.maximum(least).tolist(), rel=1e-5)
+    scaled = head.view_terms(*batch(3)) / spread.maximum(least)
+    expected = scaled.pow(4).sum(dim=1).pow(0.25).tolist()
     assert head.judge(*batch(3), [False] * 4).scores.tolist() == pytest.approx(expected, rel=1e-4)
+
+
+def test_logs_add_the_views_up_without_any_yardstick() -> None:
+    seen = views(("pool3", 25), ("pool4", 100))
+    head = trainee(score_views=seen, view_sum="logs", lambda_dir=1.0).eval().finish([batch(0), batch(1)])
+    assert head.record.view_scales == (1.0, 1.0)
+    expected = head.view_terms(*batch(3)).log1p().sum(dim=1).tolist()
+    assert head.judge(*batch(3), [False] * 4).scores.tolist() == pytest.approx(expected, rel=1e-5)
 
 
 def test_views_and_levels_come_from_one_look_at_the_training_images() -> None:
@@ -172,15 +190,15 @@ def test_views_and_levels_come_from_one_look_at_the_training_images() -> None:
         yield batch(1)
 
     subject = trainee(score_levels=True, map_views=views(("pool4", 0)), attribution="discrepancy", lambda_dir=1.0)
-    head = subject.eval().finish(batches(), [])
+    head = subject.eval().finish(batches())
     assert looks == 1
     assert {name.split(".")[0] for name in head.tensors()} == {"cloner", "levels", "whitening"}
 
 
-def test_held_out_images_that_are_all_alike_do_not_make_a_view_shout() -> None:
-    subject = trainee(score_views=views(("pool4", 100)), lambda_dir=1.0).eval()
-    head = subject.finish([batch(0)], [batch(5, count=1)])
-    assert head.config.view_scales[0] == pytest.approx(0.02 * float(head.view_terms(*batch(5, count=1))), rel=1e-4)
+def test_images_that_are_all_alike_do_not_make_a_view_shout() -> None:
+    head = trainee(score_views=views(("pool4", 100)), lambda_dir=1.0).eval().finish([batch(5, count=1)])
+    least = 0.02 * float(head.view_terms(*batch(5, count=1)))
+    assert head.record.view_scales[0] == pytest.approx(max(least, 1e-12), rel=1e-4)
 
 
 def test_a_view_of_a_tap_that_is_not_trained_is_refused() -> None:
@@ -189,10 +207,10 @@ def test_a_view_of_a_tap_that_is_not_trained_is_refused() -> None:
 
 
 def test_bfloat16_steps_have_nearly_the_loss_and_gradient_of_float32_and_keep_float32_weights() -> None:
-    exact, half = trainee().train(), MkdTrainee(recipe(), RMS, "bfloat16").train()
+    exact, half = trainee().train(), trainee(step_precision="bfloat16").train()
     half.load_state_dict(exact.state_dict())
     images, taps = batch()
-    losses = [subject.training_loss(images, taps) for subject in (exact, half)]
+    losses = [subject.loss(images, taps) for subject in (exact, half)]
     assert losses[0] != losses[1], "the convolutions did multiply in another precision"
     assert losses[1].item() == pytest.approx(losses[0].item(), rel=0.01)
     first, second = [

@@ -11,15 +11,17 @@ from torch import Tensor
 
 from models.heads.mkd import cloner as cloner_module
 from models.heads.mkd.cloner import Cloner, fold_batchnorm
-from models.heads.mkd.config import Attribution, MkdConfig
+from models.heads.mkd.config import Attribution, MkdRecord
 from models.heads.mkd.discrepancy import discrepancy_terms, weighted_sum
-from models.heads.mkd.head import MkdHead
+from models.heads.mkd.head import MkdHead, load_head
+from models.heads.mkd.views import View, Whitening
 from models.heads.parts.maps import smooth
-from models.heads.parts.whitening import View, Whitening
-from models.sources.vgg16 import TAPS
+from models.sources.registry import SOURCES
 
 SIZE = 32
-TINY = (4, "M", 5, "M", 6, "M", 7, "M", 8, "M")
+VGG16 = SOURCES["vgg16"]
+TAPS = tuple(VGG16.taps)
+TINY = [[4], [5], [6], [7], [8]]
 CHANNELS = {"pool2": 5, "pool3": 6, "pool4": 7, "pool5": 8}
 ATTRIBUTIONS: tuple[Attribution, ...] = ("gradients", "smoothgrad", "guided", "discrepancy")
 
@@ -27,12 +29,12 @@ ATTRIBUTIONS: tuple[Attribution, ...] = ("gradients", "smoothgrad", "guided", "d
 @pytest.fixture
 def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     """A cloner of some hundred weights in place of the small one, so that every pixel's difference can be taken."""
-    monkeypatch.setitem(cloner_module.CLONERS, "small", TINY)
+    monkeypatch.setattr(cloner_module, "block_widths", lambda size, source: TINY)
 
 
 def head(map_power: float = 1.0, attribution: Attribution = "gradients", gaussian: bool = True) -> MkdHead:
     torch.manual_seed(1)
-    config = MkdConfig(
+    config = MkdRecord(
         tap_scales=(1.5, 0.7, 1.0, 2.0),
         score_weights=((1.0, 0.5), (0.3, 1.0), (0.0, 2.0), (1.0, 0.0)),
         map_weights=((0.7, 0.2), (1.0, 0.4), (2.0, 0.0), (0.0, 1.0)),
@@ -41,7 +43,7 @@ def head(map_power: float = 1.0, attribution: Attribution = "gradients", gaussia
         gaussian=gaussian,
         smoothgrad_samples=2,
     )
-    cloner = Cloner("small", TAPS)
+    cloner = Cloner("small", TAPS, VGG16)
     return MkdHead(config, fold_batchnorm(cloner.eval())).double().eval()
 
 
@@ -60,7 +62,7 @@ def blame(subject: MkdHead, images: Tensor, taps: dict[str, Tensor]) -> Tensor:
     """The sum that the map explains, for each image; the source's activations do not move with the image."""
     source = [tensor.expand(len(images), -1, -1, -1) for tensor in subject.scaled(taps)]
     return weighted_sum(
-        discrepancy_terms(source, subject.cloner(images), subject.config.map_power), subject.map_weights
+        discrepancy_terms(source, subject.cloner(images), subject.record.map_power), subject.map_weights
     )
 
 
@@ -140,8 +142,9 @@ def test_the_score_is_the_weighted_discrepancy_of_the_scaled_taps() -> None:
     subject = head()
     images, taps = batch(2)
     scores, _ = judge(subject, images, taps, [False, False])
-    terms = subject.terms(images, taps).numpy()
-    expected = (terms * np.asarray(subject.config.score_weights)).sum(axis=(1, 2))
+    with torch.no_grad():
+        terms = discrepancy_terms(subject.scaled(taps), subject.cloner(images)).numpy()
+    expected = (terms * np.asarray(subject.record.score_weights)).sum(axis=(1, 2))
     assert np.allclose(scores.numpy(), expected)
     scaled = subject.scaled(taps)[0]
     assert torch.equal(scaled, taps["pool2"] / 1.5)
@@ -179,7 +182,7 @@ def test_saved_and_loaded_it_scores_the_same() -> None:
     subject = head().float()
     images, taps = batch(2)
     images, taps = images.float(), {tap: tensor.float() for tap, tensor in taps.items()}
-    again = MkdHead.load(subject.config.model_dump(mode="json"), subject.tensors()).eval()
+    again = load_head(subject.record.model_dump(mode="json"), subject.tensors()).eval()
     expected, got = (judge(one, images, taps, [True, True]) for one in (subject, again))
     assert torch.equal(expected[0], got[0])
     assert torch.equal(expected[1], got[1])
@@ -191,15 +194,15 @@ def test_tensors_that_do_not_fit_the_configuration_are_refused() -> None:
     tensors = subject.tensors()
     tensors.popitem()
     with pytest.raises(ValueError, match="do not fit the cloner"):
-        MkdHead.load(subject.config.model_dump(mode="json"), tensors)
+        load_head(subject.record.model_dump(mode="json"), tensors)
 
 
 def test_a_configuration_needs_one_number_per_tap_and_positive_scales() -> None:
     weights = ((1.0, 1.3), (1.0, 1.3))
     with pytest.raises(ValueError, match="score_weights needs one entry for each of the 2 taps"):
-        MkdConfig(taps=("pool2", "pool3"), tap_scales=(1, 1), score_weights=weights[:1], map_weights=weights)
+        MkdRecord(taps=("pool2", "pool3"), tap_scales=(1, 1), score_weights=weights[:1], map_weights=weights)
     with pytest.raises(ValueError, match="must be positive"):
-        MkdConfig(taps=("pool2", "pool3"), tap_scales=(1, 0), score_weights=weights, map_weights=weights)
+        MkdRecord(taps=("pool2", "pool3"), tap_scales=(1, 0), score_weights=weights, map_weights=weights)
 
 
 @pytest.mark.usefixtures("tiny")
@@ -217,7 +220,7 @@ def test_a_map_by_views_is_of_each_row_alone_and_survives_saving(tiny: None, att
     alone = subject.judge(images[1:2], {tap: tensor[1:2] for tap, tensor in taps.items()}, [True])
     np.testing.assert_allclose(together.maps[1], alone.maps[0], rtol=1e-6)
     np.testing.assert_allclose(together.scores[1], alone.scores[0], rtol=1e-6)
-    again = MkdHead.load(subject.config.model_dump(mode="json"), subject.tensors()).double().eval()
+    again = load_head(subject.record.model_dump(mode="json"), subject.tensors()).double().eval()
     np.testing.assert_allclose(again.judge(images, taps, [True] * 3).maps, together.maps, rtol=1e-3)
 
 
@@ -226,7 +229,7 @@ def test_a_gradient_map_by_views_is_the_gradient_of_the_summed_distances(tiny: N
     images, taps = batch(1)
     inputs = images.clone().requires_grad_(True)
     distances = subject.whitening.distances(
-        subject.config.map_views, subject.config.taps, subject.scaled(taps), subject.cloner(inputs)
+        subject.record.map_views, subject.record.taps, subject.scaled(taps), subject.cloner(inputs)
     )
     (gradients,) = torch.autograd.grad(sum((one.mean() for one in distances), torch.zeros(())), inputs)
     expected = smooth(gradients.abs().sum(dim=1))
@@ -242,7 +245,7 @@ def viewing_head(attribution: Attribution) -> MkdHead:
         tensors[f"{view.key}.mean"] = 0.1 * torch.rand(width, generator=generator)
         tensors[f"{view.key}.matrix"] = torch.rand((width, width), generator=generator)
     torch.manual_seed(1)
-    config = MkdConfig(
+    config = MkdRecord(
         tap_scales=(1.5, 0.7, 1.0, 2.0),
         score_weights=((1.0, 0.0),) * 4,
         map_weights=((1.0, 0.0),) * 4,
@@ -252,5 +255,5 @@ def viewing_head(attribution: Attribution) -> MkdHead:
         map_views=views[:2],
         attribution=attribution,
     )
-    cloner = fold_batchnorm(Cloner("small", TAPS).eval())
+    cloner = fold_batchnorm(Cloner("small", TAPS, VGG16).eval())
     return MkdHead(config, cloner, (), Whitening(views, tensors)).double().eval()

@@ -9,7 +9,8 @@ from sklearn.covariance import LedoitWolf
 from torch import Tensor
 from torch.nn import functional
 
-from models.heads.parts.whitening import Moments, View, Whitening, contrast_errors, distance_map, peak_mean, windows
+from models.heads.mkd.views import View, Whitening, contrast_errors, distance_map, peak_mean, windows
+from models.heads.parts.moments import Moments
 
 VIEWS = (View(tap="pool3", window=0), View(tap="pool3", window=50), View(tap="pool4", window=100))
 TAPS = ("pool3", "pool4")
@@ -98,14 +99,16 @@ def test_the_peak_mean_lies_between_mean_and_maximum_and_never_overflows(power: 
 
 def test_the_map_is_the_sum_of_the_views_at_the_picture_s_size() -> None:
     views = {View(tap="pool3", window=0): torch.ones(2, 4, 4), View(tap="pool4", window=100): 2 * torch.ones(2, 1, 1)}
-    torch.testing.assert_close(distance_map(views, 32), torch.full((2, 32, 32), 3.0))
-    torch.testing.assert_close(distance_map(views, 32, log=True), torch.full((2, 32, 32), 6.0).log())
+    torch.testing.assert_close(distance_map(views, {"pool3": 4, "pool4": 2}, 32), torch.full((2, 32, 32), 3.0))
+    torch.testing.assert_close(
+        distance_map(views, {"pool3": 4, "pool4": 2}, 32, log=True), torch.full((2, 32, 32), 6.0).log()
+    )
 
 
 def test_a_map_of_single_places_is_plain_bilinear_interpolation() -> None:
     values = torch.rand(2, 8, 8, generator=torch.Generator().manual_seed(0))
     expected = functional.interpolate(values[:, None], size=(64, 64), mode="bilinear", align_corners=False)[:, 0]
-    torch.testing.assert_close(distance_map({View(tap="pool3", window=0): values}, 64), expected)
+    torch.testing.assert_close(distance_map({View(tap="pool3", window=0): values}, {"pool3": 8}, 64), expected)
 
 
 @pytest.mark.parametrize("corner", [0, 4, 12])
@@ -114,7 +117,7 @@ def test_a_window_lights_the_map_where_it_lies(corner: int) -> None:
     errors = torch.zeros(1, 1, 16, 16)
     errors[..., corner : corner + 4, corner : corner + 4] = 1
     seen = windows(errors, 25)[..., 0]
-    lit = distance_map({View(tap="pool3", window=25): seen}, 128)[0]
+    lit = distance_map({View(tap="pool3", window=25): seen}, {"pool3": 16}, 128)[0]
     assert lit[8 * corner + 16, 8 * corner + 16] == pytest.approx(1, abs=0.06)
     rows = torch.arange(128) + 0.5
     inside = (rows > 8 * corner) & (rows < 8 * (corner + 4))
