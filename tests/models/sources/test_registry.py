@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 
 from models.sources.network import ARCHITECTURES, SourceNetwork, multiply_adds
 from models.sources.registry import DEFAULT_SOURCE, SOURCES, SourceSpec, spec_of
 
+ROOT = Path(__file__).parents[3]
 EVERY = pytest.mark.parametrize("spec", SOURCES.values(), ids=list(SOURCES))
 
 
@@ -60,3 +63,14 @@ def test_the_table_says_which_share_of_the_multiply_adds_a_tap_costs(spec: Sourc
 def test_multiply_adds_are_those_that_are_published() -> None:
     assert multiply_adds(SOURCES["vgg16"], 224)["pool5"] == 15_346_630_656  # 15.5 G with the classifier
     assert multiply_adds(SOURCES["efficientnet-lite0"], 224)["stride32"] == 363_837_152  # 407 M with the classifier
+
+
+@EVERY
+def test_the_page_of_the_method_and_the_notice_tell_of_every_source(spec: SourceSpec) -> None:
+    row = next(
+        line for line in (ROOT / "docs/method.md").read_text().splitlines() if line.startswith(f"| `{spec.name}`")
+    )
+    told = [f"`{tap.name}` ({tap.stride}, {tap.channels})" for tap in spec.taps.values()]
+    assert all(words in row for words in told) or "as above" in row
+    if spec.weights.carrier is not None:
+        assert f"{spec.weights.carrier.distribution} {spec.weights.carrier.version}" in (ROOT / "NOTICE").read_text()
