@@ -16,8 +16,8 @@ from models.sources.vgg16 import convolution_names
 def read_carrier(carrier: Carrier) -> dict[str, Tensor]:
     """The tensors in the carrier's file, by their published names.
 
-    Raises ImportError where the package (or the reader of its format) is not installed, OSError, KeyError or
-    RuntimeError where its file is not the expected one.
+    Raises ImportError where the package (or the reader of its format) is not installed, OSError or KeyError where its
+    file is not the expected one.
     """
     try:
         file = Path(str(metadata.distribution(carrier.distribution).locate_file(carrier.file)))
@@ -25,7 +25,10 @@ def read_carrier(carrier: Carrier) -> dict[str, Tensor]:
         raise ImportError(f"{carrier.distribution} is not installed") from error
     if file.suffix == ".onnx":
         return _vgg16_of_keras(file)
-    loaded: dict[str, Tensor] = torch.load(file, map_location="cpu", weights_only=True)
+    try:
+        loaded: dict[str, Tensor] = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # damaged files end in a dozen kinds of errors, pickle's own among them
+        raise OSError(f"{file}: cannot be read: {error}") from error
     return loaded
 
 

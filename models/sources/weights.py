@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import pickle
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -25,11 +24,6 @@ from models.sources.carriers import read_carrier
 from models.sources.network import ARCHITECTURES
 from models.sources.registry import DEFAULT_SOURCE, SourceSpec, spec_of
 
-# How reading ends where a file is not there, is damaged, or holds something else; the last three are of torch.load.
-UNREADABLE = (
-    *(OSError, ValueError, KeyError, ImportError, SafetensorError),
-    *(RuntimeError, EOFError, pickle.UnpicklingError),
-)
 CACHE_ENV = "MKD_CACHE_DIR"
 NO_DOWNLOAD_ENV = "MKD_NO_DOWNLOAD"
 
@@ -81,7 +75,7 @@ def load_source_weights(name: str = DEFAULT_SOURCE, file: Path | None = None) ->
     for way, read in ways:
         try:
             tensors = read(spec)
-        except UNREADABLE as error:
+        except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
             failures.append(f"{way}: {error}")
             continue
         if tensors is not None:
