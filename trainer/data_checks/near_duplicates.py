@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from trainer.data_checks.spanning_tree import Merge, merges
+from trainer.data_checks.spanning_tree import Merge, members, merges
 
 Features = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int64]
@@ -44,9 +44,12 @@ def near_duplicate_groups(features: Features) -> Labels:
         wide = _quantile(rows, WIDE)
         steps = merges(rows)
         for number in range(len(steps) - 1, -1, -1):  # from the largest cluster down
-            members = steps[number].members
-            if labels[members[0]] < 0 and _is_group(rows[members], steps[number], wide):
-                labels[members] = number
+            step = steps[number]
+            if labels[step.first] >= 0 or not _stands_apart(step, wide):
+                continue
+            inside = members(steps, number)
+            if step.height <= SAME * wide or _quantile(rows[inside], 0.5) <= COMPACT * wide:
+                labels[inside] = number
     elif count == 2 and np.array_equal(features[0], features[1]):
         labels[:] = 0
     alone = labels < 0
@@ -60,11 +63,10 @@ def independent_count(labels: Labels) -> int:
     return len(np.unique(labels))
 
 
-def _is_group(rows: npt.NDArray[np.float64], step: Merge, wide: float) -> bool:
-    if step.height <= SAME * wide:
-        return True
-    apart = step.outside >= isolation(len(rows)) * step.height
-    return bool(apart and np.isfinite(step.outside) and _quantile(rows, 0.5) <= COMPACT * wide)
+def _stands_apart(step: Merge, wide: float) -> bool:
+    """The cluster of all never does, unless all of it is the same."""
+    apart = np.isfinite(step.outside) and step.outside >= isolation(step.size) * step.height
+    return bool(apart or step.height <= SAME * wide)
 
 
 def _quantile(rows: npt.NDArray[np.float64], share: float) -> float:

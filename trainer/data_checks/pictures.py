@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from models.imaging.decode import Pixels
 from trainer.data_checks.result import CheckResult
@@ -28,12 +29,13 @@ class PictureFacts(NamedTuple):
 
 def picture_facts(pixels: Pixels, white: int) -> PictureFacts:
     """Facts of (H, W, 3). `white` is the value of white: 255, or the product's white level for 16 bits."""
-    ordered = np.sort(pixels.max(axis=2), axis=None)
-    stray = int(STRAY * ordered.size)
-    low, high = float(ordered[stray]) / white, float(ordered[-1 - stray]) / white
-    spreads = [float(np.ptp(np.quantile(pixels[..., channel], [STRAY, 1 - STRAY]))) / white for channel in range(3)]
+    levels = [_levels(pixels[..., channel]) for channel in range(3)]
     digest = hashlib.sha256(f"{pixels.shape} {pixels.dtype.name}".encode() + pixels.tobytes()).digest()
-    return PictureFacts(black=high <= BLACK, flat=max(high - low, *spreads) <= FLAT, digest=digest)
+    return PictureFacts(
+        black=max(high for _, high in levels) <= BLACK * white,
+        flat=max(high - low for low, high in levels) <= FLAT * white,
+        digest=digest,
+    )
 
 
 def check_pictures(facts: Sequence[PictureFacts], names: Sequence[str]) -> CheckResult:
@@ -71,6 +73,14 @@ def check_pictures(facts: Sequence[PictureFacts], names: Sequence[str]) -> Check
             "the light and the export of the pictures"
         )
     return CheckResult(degenerate, tuple(words))
+
+
+def _levels(channel: npt.NDArray[np.unsignedinteger]) -> tuple[int, int]:
+    """The lowest and the highest value of a channel, the STRAY share at each end left out."""
+    below = np.cumsum(np.bincount(channel.ravel()))
+    stray = int(STRAY * channel.size)
+    low, high = np.searchsorted(below, [stray, channel.size - stray - 1], side="right")
+    return int(low), int(high)
 
 
 def _words(found: Sequence[str], total: int, what: str) -> str:

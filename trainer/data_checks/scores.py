@@ -9,6 +9,7 @@ from trainer.data_checks.result import CheckResult
 from trainer.metrics import auroc
 
 Scores = npt.NDArray[np.float32]
+SMALLEST = 1e-30  # scores smaller than this are zero
 SAME = 1e-6  # relative: scores closer to each other than this are one score
 MOST_TIED = 0.5  # share of the scores that may repeat another one
 LEAST_SEPARATION = 0.75  # AUROC of defects that nobody would miss; a head that sees nothing has 0.5
@@ -21,7 +22,7 @@ def check_scores(good: Scores) -> CheckResult:
     if not np.isfinite(good).all():
         return CheckResult(True, (f"{int((~np.isfinite(good)).sum())} of {len(good)} scores are not numbers",))
     ordered = np.sort(good.astype(np.float64))
-    scale = max(float(np.abs(ordered).max()), np.finfo(np.float32).tiny)
+    scale = max(float(np.abs(ordered).max()), SMALLEST)
     tied = int((np.diff(ordered) <= SAME * scale).sum())
     if tied <= MOST_TIED * (len(good) - 1):
         return CheckResult(False, ())

@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 
 from trainer.painted.change import Change, Wish
-from trainer.painted.scene import Scene
-from trainer.painted.shapes import blob, mixed
+from trainer.painted.scene import Cover, Scene
+from trainer.painted.shapes import SOFT_REACH, blob, mixed, softened
 
 
 def blur(scene: Scene, wish: Wish, random: np.random.Generator) -> Change:
@@ -15,16 +15,13 @@ def blur(scene: Scene, wish: Wish, random: np.random.Generator) -> Change:
     region = blob(scene, wish.area, random, ragged=random.uniform(0, 0.25), soft=0.3)
     old = scene.window(region.box)
     sigma = max(1.2, random.uniform(0.12, 0.35) * float(np.sqrt(wish.area / np.pi)))
-    if random.random() < 0.6:
-        smooth = cv2.GaussianBlur(old, (0, 0), sigma, borderType=cv2.BORDER_REFLECT_101)
-    else:
-        smooth = cv2.filter2D(old, cv2.CV_32F, _smear(2 * sigma, random), borderType=cv2.BORDER_REFLECT_101)
-    return Change(region.box, mixed(old, np.asarray(smooth, dtype=np.float32), region.cover))
+    smooth = softened(old, sigma) if random.random() < 0.6 else softened(old, sigma, _smear(random))
+    return Change(region.box, mixed(old, smooth, region.cover))
 
 
-def _smear(length: float, random: np.random.Generator) -> cv2.typing.MatLike:
+def _smear(random: np.random.Generator) -> Cover:
     """A kernel that averages along a line."""
-    half = max(1, round(length))
+    half = round(SOFT_REACH * 2)
     kernel = np.zeros((2 * half + 1, 2 * half + 1), dtype=np.float32)
     angle = random.uniform(0, np.pi)
     x, y = round(half * np.cos(angle)), round(half * np.sin(angle))

@@ -7,7 +7,7 @@ import numpy as np
 
 from trainer.painted.change import Change, Wish
 from trainer.painted.scene import Scene
-from trainer.painted.shapes import blob, cloud, mixed
+from trainer.painted.shapes import blob, cloud, mixed, softened
 
 LIT_EDGE = 0.6  # share of the contrast
 
@@ -21,7 +21,7 @@ def hole(scene: Scene, wish: Wish, random: np.random.Generator) -> Change:
     step = -wish.contrast if around.mean() > wish.contrast else wish.contrast
     rough = 0.2 * abs(step) * cloud(cover.shape, max(np.sqrt(wish.area) / 8, 0.7), random)
     angle = random.uniform(0, 2 * np.pi)
-    smooth = cv2.GaussianBlur(cover, (0, 0), max(np.sqrt(wish.area) / 12, 0.6))
+    smooth = softened(cover, max(np.sqrt(wish.area) / 12, 0.6))
     slope = np.cos(angle) * cv2.Sobel(smooth, cv2.CV_32F, 1, 0) + np.sin(angle) * cv2.Sobel(smooth, cv2.CV_32F, 0, 1)
     lit = LIT_EDGE * abs(step) * slope / max(float(np.abs(slope).max()), 1e-6)
     filling = (around * (1 + step / max(float(around.mean()), 0.05)) if step < 0 else around + step)[None, None]

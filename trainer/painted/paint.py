@@ -6,7 +6,7 @@ The painters know nothing of real defects, and no labelled set was used to choos
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -76,7 +76,7 @@ def paint(
 
 
 def _least(scene: Scene) -> float:
-    return max(SIZES[0], LEAST_PIXELS / (scene.height * scene.width))
+    return float(max(SIZES[0], LEAST_PIXELS / (scene.height * scene.width)))
 
 
 def _range(scene: Scene, kind: str) -> tuple[float, float]:
@@ -120,7 +120,7 @@ def _finished(scene: Scene, kind: str, change: Change) -> Painted:
     steps = np.abs(after.astype(np.int32) - before.astype(np.int32)).max(axis=2)
     mask[change.box.slices] = inside = steps >= VISIBLE * scene.white
     contrast = float(steps[inside].mean() / scene.white) if inside.any() else 0.0
-    return Painted(cast(Pixels, pixels), mask, kind, float(mask.mean()), contrast)
+    return Painted(pixels, mask, kind, float(mask.mean()), contrast)
 
 
 def _between(low: float, high: float, random: np.random.Generator) -> float:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from trainer.painted.scene import Box, Cover, Picture, Scene
 
 FINER = 4  # lines are drawn this much larger and shrunk, so that their edges are soft
+SOFT_REACH = 3.0  # pixels of sigma; wider blurs are made at a smaller size
 FINEST_SIDE = 512  # windows above are drawn at their own size: their lines are wide enough
 
 
@@ -106,6 +107,33 @@ def line(shape: tuple[int, int], points: npt.NDArray[np.float64], thickness: flo
         width = max(1, round(thickness * finer * strength))
         cv2.line(drawn, (int(start[0]), int(start[1])), (int(end[0]), int(end[1])), strength, width, cv2.LINE_AA)
     return np.asarray(cv2.resize(drawn, (shape[1], shape[0]), interpolation=cv2.INTER_AREA), dtype=np.float32)
+
+
+def softened(picture: Picture, sigma: float, kernel: Cover | None = None) -> Picture:
+    """Blurred by a Gaussian of `sigma` pixels, or by a kernel that is made for a sigma of SOFT_REACH.
+
+    Wide blurs are made at a smaller size: what they leave is smooth, and the time does not grow with `sigma`.
+    """
+    height, width = picture.shape[:2]
+    step = sigma / SOFT_REACH
+    if step > 1:
+        size = (max(1, round(width / step)), max(1, round(height / step)))
+        small, sigma = cv2.resize(picture, size, interpolation=cv2.INTER_AREA), SOFT_REACH
+    else:
+        small = picture
+    if kernel is None:
+        soft = cv2.GaussianBlur(small, (0, 0), sigma, borderType=cv2.BORDER_REFLECT_101)
+    else:
+        soft = cv2.filter2D(small, cv2.CV_32F, _fitting(kernel, step), borderType=cv2.BORDER_REFLECT_101)
+    return np.asarray(cv2.resize(soft, (width, height), interpolation=cv2.INTER_CUBIC), dtype=np.float32)
+
+
+def _fitting(kernel: Cover, step: float) -> Cover:
+    """The kernel, smaller for a sigma below SOFT_REACH."""
+    if step < 1:
+        side = 2 * max(1, round(step * (len(kernel) // 2))) + 1
+        kernel = np.asarray(cv2.resize(kernel, (side, side), interpolation=cv2.INTER_AREA), dtype=np.float32)
+    return np.asarray(kernel / kernel.sum(), dtype=np.float32)
 
 
 def mixed(old: Picture, other: Picture, cover: Cover) -> Picture:
