@@ -2,7 +2,7 @@
 
 `python -m benchmarks.score_choice ARTIFACT DATA [--level-light]`. DATA/train/good is split as in training. The first
 figures of a line need no label: AUROC of held-out good pictures against the same with painted defects, averaged over
-five kinds (benchmarks/harness/painted.py). The others are of DATA/test: to be told, not to choose by.
+the kinds of trainer/painted. The others are of DATA/test: to be told, not to choose by.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ import cv2
 import numpy as np
 import torch
 
-from benchmarks.harness.painted import PAINTERS, Mask, painted
 from models.artifact import load_artifact
 from models.backends.pool import SourcePool
 from models.heads.mkd.fit import MkdRecipe, MkdTrainee
@@ -25,14 +24,19 @@ from models.heads.parts.whitening import View
 from models.imaging.decode import Pixels
 from models.imaging.preprocess import prepare
 from trainer.activations import ActivationStore
-from trainer.calibrate import Judged, judge_stored
+from trainer.calibrate import judge_stored
 from trainer.config import RECIPES
 from trainer.data import read_pixels, read_training_set, split
 from trainer.labelled import read_labelled_set
 from trainer.levelling import level, usual_median
 from trainer.metrics import auroc, pixel_auroc
+from trainer.painted.kinds import KINDS
+from trainer.painted.paint import Mask, Painted
+from trainer.painted.painted_set import painted_set
+from trainer.painted.separation import separation
 
 CPU = torch.device("cpu")
+PAINTED_SEED = 5
 
 
 def views(*words: str) -> tuple[View, ...]:
@@ -92,7 +96,8 @@ def main() -> None:
     good, labelled = read_training_set(given.data), read_labelled_set(given.data)
     trained, held = split(len(good.files), float(str(settings["hold_out"])), int(str(settings["seed"])))
     target = usual_median(good.files) if given.level_light else None
-    made_up, masks = _made_up([good.files[index] for index in held], target)
+    defects = _made_up([good.files[index] for index in held], target)
+    made_up = [defect.pixels for defect in defects]
     pictures = [*_lit((*good.files, *(one.file for one in labelled)), target), *made_up]
     engine = SourcePool(CPU).require(artifact.source)
     size = artifact.preprocessing.image_size
@@ -114,8 +119,8 @@ def main() -> None:
             with_masks = any(mask.any() for mask, _ in real)
             anomalous = np.array([one.anomalous for one in labelled])
             cells = [
-                _by_kind(calm, paint),
-                pixel_auroc([_small(mask, size) for mask in masks], list(paint.maps)),
+                separation(calm.scores, paint.scores, defects).overall,
+                pixel_auroc([_small(defect.mask, size) for defect in defects], list(paint.maps)),
                 auroc(anomalous, test.scores),
                 pixel_auroc([mask for mask, _ in real], [found for _, found in real]) if with_masks else None,
             ]
@@ -131,19 +136,9 @@ def _variant(head: MkdHead, recipe: MkdRecipe, store: ActivationStore, trained: 
     return trainee.finish(store.batches(trained, CPU), store.batches(held, CPU)).eval()
 
 
-def _by_kind(calm: Judged, paint: Judged) -> float:
-    """Painted pictures come kind by kind for each good one; the mean of the kinds' AUROCs."""
-    found = []
-    for kind in range(len(PAINTERS)):
-        scores = np.concatenate([calm.scores, paint.scores[kind :: len(PAINTERS)]])
-        found.append(auroc(np.arange(len(scores)) >= len(calm.scores), scores))
-    return float(np.mean(found))
-
-
-def _made_up(files: list[Path], target: float | None) -> tuple[list[Pixels], list[Mask]]:
-    random = np.random.default_rng(5)
-    pairs = [painted(pixels, painter, random) for pixels in _lit(files, target) for painter in PAINTERS.values()]
-    return [picture for picture, _ in pairs], [mask for _, mask in pairs]
+def _made_up(files: list[Path], target: float | None) -> list[Painted]:
+    """One defect of each kind for each picture, kinds that cannot be seen on a picture replaced by others."""
+    return list(painted_set(_lit(files, target), len(KINDS), PAINTED_SEED))
 
 
 def _lit(files: Iterable[Path], target: float | None) -> Iterator[Pixels]:
