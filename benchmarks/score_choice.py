@@ -15,12 +15,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
+from models.heads.parts.whitening import View
 
 from models.artifact import load_artifact
 from models.backends.pool import SourcePool
 from models.heads.mkd.fit import MkdRecipe, MkdTrainee
 from models.heads.mkd.head import MkdHead
-from models.heads.parts.whitening import View
 from models.imaging.decode import Pixels
 from models.imaging.preprocess import prepare
 from trainer.activations import ActivationStore
