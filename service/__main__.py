@@ -6,7 +6,8 @@ import sys
 from collections.abc import Sequence
 
 from service.auth import KeyFileError
-from service.run import command_line, key_command, openmp
+from service.machine import openmp
+from service.run import command_line, key_command
 from service.run.command_line import SettingsError
 
 

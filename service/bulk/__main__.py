@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from service.run import openmp
+from service.machine import openmp
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

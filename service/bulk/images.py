@@ -17,10 +17,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from models.imaging.decode import ImageError
+from models.names import IMAGE_SUFFIXES
 from service.bulk.errors import BulkError
 from service.rest.bodies.received import ReceivedImage
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
 PATH, BYTES = "path", "image"
 ROWS_AT_ONCE = 16  # of a Parquet file with images inside: some MB each
 
@@ -54,7 +54,7 @@ class FolderImages:
         self._folder = folder
         self._files = sorted(_image_files(folder))
         if not self._files:
-            raise BulkError(f"no image under {folder}: files end in {', '.join(sorted(SUFFIXES))}")
+            raise BulkError(f"no image under {folder}: files end in {', '.join(sorted(IMAGE_SUFFIXES))}")
         self.fingerprint = _digest(_facts(folder / file) for file in self._files)
 
     @property
@@ -145,7 +145,7 @@ def _image_files(folder: Path) -> Iterator[str]:
     for place, folders, files in os.walk(folder):
         folders[:] = [name for name in folders if name[0] != "."]
         for name in files:
-            if name[0] != "." and os.path.splitext(name)[1].lower() in SUFFIXES:
+            if name[0] != "." and os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES:
                 yield Path(place, name).relative_to(folder).as_posix()
 
 

@@ -21,7 +21,7 @@ from service.bulk.errors import BulkError
 from service.bulk.images import Images
 from service.bulk.rows import table_of
 from service.bulk.scorer import Scorer, ScoringSettings
-from service.run.openmp import WAIT_POLICY
+from service.machine.openmp import WAIT_POLICY
 
 Part = tuple[int, int, int]
 

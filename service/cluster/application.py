@@ -12,7 +12,7 @@ from ray import serve
 from ray.serve.config import BackpressureConfig
 
 from service.cluster.replica import Replica, settings_of
-from service.run.openmp import WAIT_POLICY
+from service.machine.openmp import WAIT_POLICY
 from service.run.settings import Settings
 
 DEPLOYMENT = "inspection"

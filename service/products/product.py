@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Literal
@@ -14,13 +13,7 @@ from models.heads.base import Head
 from models.imaging.input_statistics import InputStatistics
 from models.imaging.preprocess import Prepared, Preprocessing
 
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 State = Literal["served", "resting", "unloaded", "refused"]
-
-
-def is_name(text: str) -> bool:
-    """Whether `text` may be the name of a product or a version: such a name cannot leave its folder."""
-    return NAME.fullmatch(text) is not None
 
 
 @dataclass(frozen=True, eq=False)

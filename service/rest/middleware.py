@@ -16,8 +16,8 @@ from service.rest.admission_check import HeaderValues, first_values, refusal, te
 from service.rest.fast_reject import LINGER_BYTES, LINGER_S
 from service.rest.problems import HTTP_CODES, MEDIA_TYPE, HttpCode, headers_of, problem_bytes
 from service.rest.request_record import SCOPE_KEY, RequestRecord, accepted_request_id, finish
-from service.run.shutdown_flag import ShutdownFlag
 from service.run.state import Service
+from service.shutdown_flag import ShutdownFlag
 
 TOO_SLOW = 408  # waiting on for such a client is what the limit is there to end
 

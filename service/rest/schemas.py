@@ -6,11 +6,12 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from models.names import WHOLE_NAME
+
 Decision = Literal["OK", "REVIEW", "NG"]
-NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 CONTEXT_PATTERN = r"^[^\x00-\x1f\x7f]{1,128}$"
 
-ProductName = Annotated[str, Field(pattern=NAME_PATTERN, description="Name of a product, or of a version of it.")]
+ProductName = Annotated[str, Field(pattern=WHOLE_NAME, description="Name of a product, or of a version of it.")]
 ContextText = Annotated[str | None, Field(pattern=CONTEXT_PATTERN)]
 
 

@@ -27,8 +27,8 @@ from service.run.assembly import assemble as assemble_parts
 from service.run.command_line import unknown_variables, warn
 from service.run.interpreter import collect_garbage_seldom, take_turns_quickly
 from service.run.settings import Settings, is_loopback
-from service.run.shutdown_flag import ShutdownFlag
 from service.run.state import Assemble, running_state
+from service.shutdown_flag import ShutdownFlag
 
 LAST_WORDS_S = 2  # for answers to leave after the drain's end
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)

@@ -22,7 +22,7 @@ from service.metrics import Metrics
 from service.products.registry import Registry
 from service.rest.bodies.reader import BodyLimits
 from service.run.settings import Settings
-from service.run.shutdown_flag import ShutdownFlag
+from service.shutdown_flag import ShutdownFlag
 
 LAST_CALL_S = 0.0
 

@@ -8,16 +8,17 @@ from typing import Annotated
 import torch
 from fastapi import APIRouter, Path, Response
 
+from models.names import WHOLE_NAME
 from service.metrics import CONTENT_TYPE
 from service.rest.dependencies import MayInfer, MayReadMetrics, TheService
 from service.rest.openapi import problems_for
 from service.rest.product_schemas import ProductDetail, ProductList
 from service.rest.product_view import detail_of, summary_of
-from service.rest.schemas import NAME_PATTERN, Health, Readiness, Version
+from service.rest.schemas import Health, Readiness, Version
 from service.run.assembly import service_version
 
 router = APIRouter()
-Name = Annotated[str, Path(pattern=NAME_PATTERN, description="Name of the product.", examples=["screw"])]
+Name = Annotated[str, Path(pattern=WHOLE_NAME, description="Name of the product.", examples=["screw"])]
 
 
 @router.get(
