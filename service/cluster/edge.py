@@ -1,4 +1,4 @@
-"""A request at Ray's proxy in; one that names its product out, and on the way back every refusal as a problem.
+"""Middleware of Ray's proxy: tells its router the product of a request, and turns its refusals into problems.
 
 Runs inside each proxy (RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH=service.cluster.edge:middlewares). Ray refuses in
 plain text where the service sends problem+json: no replica yet, queues full, a replica that died under the request.

@@ -8,10 +8,10 @@ from typing import Literal
 
 from models.artifact import Artifact
 from models.calibration.conformal import Calibration
-from models.detector import Row
 from models.heads.base import Head
+from models.image_judge import ImageJudge
 from models.imaging.input_statistics import InputStatistics
-from models.imaging.preprocess import Prepared, Preprocessing
+from models.imaging.preprocess import Preprocessing
 
 State = Literal["served", "resting", "unloaded", "refused"]
 
@@ -67,9 +67,10 @@ class ProductVersion:
             return 0.0
         return (made if made.tzinfo else made.replace(tzinfo=UTC)).timestamp()
 
-    def row(self, image: Prepared, *, wants_map: bool = False) -> Row:
-        """The image as `Engine.judge` takes it."""
-        return Row(image, self.artifact.head, self.artifact.source, wants_map)
+    @property
+    def judge(self) -> ImageJudge:
+        """What turns a picture into rows for the engine and their judgements back into one."""
+        return self.artifact.judge
 
 
 @dataclass(frozen=True, kw_only=True)

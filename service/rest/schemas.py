@@ -1,4 +1,4 @@
-"""In: what callers send and get, as pydantic schemas. Out: the OpenAPI document's components."""
+"""What callers of the HTTP interface send and get, as the schemas of its OpenAPI document."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from models.names import WHOLE_NAME
+from service.inspection.context import CONTEXT_PATTERN
 
 Decision = Literal["OK", "REVIEW", "NG"]
-CONTEXT_PATTERN = r"^[^\x00-\x1f\x7f]{1,128}$"
 
 ProductName = Annotated[str, Field(pattern=WHOLE_NAME, description="Name of a product, or of a version of it.")]
 ContextText = Annotated[str | None, Field(pattern=CONTEXT_PATTERN)]

@@ -13,10 +13,9 @@ import pytest
 
 from service.audit.chain import Chain
 from service.audit.query import Wanted, search
-from service.audit.trail import audit_trail
 from service.audit.verify import verify
 from service.errors import NotReady
-from service.run.assembly import observers
+from service.run.assembly import audit_trail, observers
 from service.run.settings import Settings
 
 if TYPE_CHECKING:
