@@ -7,7 +7,7 @@ import logging
 import threading
 from typing import Literal
 
-from service.audit.pending import Entry, Waiting
+from service.audit.pending import PendingRecord, PendingRecords
 from service.audit.writer import Writer, WriterSettings
 from service.errors import NotReady
 from service.inspection.context import InspectionContext
@@ -37,7 +37,7 @@ class AuditTrail(VerdictObserver):
         self._folder = settings.folder
         self._metrics = metrics
         self._kept = KEPT_DECISIONS[images]
-        self._waiting = Waiting(max_waiting_bytes)
+        self._waiting = PendingRecords(max_waiting_bytes)
         self._writer = Writer(settings, self._waiting, metrics)
         self._thread: threading.Thread | None = None
 
@@ -54,7 +54,9 @@ class AuditTrail(VerdictObserver):
 
     def on_verdict(self, verdict: Verdict, picture: Picture) -> None:
         """Put the record into the queue, or drop it where that is full."""
-        entry = Entry(picture.at, members_of(verdict, picture.context), picture.data, verdict.decision in self._kept)
+        entry = PendingRecord(
+            picture.at, members_of(verdict, picture.context), picture.data, verdict.decision in self._kept
+        )
         reason = self._writer.trouble or "queue"
         if not self._waiting.put(entry, reason):
             self._metrics.counter("mkd_audit_records_total", outcome="dropped").inc()
