@@ -1,4 +1,4 @@
-"""In: an `Authorization: Bearer` or `X-API-Key` header. Out: the name of the key it belongs to, or a refusal.
+"""API keys: which caller a key belongs to and what it may do.
 
 Keys are kept as SHA-256 digests, a line `name:scopes:sha256` each. A plain digest is enough because the keys are made
 here from 256 random bits: there is nothing to guess, so nothing that a slow hash would protect.

@@ -1,5 +1,4 @@
-"""In: the `args` of a Ray Serve config (any settings). Out: the service as a Serve application,
-`service.cluster.application:app`.
+"""The Serve application (`service.cluster.application:app`) that a Ray Serve config deploys; its `args` are settings.
 
 docker/ray-serve.yaml deploys it; docs/scaling.md says when that is worth it and when `--processes` is better.
 """
