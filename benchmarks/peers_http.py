@@ -24,7 +24,7 @@ from benchmarks.harness.inputs import pictures, served_folder
 from benchmarks.harness.load import closed_loop, run
 from benchmarks.harness.report import Bar, machine, options_of, report, spread
 from benchmarks.harness.service_process import DIRECT, ROOT, ServiceProcess, free_port
-from service.run.openmp import let_waiting_threads_sleep
+from service.machine.openmp import let_waiting_threads_sleep
 from service.run.settings import Settings, thread_counts
 
 READY_WITHIN_S = 120.0

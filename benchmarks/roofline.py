@@ -21,7 +21,7 @@ from benchmarks.harness.report import machine, options_of, report
 from models.backends.base import SourceKey
 from models.sources.network import multiply_adds
 from models.sources.registry import SourceSpec, spec_of
-from service.run.openmp import let_waiting_threads_sleep
+from service.machine.openmp import let_waiting_threads_sleep
 from service.run.settings import Settings, thread_counts
 
 SIDE = 2048  # of the matrices

@@ -1,4 +1,4 @@
-"""In: the command line. Out: a running service, or a fresh API key, or a clear refusal with exit code 2."""
+"""The command `python -m service`: serves, makes an API key, or says what is wrong and ends with exit code 2."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import sys
 from collections.abc import Sequence
 
 from service.auth import KeyFileError
-from service.run import command_line, key_command, openmp
+from service.machine import openmp
+from service.run import command_line, key_command
 from service.run.command_line import SettingsError
 
 

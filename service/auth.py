@@ -1,4 +1,4 @@
-"""In: an `Authorization: Bearer` or `X-API-Key` header. Out: the name of the key it belongs to, or a refusal.
+"""API keys: which caller a key belongs to and what it may do.
 
 Keys are kept as SHA-256 digests, a line `name:scopes:sha256` each. A plain digest is enough because the keys are made
 here from 256 random bits: there is nothing to guess, so nothing that a slow hash would protect.
@@ -16,12 +16,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from models.names import is_name
 from service.errors import Forbidden, Unauthorized
 from service.logs import event
 
 SCOPES = ("infer", "metrics", "admin")
 LOOK_EVERY_S = 1.0  # how often the file's date is looked at, at most
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
@@ -59,7 +59,7 @@ def parse_key(line: str, where: str) -> ApiKey:
     if len(parts) != 3:
         raise KeyFileError(f"{where}: a line must read name:scopes:sha256")
     name, scopes, digest = parts[0], frozenset(parts[1].split(",")), parts[2].lower()
-    if not _NAME.fullmatch(name):
+    if not is_name(name):
         raise KeyFileError(f"{where}: the name may hold letters, digits, dot, dash and underscore, 64 at most")
     if not scopes <= set(SCOPES):
         raise KeyFileError(f"{where}: scopes are {', '.join(SCOPES)}, separated by commas")

@@ -1,4 +1,4 @@
-"""In: log records of the service and of uvicorn. Out: JSON lines on standard error, one per request and event."""
+"""Writes log records of the service and of uvicorn as JSON lines on standard error, one per request and event."""
 
 from __future__ import annotations
 

@@ -99,7 +99,7 @@ METRICS: tuple[Spec, ...] = (
         "mkd_observer_failures_total",
         "counter",
         ("observer",),
-        "Times that an observer of verdicts (audit, drift) raised; the verdict was given all the same.",
+        "Times that an observer of verdicts (metrics, audit, drift) raised; the verdict was given all the same.",
     ),
     Spec(
         "mkd_drift_evidence",

@@ -85,6 +85,84 @@ def test_the_service_does_not_know_the_trainer(file: Path) -> None:
     assert "trainer" not in tops(imports(file))
 
 
+BOTTOM = {"errors", "logs", "machine", "metrics", "shutdown_flag", "version"}
+CORE = BOTTOM | {"engine", "products", "inspection"}
+ARROWS = {  # a part of service/ (a folder, or a module beside them) -> the parts that it may import
+    **{part: set() for part in BOTTOM},
+    "auth": BOTTOM,
+    "engine": BOTTOM,
+    "products": BOTTOM,
+    "inspection": BOTTOM | {"engine", "products"},
+    "audit": CORE,
+    "drift": CORE,
+    "bulk": CORE,
+    "rest": CORE | {"auth", "drift"},
+    "run": CORE | {"auth", "audit", "drift", "rest"},
+    "cluster": CORE | {"rest", "run"},
+    "__main__": BOTTOM | {"auth", "run"},
+    "__init__": set(),
+}
+
+
+def part_of(name: str) -> str:
+    """The folder right under a package, or the module there: "engine" of service.engine.batcher."""
+    return [*name.split("."), "__init__"][1]
+
+
+def parts_imported(package: str) -> dict[str, set[str]]:
+    """For each part of a package, the other parts that any of its modules imports."""
+    found: dict[str, set[str]] = {}
+    for file in modules(package):
+        part = part_of(".".join(file.relative_to(ROOT).with_suffix("").parts))
+        own = {part_of(name) for name in imports(file) if name.startswith(f"{package}.")}
+        found.setdefault(part, set()).update(own - {part})
+    return found
+
+
+def circle_in(arrows: dict[str, set[str]]) -> list[str]:
+    """The parts from which following the arrows leads back to them; empty where there is no cycle."""
+    found = []
+    for start in arrows:
+        seen, waiting = set[str](), list(arrows[start])
+        while waiting:
+            part = waiting.pop()
+            if part not in seen:
+                seen.add(part)
+                waiting += arrows.get(part, set())
+        if start in seen:
+            found.append(start)
+    return sorted(found)
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_no_folders_of_a_package_import_each_other_in_a_circle(package: str) -> None:
+    """A folder and what lies in it count as one part."""
+    assert circle_in(parts_imported(package)) == []
+
+
+def test_a_circle_would_be_found() -> None:
+    arrows = {"a": {"b"}, "b": {"c", "d"}, "c": {"a"}, "d": set[str]()}
+    assert circle_in(arrows) == ["a", "b", "c"]
+    assert "engine" in parts_imported("service")["inspection"]
+
+
+@pytest.mark.parametrize("part", sorted(parts_imported("service")))
+def test_a_part_of_the_service_imports_only_what_lies_below_it(part: str) -> None:
+    """`run` and `cluster` are at the top: the one puts a process together, the other many."""
+    assert part in ARROWS, f"service/{part} is new: say in ARROWS what it may import"
+    assert parts_imported("service")[part] <= ARROWS[part]
+
+
+WEB = {"fastapi", "starlette", "uvicorn", "httptools", "python_multipart", "ray", "pymodbus", "snap7"}
+
+
+@pytest.mark.parametrize("module", ["inspector", "inspection", "observers", "metrics_observer", "verdict", "context"])
+def test_the_core_brings_in_no_web_framework_no_protocol_and_no_http_record(module: str) -> None:
+    found = reached(f"service.inspection.{module}")
+    assert not tops(found) & WEB
+    assert not {name for name in found if name.startswith(("service.rest", "service.run", "service.auth"))}
+
+
 def test_the_batcher_brings_in_neither_torch_nor_fastapi() -> None:
     found = tops(reached("service.engine.batcher"))
     assert "service" in found
@@ -101,9 +179,16 @@ def test_the_reading_of_imports_would_find_one() -> None:
     assert "fastapi" in tops(reached("service.rest.app"))
 
 
-@pytest.mark.parametrize("module", ["service.engine.batcher"])
-def test_what_the_imports_say_is_what_happens(module: str) -> None:
-    code = f"import sys, {module}; print(*sorted(set(sys.modules) & {{'torch', 'fastapi', 'starlette'}}))"
+@pytest.mark.parametrize(
+    ("module", "absent"),
+    [
+        ("service.engine.batcher", {"torch", "fastapi", "starlette"}),
+        ("service.inspection.inspector", {"fastapi", "starlette", "uvicorn", "httptools", "service.rest"}),
+        ("service.bulk.scorer", {"fastapi", "starlette", "uvicorn", "service.rest"}),
+    ],
+)
+def test_what_the_imports_say_is_what_happens(module: str, absent: set[str]) -> None:
+    code = f"import sys, {module}; print(*sorted(set(sys.modules) & {absent!r}))"
     ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == ""
 

@@ -12,8 +12,8 @@ import numpy.typing as npt
 
 from models.imaging.decode import ImageError, ImageLimits, Pixels, decode_image
 from models.imaging.preprocess import Preprocessing, WhiteLevel, prepare_file
+from models.names import IMAGE_SUFFIXES
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
 FEWEST_IMAGES = 8
 # A person chose this folder, so only absurd files are refused.
 LIMITS = ImageLimits(max_bytes=512 * 2**20, max_pixels=400_000_000)
@@ -60,9 +60,8 @@ def good_folder(data: Path) -> Path:
 
 def image_files(folder: Path) -> list[Path]:
     """The image files right inside a folder, by name; hidden files are passed over."""
-    return sorted(
-        file for file in folder.iterdir() if file.is_file() and file.suffix.lower() in SUFFIXES and file.name[0] != "."
-    )
+    files = [file for file in folder.iterdir() if file.is_file() and file.name[0] != "."]
+    return sorted(file for file in files if file.suffix.lower() in IMAGE_SUFFIXES)
 
 
 def read_training_set(data: Path) -> TrainingSet:
@@ -71,7 +70,7 @@ def read_training_set(data: Path) -> TrainingSet:
     candidates = image_files(folder)
     if not candidates:
         raise DataError(
-            f"no image in {folder}: good parts are expected there as {', '.join(sorted(SUFFIXES))}, "
+            f"no image in {folder}: good parts are expected there as {', '.join(sorted(IMAGE_SUFFIXES))}, "
             f"or in {folder}/train/good"
         )
     files: list[Path] = []

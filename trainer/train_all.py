@@ -19,7 +19,7 @@ import torch
 
 from models.artifact import ArtifactError
 from models.heads.base import Bar, FitDiverged
-from models.names import NAME_PATTERN
+from models.names import is_name
 from models.sources.weights import SourceWeightsError
 from trainer.activations import ActivationError
 from trainer.data import DataError
@@ -54,7 +54,7 @@ def product_folders(folder: Path) -> list[Path]:
     if not folder.is_dir():
         raise DataError(f"{folder} is not a folder")
     found = sorted(path for path in folder.iterdir() if path.is_dir() and path.name[0] != ".")
-    wrong = [path.name for path in found if not NAME_PATTERN.fullmatch(path.name)]
+    wrong = [path.name for path in found if not is_name(path.name)]
     if not found or wrong:
         what = f"{', '.join(wrong)} cannot be names" if wrong else "there is none"
         raise DataError(f"{folder}: a subfolder for each product is expected, named as it; {what}")

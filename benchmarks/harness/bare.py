@@ -27,7 +27,7 @@ from models.backends.pool import BACKEND_NAMES, SourcePool
 from models.detector import Detector, Row
 from models.imaging.decode import decode_image
 from models.imaging.preprocess import prepare
-from service.run.openmp import let_waiting_threads_sleep
+from service.machine.openmp import let_waiting_threads_sleep
 
 DIFFERENT_BATCHES = 4
 

@@ -35,7 +35,7 @@ from models.heads.parts.maps import saliency, smooth
 from models.sources.network import build_source
 from models.sources.registry import spec_of
 from models.sources.weights import load_source_weights
-from service.run.openmp import let_waiting_threads_sleep
+from service.machine.openmp import let_waiting_threads_sleep
 
 LARGEST_BATCH = 32
 PEERS = ("patchcore", "stfpm")

@@ -18,8 +18,8 @@ from service.engine.device_runner import DeviceRunner, device_runners
 from service.engine.engine import Engine
 from service.products.registry import Registry
 from service.run import assembly, command_line, server
+from service.run.components import Components
 from service.run.settings import Settings, thread_counts
-from service.run.state import Parts
 
 
 class Fate:
@@ -65,7 +65,7 @@ def main() -> int:
     fate = Fate()
     signal.signal(signal.SIGUSR1, lambda *_: fate.order())
 
-    def assemble(settings: Settings) -> Parts:
+    def assemble(settings: Settings) -> Components:
         parts = assembly.assemble(settings)
         threads = thread_counts(settings, on_cpu=True)
         takes = device_runners(["cpu"], engine=settings.engine, threads=threads.torch)

@@ -1,4 +1,4 @@
-"""In: `mkd-audit verify | show | export FOLDER`. Out: where its chains break, or the records asked for."""
+"""The command `mkd-audit verify | show | export FOLDER`: says where chains break, or gives the records asked for."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from service.audit.query import Found, Wanted, moment, search, write_csv
+from service.audit.query import Found, RecordFilter, moment, search, write_csv
 from service.audit.verify import ChainReport, heads_in, verify
 
 OK, BROKEN, MISUSED = 0, 1, 2
@@ -99,7 +99,7 @@ def run_export(given: argparse.Namespace) -> int:
 
 def _search(given: argparse.Namespace, damage: list[str]) -> Iterator[Found]:
     decisions = frozenset(given.decision or ())
-    wanted = Wanted(given.product, given.since, given.until, decisions, given.request_id)
+    wanted = RecordFilter(given.product, given.since, given.until, decisions, given.request_id)
     return search(given.folder, wanted, damage.append)
 
 

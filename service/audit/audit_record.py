@@ -1,4 +1,4 @@
-"""In: the members of one record and the hash of the record before it. Out: its line in the file, and back.
+"""The line of one record in the chain: how it is written, sealed with its own hash, and read back.
 
 A record is one line of JSON that ends with its own hash:
 

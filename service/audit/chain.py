@@ -1,4 +1,4 @@
-"""In: records, one after another. Out: one chain of files, which goes on where it was left, over restarts.
+"""One chain of records in files, which goes on where it was left, over restarts.
 
 A file ends at `file_bytes` or with its day (UTC). Retention removes whole old files, and only after a record of it,
 with the hash at which the rest begins, lies safely in the chain: so a chain without its beginning still proves itself.

@@ -1,4 +1,4 @@
-"""In: a chain as it was left, maybe by a killed process. Out: where it ends, and what lies behind its last record."""
+"""Finds where a chain ends as it was left, maybe by a killed process, and what lies behind its last record."""
 
 from __future__ import annotations
 

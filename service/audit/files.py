@@ -1,4 +1,4 @@
-"""In: the audit folder. Out: the chains in it, each a folder of its own, their files in order, and their lines.
+"""The chains in an audit folder, each a folder of its own, their files in order, and their lines.
 
     AUDIT/chain-00/0000000001.jsonl     one file per day or size, named after its first record
     AUDIT/chain-00/0000052801.jsonl

@@ -1,4 +1,4 @@
-"""In: whole lines. Out: a file that ends with a whole line whatever happens: one that failed leaves nothing."""
+"""A file that grows by whole lines and ends with one whatever happens: a write that failed leaves nothing."""
 
 from __future__ import annotations
 

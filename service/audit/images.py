@@ -1,4 +1,4 @@
-"""In: images as received. Out: files under the chain's `images/`, named after day and hash, within a bound of bytes.
+"""Keeps images as files under the chain's `images/`, named after day and hash, within a bound of bytes.
 
 No part of a name comes from a caller. What is over the bound goes, the oldest first; the record of such an image stays,
 with its hash.

@@ -1,4 +1,4 @@
-"""In: records whose image was kept. Out: whether the files are still those that were judged."""
+"""Checks whether the images kept beside records are still those that were judged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""In: entries from the event loop. Out: the same to the writing thread, in order, with gaps where some were dropped.
+"""The queue of records between the event loop and the writing thread, in order, with a gap where some were dropped.
 
 Bounded by bytes, as each entry holds its image until the writer has hashed it. Who puts never waits: where there is no
 room the entry is dropped, and a `Gap` stands in its place, so that the chain itself tells what is missing, and when.
@@ -17,7 +17,7 @@ ENTRY_BYTES = 1024  # what an entry takes beside its image, about
 
 
 @dataclass(frozen=True)
-class Entry:
+class PendingRecord:
     """A verdict on its way to the chain. `at` is in seconds since 1970; `keep` asks for the image itself on disk."""
 
     at: float
@@ -52,12 +52,12 @@ class Gap:
         }
 
 
-class Waiting:
+class PendingRecords:
     """The queue between the event loop and the writer. Every method may be called from any thread."""
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
-        self._items: deque[Entry | Gap] = deque()
+        self._items: deque[PendingRecord | Gap] = deque()
         self._bytes = 0
         self._entries = 0
         self._closed = False
@@ -70,7 +70,7 @@ class Waiting:
     def is_closed(self) -> bool:
         return self._closed
 
-    def put(self, entry: Entry, reason: str) -> bool:
+    def put(self, entry: PendingRecord, reason: str) -> bool:
         """Take the entry, or drop it for `reason` where there is no room. An empty queue takes an entry of any size."""
         with self._changed:
             if self._closed or (self._entries and self._bytes + entry.cost > self._max_bytes):
@@ -82,7 +82,7 @@ class Waiting:
             self._changed.notify()
             return True
 
-    def take(self, timeout_s: float) -> Entry | Gap | None:
+    def take(self, timeout_s: float) -> PendingRecord | Gap | None:
         """The next in order; None where nothing came in time, or the queue is closed and empty."""
         with self._changed:
             if not self._items and not self._closed:
@@ -90,7 +90,7 @@ class Waiting:
             if not self._items:
                 return None
             item = self._items.popleft()
-            if isinstance(item, Entry):
+            if isinstance(item, PendingRecord):
                 self._entries -= 1
                 self._bytes -= item.cost
             return item

@@ -1,4 +1,4 @@
-"""In: an audit folder and what is looked for. Out: the verdicts' records of all its chains by time, or a CSV."""
+"""Searches the records of verdicts in an audit folder, over all its chains by time, and writes them as CSV."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
 @dataclass(frozen=True)
-class Wanted:
+class RecordFilter:
     """Which verdicts; None and empty are no condition. The times are as `time_text` writes them; `until` is outside."""
 
     product: str | None = None
@@ -74,13 +74,13 @@ class Found:
     line: bytes
 
 
-def search(folder: Path, wanted: Wanted, on_damage: Callable[[str], None]) -> Iterator[Found]:
+def search(folder: Path, wanted: RecordFilter, on_damage: Callable[[str], None]) -> Iterator[Found]:
     """The records wanted. A line that does not agree with itself is told to `on_damage` and left out."""
     chains = [_chain(chain, wanted, on_damage) for chain in chain_folders(folder)]
     return heapq.merge(*chains, key=lambda found: found.record.time)
 
 
-def _chain(chain: Path, wanted: Wanted, on_damage: Callable[[str], None]) -> Iterator[Found]:
+def _chain(chain: Path, wanted: RecordFilter, on_damage: Callable[[str], None]) -> Iterator[Found]:
     files = chain_files(chain)
     for path, following in zip(files, [*files[1:], None], strict=True):
         begins_later = first_time(following) if following is not None and wanted.since is not None else None

@@ -1,4 +1,4 @@
-"""In: every verdict, as an observer sees it. Out: one record each on its way to the chain, at once and without fail."""
+"""The observer that puts a record of every verdict on its way to the audit chain."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import logging
 import threading
 from typing import Literal
 
-from service.audit.chain import ChainLimits
-from service.audit.pending import Entry, Waiting
+from service.audit.pending import PendingRecord, PendingRecords
 from service.audit.writer import Writer, WriterSettings
 from service.errors import NotReady
-from service.inspection.observers import Seen
+from service.inspection.context import InspectionContext
+from service.inspection.observers import Picture, VerdictObserver
+from service.inspection.verdict import Verdict
 from service.logs import event
 from service.metrics import Metrics
-from service.run.settings import MIB, Settings
 
 STOP_S = 10.0  # for what waits to get to the disk
 # What a person has to mend before the service starts; a disk that is full or ill may mend while parts are inspected.
@@ -28,7 +28,7 @@ KEPT_DECISIONS: dict[Images, frozenset[str]] = {
 }
 
 
-class AuditTrail:
+class AuditTrail(VerdictObserver):
     """The observer that records. `images` says which images are kept as well."""
 
     name = "audit"
@@ -37,7 +37,7 @@ class AuditTrail:
         self._folder = settings.folder
         self._metrics = metrics
         self._kept = KEPT_DECISIONS[images]
-        self._waiting = Waiting(max_waiting_bytes)
+        self._waiting = PendingRecords(max_waiting_bytes)
         self._writer = Writer(settings, self._waiting, metrics)
         self._thread: threading.Thread | None = None
 
@@ -52,9 +52,11 @@ class AuditTrail:
         self._thread = threading.Thread(target=self._writer.run, name="mkd-audit", daemon=True)
         self._thread.start()
 
-    def on_verdict(self, seen: Seen) -> None:
+    def on_verdict(self, verdict: Verdict, picture: Picture) -> None:
         """Put the record into the queue, or drop it where that is full."""
-        entry = Entry(seen.at, members_of(seen), seen.data, seen.verdict.decision in self._kept)
+        entry = PendingRecord(
+            picture.at, members_of(verdict, picture.context), picture.data, verdict.decision in self._kept
+        )
         reason = self._writer.trouble or "queue"
         if not self._waiting.put(entry, reason):
             self._metrics.counter("mkd_audit_records_total", outcome="dropped").inc()
@@ -74,40 +76,20 @@ class AuditTrail:
             event("audit trail not written out in time", logging.ERROR, records=len(self._waiting))
 
 
-def members_of(seen: Seen) -> dict[str, object]:
+def members_of(verdict: Verdict, context: InspectionContext) -> dict[str, object]:
     """What the record of a verdict says, but for its image."""
-    verdict, record = seen.verdict, seen.record
-    given = {"caller": record.caller, "filename": verdict.filename, "context": dict(record.context)}
+    given = {"caller": context.caller, "filename": verdict.name, "context": context.line.members()}
+    ng, review = verdict.thresholds.ng, verdict.thresholds.review
     return {
-        "request_id": record.request_id,
+        "request_id": context.request_id,
         "index": verdict.index,
         **{name: value for name, value in given.items() if value},
         "product": verdict.product,
-        "artifact": verdict.artifact.model_dump(),
+        "artifact": {"version": verdict.version, "method": verdict.method, "hash": verdict.hash},
         "score": verdict.score,
         "p_value": verdict.p_value,
-        "threshold": verdict.threshold,
-        "threshold_origin": verdict.threshold_origin,
-        "review_threshold": verdict.review_threshold,
+        "threshold": ng.value,
+        "threshold_origin": ng.origin,
+        "review_threshold": review.value if review is not None else None,
         "decision": verdict.decision,
     }
-
-
-def audit_trail(settings: Settings, metrics: Metrics, version: str) -> AuditTrail | None:
-    """The trail that the settings ask for. Bounds on the disk are shared out among the processes."""
-    if settings.audit_folder is None:
-        return None
-    share = settings.processes
-    limits = ChainLimits(
-        file_bytes=settings.audit_file_mb * MIB,
-        keep_days=settings.audit_keep_days,
-        keep_bytes=settings.audit_keep_mb * MIB // share,
-    )
-    written = WriterSettings(
-        folder=settings.audit_folder,
-        limits=limits,
-        image_bytes=settings.audit_images_mb * MIB // share,
-        sync_s=settings.audit_sync_s,
-        version=version,
-    )
-    return AuditTrail(written, metrics, images=settings.audit_images, max_waiting_bytes=settings.audit_queue_mb * MIB)

@@ -1,4 +1,4 @@
-"""In: an audit folder, and what a log says of its heads. Out: for each chain where it breaks, and what else to know.
+"""Says for each chain of an audit folder where it breaks, compared also with the heads that a log has kept.
 
 What a chain shows by itself: a record that was changed, removed, inserted or moved, a file that was cut or taken away,
 a beginning that no retention has removed. What it cannot show: an end that was cut off between two records, or a chain

@@ -1,4 +1,4 @@
-"""In: what waits to be recorded. Out: the chain on disk, by a thread that a bad disk delays and never ends.
+"""The thread that writes pending records to the chain on disk; a bad disk delays it and never ends it.
 
 A write that fails is tried again every `RETRY_S`, with the same record, so that order and chain stay whole; meanwhile
 the queue fills, and what finds no room there is dropped and becomes a gap in the chain. The same at the stop: one more
@@ -22,7 +22,7 @@ from pathlib import Path
 
 from service.audit.chain import DAY_S, Chain, ChainLimits, ending
 from service.audit.images import ImageStore
-from service.audit.pending import Entry, Gap, Waiting
+from service.audit.pending import Gap, PendingRecord, PendingRecords
 from service.logs import event
 from service.metrics import Metrics
 
@@ -48,7 +48,11 @@ class Writer:
     """The writing thread of one process."""
 
     def __init__(
-        self, settings: WriterSettings, waiting: Waiting, metrics: Metrics, clock: Callable[[], float] = time.time
+        self,
+        settings: WriterSettings,
+        waiting: PendingRecords,
+        metrics: Metrics,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self.trouble: str | None = None  # why nothing can be written at present
         self._settings = settings
@@ -92,7 +96,7 @@ class Writer:
         """Do not wait for a disk that fails; called at the stop."""
         self._hurry.set()
 
-    def _record(self, item: Entry | Gap) -> None:
+    def _record(self, item: PendingRecord | Gap) -> None:
         """Write it, however long that takes; at the stop, give up with all that waits behind it."""
         while not self._attempt(partial(self._write, item)):
             if self.trouble == "fault":  # of ours, with this one item: it would come again
@@ -106,10 +110,10 @@ class Writer:
             else:
                 self._hurry.wait(RETRY_S)
 
-    def _give_up(self, item: Entry | Gap) -> None:
+    def _give_up(self, item: PendingRecord | Gap) -> None:
         """This one and all behind it; the record of the stop says how many, where that at least can be written."""
         entries, untold = self._waiting.clear()
-        entries += isinstance(item, Entry)
+        entries += isinstance(item, PendingRecord)
         self._given_up = entries + untold + (item.lost if isinstance(item, Gap) else 0)
         self._metrics.counter("mkd_audit_records_total", outcome="dropped").inc(entries)
         event("audit records given up at the stop", logging.ERROR, records=self._given_up, reason=self.trouble)
@@ -136,7 +140,7 @@ class Writer:
             event("audit trail cannot be written; verdicts go on", logging.ERROR, reason=reason, detail=text)
         self.trouble = reason
 
-    def _write(self, item: Entry | Gap) -> None:
+    def _write(self, item: PendingRecord | Gap) -> None:
         self.open()
         assert self._chain is not None
         if isinstance(item, Gap):
@@ -150,7 +154,7 @@ class Writer:
             self._metrics.counter("mkd_audit_records_total", outcome="written").inc()
         self._metrics.gauge("mkd_audit_queue").set(len(self._waiting))
 
-    def _keep(self, entry: Entry, digest: str) -> str | None:
+    def _keep(self, entry: PendingRecord, digest: str) -> str | None:
         """The image itself, where that works; its record is written in any case."""
         assert self._images is not None
         try:

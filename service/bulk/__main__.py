@@ -1,4 +1,4 @@
-"""In: the command line of `mkd-score`. Out: the results' file and exit code 0, or a sentence and another code."""
+"""Starts `mkd-score`, or says in one sentence why it cannot start."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from service.run import openmp
+from service.machine import openmp
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,4 +1,4 @@
-"""Arguments of `mkd-score` in; a finished results file out, part by part, on this machine or on a Ray cluster."""
+"""The command `mkd-score`: judges a set of images part by part, on this machine or on a Ray cluster."""
 
 from __future__ import annotations
 
@@ -21,15 +21,14 @@ from models.sources.registry import spec_of
 from models.sources.weights import SourceWeightsError
 from service.bulk.errors import BulkError
 from service.bulk.images import Images, images_of
-from service.bulk.parts import Parts
 from service.bulk.progress import progress
-from service.bulk.rows import table_of
+from service.bulk.result_parts import ResultParts
+from service.bulk.result_rows import table_of
 from service.bulk.scorer import Scorer, ScoringSettings
-from service.run.settings import Settings
 
 INTERRUPTED = 130
 Part = tuple[int, int, int]
-_LIMITS = {name: Settings.model_fields[name].default for name in ("max_image_bytes", "max_image_pixels")}
+_LIMITS = ImageLimits()
 
 
 def parser() -> argparse.ArgumentParser:
@@ -52,8 +51,8 @@ def parser() -> argparse.ArgumentParser:
     machine.add_argument("--batch", type=_positive, default=32, help="images judged at once, at most [32]")
     machine.add_argument("--part", type=_positive, default=1024, help="images between two saves [1024]")
     machine.add_argument("--weights", type=Path, help="file of source weights")
-    machine.add_argument("--max-image-bytes", type=_positive, default=_LIMITS["max_image_bytes"], help="[32 MiB]")
-    machine.add_argument("--max-image-pixels", type=_positive, default=_LIMITS["max_image_pixels"], help="[50 million]")
+    machine.add_argument("--max-image-bytes", type=_positive, default=_LIMITS.max_bytes, help="[32 MiB]")
+    machine.add_argument("--max-image-pixels", type=_positive, default=_LIMITS.max_pixels, help="[50 million]")
     cluster = top.add_argument_group("Ray cluster (images and artifact at the same path on every node)")
     cluster.add_argument(
         "--ray", nargs="?", const="auto", metavar="ADDRESS", help="judge there; auto finds a running one"
@@ -89,7 +88,7 @@ def score(given: argparse.Namespace, console: Console) -> None:
         raise BulkError(f"{given.out} is there already: give --replace, or another --out")
     settings = settings_of(given)
     images = images_of(given.input)
-    parts = Parts(given.out, plan_of(settings, images), count=images.count, size=given.part)
+    parts = ResultParts(given.out, plan_of(settings, images), count=images.count, size=given.part)
     missing = parts.open(restart=given.restart)
     if settings.maps is not None:
         settings.maps.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""In: what makes a bulk run impossible. Out: one error whose words tell what would be right."""
+"""The error that ends a bulk run, in words that tell what would be right."""
 
 from __future__ import annotations
 

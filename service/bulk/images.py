@@ -1,4 +1,4 @@
-"""A folder or a Parquet file in; its images by row number out, each read only when its turn comes.
+"""The images of a folder or a Parquet file by row number, each read only when its turn comes.
 
 Both kinds can be pickled, so that workers on other nodes read for themselves: they need the files at the same path.
 """
@@ -17,10 +17,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from models.imaging.decode import ImageError
+from models.names import IMAGE_SUFFIXES
 from service.bulk.errors import BulkError
-from service.rest.bodies.received import ReceivedImage
+from service.inspection.encoded_image import EncodedImage
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
 PATH, BYTES = "path", "image"
 ROWS_AT_ONCE = 16  # of a Parquet file with images inside: some MB each
 
@@ -31,7 +31,7 @@ class BulkImage:
 
     row: int
     path: str
-    load: Callable[[], ReceivedImage]
+    load: Callable[[], EncodedImage]
 
 
 class Images(Protocol):
@@ -54,7 +54,7 @@ class FolderImages:
         self._folder = folder
         self._files = sorted(_image_files(folder))
         if not self._files:
-            raise BulkError(f"no image under {folder}: files end in {', '.join(sorted(SUFFIXES))}")
+            raise BulkError(f"no image under {folder}: files end in {', '.join(sorted(IMAGE_SUFFIXES))}")
         self.fingerprint = _digest(_facts(folder / file) for file in self._files)
 
     @property
@@ -117,7 +117,7 @@ class ParquetImages:
     def _image(self, row: int, members: dict[str, object]) -> BulkImage:
         path, data = members.get(PATH), members.get(BYTES)
         if BYTES in self._columns:
-            received = ReceivedImage(data if isinstance(data, bytes) else b"")
+            received = EncodedImage(data if isinstance(data, bytes) else b"")
             return BulkImage(row, str(path) if path is not None else str(row), lambda: received)
         file = self._file.parent / str(path or "")
         return BulkImage(row, str(path or ""), partial(from_file, file))
@@ -132,20 +132,20 @@ def images_of(source: Path) -> Images:
     raise BulkError(f"{source} is neither a folder of images nor a Parquet file")
 
 
-def from_file(file: Path) -> ReceivedImage:
+def from_file(file: Path) -> EncodedImage:
     """The file's bytes, or the image's own error: one file that cannot be read is no reason to stop."""
     try:
-        return ReceivedImage(file.read_bytes())
+        return EncodedImage(file.read_bytes())
     except OSError as error:
         reason = error.strerror or type(error).__name__
-        return ReceivedImage(b"", error=ImageError("image_unreadable", f"the file cannot be read: {reason}"))
+        return EncodedImage(b"", error=ImageError("image_unreadable", f"the file cannot be read: {reason}"))
 
 
 def _image_files(folder: Path) -> Iterator[str]:
     for place, folders, files in os.walk(folder):
         folders[:] = [name for name in folders if name[0] != "."]
         for name in files:
-            if name[0] != "." and os.path.splitext(name)[1].lower() in SUFFIXES:
+            if name[0] != "." and os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES:
                 yield Path(place, name).relative_to(folder).as_posix()
 
 

@@ -1,4 +1,4 @@
-"""The parts of a bulk run in, their tables out as they are done, judged by workers of a Ray cluster (Ray Data).
+"""Judges the parts of a bulk run by workers of a Ray cluster (Ray Data) and gives their tables as they are done.
 
 Each worker holds the artifact and reads the images itself, so input and artifact must lie at the same path on every
 node. A worker or node that is lost has its parts judged again elsewhere; the rows are those of one machine.
@@ -19,9 +19,9 @@ from ray.data import ActorPoolStrategy, DataContext
 
 from service.bulk.errors import BulkError
 from service.bulk.images import Images
-from service.bulk.rows import table_of
+from service.bulk.result_rows import table_of
 from service.bulk.scorer import Scorer, ScoringSettings
-from service.run.openmp import WAIT_POLICY
+from service.machine.openmp import WAIT_POLICY
 
 Part = tuple[int, int, int]
 

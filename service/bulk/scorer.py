@@ -1,6 +1,6 @@
-"""Images in, rows of verdicts out: threads decode ahead while the device judges, batch by batch in a fixed order.
+"""Judges images without a server: threads decode ahead while the device judges, batch by batch in a fixed order.
 
-Decoding, preprocessing, judging and deciding are the service's own, so the rows say what the service would answer. A
+Decoding, judging, deciding and pictures are the core's own, so the rows say what the service would answer. A
 batch holds the same images in every run, so that a run that was interrupted ends with the same numbers.
 """
 
@@ -15,27 +15,27 @@ from itertools import islice
 from pathlib import Path
 
 import cv2
-import numpy as np
 import torch
 
 from models.artifact import load_artifact
 from models.backends.pool import BackendName
-from models.detector import Judgement
-from models.detector import Row as DetectorRow
+from models.detector import Judgement, Row
+from models.image_judge import PreparedImage
 from models.imaging.decode import ImageError, ImageLimits
-from models.imaging.map_picture import grey_picture, regions
 from service.bulk.errors import BulkError
 from service.bulk.images import BulkImage
-from service.bulk.rows import Row, failure, located, row_of, verdict
+from service.bulk.result_rows import ResultRow, failure, judged, located, row_of
 from service.engine.device_runner import DeviceRunner, device_runners
 from service.errors import InferenceFailed
-from service.inspection.decode import Decoded, decode
-from service.inspection.encode import MAX_REGIONS, PNG_EFFORT
+from service.inspection.decode import prepare
+from service.inspection.map_pictures import map_pictures
+from service.inspection.options import InspectionOptions, PictureOptions, choose_thresholds
+from service.inspection.verdict import StageTimes, Verdict, verdict_of
 from service.products.product import ProductVersion
 
 PIXELS_AT_ONCE = 32 * 256 * 256  # as the service's max_batch_pixels
 BATCHES_AHEAD = 2
-Prepared = tuple[BulkImage, "Future[Decoded]"]
+DecodingImage = tuple[BulkImage, "Future[PreparedImage]"]
 
 
 @dataclass(frozen=True)
@@ -70,13 +70,13 @@ class Scorer:
         self._runner.verify(artifact)
         manifest = artifact.manifest
         self._version = ProductVersion(manifest.product, "", manifest.version, artifact.sha256, artifact)
-        self._thresholds = artifact.calibration.thresholds()
+        self._thresholds = choose_thresholds(artifact.calibration, InspectionOptions())
         self._settings = settings
         self._batch = max(1, min(settings.batch, PIXELS_AT_ONCE // artifact.preprocessing.image_size**2))
 
-    def rows(self, images: Iterator[BulkImage]) -> list[Row]:
+    def rows(self, images: Iterator[BulkImage]) -> list[ResultRow]:
         """One row per image, in order."""
-        found: list[Future[Row]] = []
+        found: list[Future[ResultRow]] = []
         with ThreadPoolExecutor(self._settings.decode_threads, "mkd-score") as pool:
             try:
                 for group in self._ahead(images, pool):
@@ -86,8 +86,8 @@ class Scorer:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
 
-    def _ahead(self, images: Iterator[BulkImage], pool: ThreadPoolExecutor) -> Iterator[list[Prepared]]:
-        waiting: deque[Prepared] = deque()
+    def _ahead(self, images: Iterator[BulkImage], pool: ThreadPoolExecutor) -> Iterator[list[DecodingImage]]:
+        waiting: deque[DecodingImage] = deque()
         while True:
             room = (BATCHES_AHEAD + 1) * self._batch - len(waiting)
             waiting += [(image, pool.submit(self._decode, image)) for image in islice(images, room)]
@@ -95,32 +95,44 @@ class Scorer:
                 return
             yield [waiting.popleft() for _ in range(min(self._batch, len(waiting)))]
 
-    def _decode(self, image: BulkImage) -> Decoded:
-        return decode(image.load(), self._settings.limits, self._version.preprocessing)
+    def _decode(self, image: BulkImage) -> PreparedImage:
+        return prepare(image.load(), self._version.judge, self._settings.limits)
 
-    def _judged(self, group: list[Prepared], pool: ThreadPoolExecutor) -> list[Future[Row]]:
-        results: list[Decoded | ImageError] = []
+    def _judged(self, group: list[DecodingImage], pool: ThreadPoolExecutor) -> list[Future[ResultRow]]:
+        prepared: list[PreparedImage | ImageError] = []
         for _, future in group:
             try:
-                results.append(future.result())
+                prepared.append(future.result())
             except ImageError as error:
-                results.append(error)
-        wants_map = self._settings.maps is not None
-        readable = [result for result in results if isinstance(result, Decoded)]
-        answers = iter(self._judge([self._version.row(decoded.image, wants_map=wants_map) for decoded in readable]))
+                prepared.append(error)
+        answers = iter(self._judge([found for found in prepared if isinstance(found, PreparedImage)]))
         rows = []
-        for (image, _), result in zip(group, results, strict=True):
-            outcome = next(answers) if isinstance(result, Decoded) else result
-            size = (result.width, result.height) if isinstance(result, Decoded) else None
-            rows.append(pool.submit(self._row, image, size, outcome))
+        for (image, _), found in zip(group, prepared, strict=True):
+            if isinstance(found, ImageError):
+                rows.append(pool.submit(self._unread_row, image, found))
+            else:
+                rows.append(pool.submit(self._row, image, found, next(answers)))
         return rows
 
-    def _judge(self, rows: Sequence[DetectorRow]) -> list[Judgement | InferenceFailed]:
-        """A batch that fails is halved until the one image is found; memory that ran out is such a failure, too."""
+    def _judge(self, images: Sequence[PreparedImage]) -> list[Judgement | InferenceFailed]:
+        """One answer for each image, in order, from those of its rows."""
+        judge, wants_map = self._version.judge, self._settings.maps is not None
+        rows = [judge.rows(image, wants_map=wants_map) for image in images]
+        answers = iter(self._judge_rows([row for of_image in rows for row in of_image]))
+        found: list[Judgement | InferenceFailed] = []
+        for image, of_image in zip(images, rows, strict=True):
+            parts = list(islice(answers, len(of_image)))
+            failed = [part for part in parts if isinstance(part, InferenceFailed)]
+            whole = [part for part in parts if isinstance(part, Judgement)]
+            found.append(failed[0] if failed else judge.join(image, whole))
+        return found
+
+    def _judge_rows(self, rows: Sequence[Row]) -> list[Judgement | InferenceFailed]:
+        """A batch that fails is halved until the one row is found; memory that ran out is such a failure, too."""
         if not rows:
             return []
         try:
-            judged = list(self._runner.step(rows))
+            judged_rows = list(self._runner.step(rows))
         except Exception as error:
             if self._runner.diagnose(error) == "lost":
                 raise
@@ -129,33 +141,39 @@ class Scorer:
                 return [InferenceFailed(f"the device failed with this image: {type(error).__name__}")]
             self._runner.relieve()
             middle = len(rows) // 2
-            return self._judge(rows[:middle]) + self._judge(rows[middle:])
-        complaints = [self._runner.complaint(row, found) for row, found in zip(rows, judged, strict=True)]
+            return self._judge_rows(rows[:middle]) + self._judge_rows(rows[middle:])
+        complaints = [self._runner.complaint(row, found) for row, found in zip(rows, judged_rows, strict=True)]
         return [
             found if complaint is None else InferenceFailed(complaint)
-            for found, complaint in zip(judged, complaints, strict=True)
+            for found, complaint in zip(judged_rows, complaints, strict=True)
         ]
 
-    def _row(
-        self, image: BulkImage, size: tuple[int, int] | None, outcome: Judgement | ImageError | InferenceFailed
-    ) -> Row:
+    def _unread_row(self, image: BulkImage, error: ImageError) -> ResultRow:
+        return row_of(image.row, image.path, self._version) | failure(error)
+
+    def _row(self, image: BulkImage, prepared: PreparedImage, answer: Judgement | InferenceFailed) -> ResultRow:
         row = row_of(image.row, image.path, self._version)
-        if size is not None:
-            row |= {"width": size[0], "height": size[1]}
-        if isinstance(outcome, (ImageError, InferenceFailed)):
-            return row | failure(outcome)
-        row |= verdict(self._version, self._thresholds, outcome.score)
-        if outcome.map is not None and size is not None:
-            row |= self._located(image.row, outcome.map, *size)
+        row |= {"width": prepared.width, "height": prepared.height}
+        if isinstance(answer, InferenceFailed):
+            return row | failure(answer)
+        verdict = self._verdict(image, prepared, answer)
+        row |= judged(verdict)
+        if self._settings.maps is not None and verdict.pictures is not None:
+            # Named by its row: no name of the input becomes a path.
+            name = f"{image.row:09}.png"
+            (self._settings.maps / name).write_bytes(verdict.pictures.map)
+            row |= located(verdict, name)
         return row
 
-    def _located(self, number: int, map_: np.ndarray[tuple[int, ...], np.dtype[np.float32]], w: int, h: int) -> Row:
-        """The map as a PNG at the size of the input, named by its row: no name of the input becomes a path."""
-        assert self._settings.maps is not None
-        scale = self._version.calibration.map_scale
-        name = f"{number:09}.png"
-        done, data = cv2.imencode(".png", grey_picture(map_, scale, w, h), [cv2.IMWRITE_PNG_COMPRESSION, PNG_EFFORT])
-        if not done:
-            raise BulkError(f"OpenCV could not write the map of row {number}")
-        (self._settings.maps / name).write_bytes(data.tobytes())
-        return located(regions(map_, scale, w, h)[:MAX_REGIONS], name)
+    def _verdict(self, image: BulkImage, prepared: PreparedImage, judgement: Judgement) -> Verdict:
+        wants_map = self._settings.maps is not None
+        return verdict_of(
+            judgement.score,
+            prepared,
+            self._version,
+            self._thresholds,
+            index=image.row,
+            name=image.path,
+            times=StageTimes(),
+            pictures=map_pictures(judgement.map, prepared, self._version, PictureOptions()) if wants_map else None,
+        )

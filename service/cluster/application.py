@@ -1,5 +1,4 @@
-"""In: the `args` of a Ray Serve config (any settings). Out: the service as a Serve application,
-`service.cluster.application:app`.
+"""The Serve application (`service.cluster.application:app`) that a Ray Serve config deploys; its `args` are settings.
 
 docker/ray-serve.yaml deploys it; docs/scaling.md says when that is worth it and when `--processes` is better.
 """
@@ -12,7 +11,7 @@ from ray import serve
 from ray.serve.config import BackpressureConfig
 
 from service.cluster.replica import Replica, settings_of
-from service.run.openmp import WAIT_POLICY
+from service.machine.openmp import WAIT_POLICY
 from service.run.settings import Settings
 
 DEPLOYMENT = "inspection"

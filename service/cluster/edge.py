@@ -1,4 +1,4 @@
-"""A request at Ray's proxy in; one that names its product out, and on the way back every refusal as a problem.
+"""Middleware of Ray's proxy: tells its router the product of a request, and turns its refusals into problems.
 
 Runs inside each proxy (RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH=service.cluster.edge:middlewares). Ray refuses in
 plain text where the service sends problem+json: no replica yet, queues full, a replica that died under the request.
@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from urllib.parse import parse_qs
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from models.names import is_name
 from service.errors import DeadlineExceeded, NotReady, Overloaded, ServiceError
 from service.rest.problems import MEDIA_TYPE, HttpCode, problem_body
 from service.rest.request_record import accepted_request_id
-from service.rest.schemas import NAME_PATTERN
 
 PRODUCT_HEADER = "serve_multiplexed_model_id"  # what Ray's proxy hands on to the router
 RAYS_HEADERS = frozenset({"serve_multiplexed_model_id", "x_session_id", "x_request_timeout_seconds"})
@@ -104,6 +103,6 @@ def _headers(scope: Scope, request_id: str) -> list[tuple[bytes, bytes]]:
     ]
     kept.append((b"x-request-id", request_id.encode()))
     product = parse_qs(scope["query_string"].decode("latin-1")).get("product", [""])[0]
-    if re.fullmatch(NAME_PATTERN, product):
+    if is_name(product):
         kept.append((PRODUCT_HEADER.encode(), product.encode()))
     return kept

@@ -1,4 +1,4 @@
-"""The metrics pages of several replicas in, one page out: the same samples, each with the replica's name as a label."""
+"""Makes one metrics page of those of several replicas: the same samples, each with the replica's name as a label."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Settings in; one replica out: a whole server process of our own, with its engine and batcher, in Ray's hands.
+"""One replica of the service on a Ray cluster: a whole server process of our own, with its engine and batcher.
 
 What differs from `python -m service`: Ray's proxy speaks HTTP, Ray decides how many replicas there are and which cores
 and GPUs each has, and `/metrics` is the page of all of them.
@@ -15,10 +15,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.cluster.metrics_page import together
 from service.logs import configure
-from service.rest.app import create_app
+from service.run.application import create_app, lifecycle_of
+from service.run.lifecycle import Lifecycle
 from service.run.server import say_how_open
 from service.run.settings import Settings, thread_counts
-from service.run.state import Service, running_state
 
 PAGES_WITHIN_S = 5.0
 ANYWHERE = "0.0.0.0"  # noqa: S104 - the proxies decide on what to listen; the settings then ask for API keys
@@ -45,21 +45,21 @@ class Replica:
         say_how_open(settings)
         assigned = ray.get_runtime_context().get_assigned_resources()  # type: ignore[no-untyped-call]
         self._fast_app = create_app(with_cores(settings, assigned.get("CPU", 1.0)))
-        self._service = running_state(self._fast_app)
-        self._service.metrics_page = self.page_of_all
+        self._lifecycle = lifecycle_of(self._fast_app)
+        self._lifecycle.metrics_page = self.page_of_all
 
     def __serve_build_asgi_app__(self) -> ASGIApp:
-        return _with_state(self._fast_app, self._service)
+        return _with_state(self._fast_app, self._lifecycle)
 
     async def check_health(self) -> None:
         """Our readiness: raises where requests would not be judged. Ray replaces a replica that stays so."""
-        ready, reason = self._service.ready()
+        ready, reason = self._lifecycle.ready()
         if not ready:
             raise RuntimeError(reason)
 
     async def own_page(self) -> tuple[str, str]:
         """This replica's name and metrics."""
-        page = await self._service.own_metrics_page()
+        page = await self._lifecycle.own_metrics_page()
         return serve.get_replica_context().replica_id.unique_id, page.decode()
 
     async def page_of_all(self) -> bytes:
@@ -73,12 +73,12 @@ class Replica:
         return together(dict(answer for answer in answers if not isinstance(answer, Exception))).encode()
 
 
-def _with_state(app: ASGIApp, service: Service) -> ASGIApp:
+def _with_state(app: ASGIApp, lifecycle: Lifecycle) -> ASGIApp:
     """A server hands the lifespan's state to every request; Ray's replica does not, so it is done here."""
 
     async def asgi(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            scope["state"] = {"service": service}
+            scope["state"] = dict(lifecycle.state)
         await app(scope, receive, send)
 
     return asgi

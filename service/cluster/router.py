@@ -1,4 +1,4 @@
-"""A request's product in, the replicas to try out: each product has homes, so that a replica keeps few heads warm.
+"""Chooses the replicas to try for a request: each product has homes, so that a replica keeps few heads warm.
 
 The homes of a product are the first replicas in the order of a hash over both (rendezvous hashing, Thaler and
 Ravishankar 1998): every proxy finds the same ones without being told, and a replica that goes or comes moves only its

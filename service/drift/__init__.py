@@ -1,1 +1,1 @@
-"""Verdicts in; out: whether a product's scores and images are still those that its artifact was calibrated on."""
+"""Watches whether the scores and images of a product are still those that its artifact was calibrated on."""

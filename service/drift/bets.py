@@ -1,4 +1,4 @@
-"""Numbers of calibration images in; out: the bets that drift is wagered on, each one fair where nothing has drifted.
+"""The bets by which drift is found, made from the number of calibration images; each is fair while nothing drifts.
 
 A new value falls below the lowest, above the highest or between the two cuts of its reference. Between them its place u
 (0 to 1) is uniform on good parts; a bet is another density for u. Outside, defects may lie as well: there a bet is on

@@ -1,4 +1,4 @@
-"""Values, part by part, and the calibration's own values in; evidence that the parts come from elsewhere out.
+"""The evidence, part by part, that production values do not come from where the calibration's values came from.
 
 Exact for a finite calibration. If the n calibration values and all production values so far are exchangeable, the next
 one falls into gap g between the sorted calibration values with probability (1 + c_g) / (n + 1 + t), where c_g of the t

@@ -1,4 +1,4 @@
-"""Score and input statistics, part by part, in; out: whether the product has drifted, since when, and in what."""
+"""Watches the score and input statistics of one product: whether they have drifted, since when, and in what."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Verdicts as they are given in; out: drift's gauges, and the state of each product's watch for whoever asks.
+"""The observer that watches every product for drift, sets its gauges and reports the state of each watch.
 
 What a part costs here (a fraction of a millisecond) is spent in a thread of its own, at most RATE times a second; parts
 beyond that are passed over and counted. Which ones depends on the time alone, so what is seen is still a fair sample.
@@ -14,10 +14,11 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
+from models.image_judge import PreparedImage
 from models.imaging.input_statistics import measure
-from models.imaging.preprocess import Prepared
 from service.drift.monitor import SCORE, DriftRules, ProductDrift, WatchState
-from service.inspection.observers import Seen
+from service.inspection.observers import Picture, VerdictObserver
+from service.inspection.verdict import Verdict
 from service.logs import event
 from service.metrics import Metrics
 from service.products.product import ProductVersion
@@ -32,9 +33,7 @@ LATE_S = 60.0  # for so long after a swap, parts of the version before are passe
 @dataclass(frozen=True)
 class _Part:
     version: ProductVersion
-    image: Prepared
-    width: int
-    height: int
+    image: PreparedImage
     score: float
     at: float
 
@@ -64,7 +63,7 @@ class DriftReport:
     watches: tuple[WatchState, ...]
 
 
-class DriftObserver:
+class DriftObserver(VerdictObserver):
     """Watches every product that gets verdicts; a new version begins anew."""
 
     name = "drift"
@@ -86,19 +85,18 @@ class DriftObserver:
         """Begin to work."""
         self._thread.start()
 
-    def on_verdict(self, seen: Seen) -> None:
+    def on_verdict(self, verdict: Verdict, picture: Picture) -> None:
         """Leave the part for the thread, or pass over it where there are too many."""
-        now = self._clock()
+        now, size = self._clock(), sum(view.nbytes for view in picture.prepared.views)
         self._allowed = min(float(BURST), self._allowed + (now - self._looked) * self._rate)
         self._looked = now
-        if self._allowed < 1 or self._waiting.qsize() >= max(1, min(BURST, WAITING_BYTES // seen.image.nbytes)):
-            if (watch := self._watches.get(seen.version.name)) is not None:
+        if self._allowed < 1 or self._waiting.qsize() >= max(1, min(BURST, WAITING_BYTES // size)):
+            if (watch := self._watches.get(verdict.product)) is not None:
                 watch.skipped += 1
             return
         self._allowed -= 1
-        size = seen.verdict.image  # the received bytes are let go of: they may be large
-        part = _Part(seen.version, seen.image, size.width, size.height, seen.verdict.score, seen.at)
-        self._waiting.put_nowait(part)
+        # The received bytes are let go of: they may be large.
+        self._waiting.put_nowait(_Part(picture.version, picture.prepared, verdict.score, picture.at))
 
     def stop(self) -> None:
         """Finish what waits."""
@@ -150,7 +148,7 @@ class DriftObserver:
         self._tell(changed)
 
     def _take(self, part: _Part) -> None:
-        measured = measure(part.image, part.width, part.height)
+        measured = measure(part.image.views[0], part.image.width, part.image.height)
         with self._lock:
             watch = self._watch_of(part)
             if watch is None:

@@ -1,1 +1,6 @@
-"""One image of a request on its way: decode, judge, encode, each with its own time and its own error."""
+"""The judging core: encoded images become verdicts here, whatever surface they came by.
+
+    Inspector -> decode -> rows -> engine -> map pictures -> Verdict -> observers
+
+It imports no web framework, no protocol library and no record of an HTTP request.
+"""

@@ -1,4 +1,4 @@
-"""In: work and the time by which its result is of use. Out: the result, or DeadlineExceeded at that time."""
+"""Ends work whose result would come after the deadline of its request."""
 
 from __future__ import annotations
 

@@ -1,32 +1,17 @@
-"""In: one image as it was sent. Out: what the network takes, with the size of the input, or the image's own error."""
+"""The first stage of every image: its bytes become what the network takes, or an error of its own."""
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass
-
+from models.image_judge import ImageJudge, PreparedImage
 from models.imaging.decode import ImageError, ImageLimits
-from models.imaging.preprocess import Prepared, Preprocessing, prepare_file
-from service.rest.bodies.received import ReceivedImage
+from service.inspection.encoded_image import EncodedImage
 
 
-@dataclass(frozen=True)
-class Decoded:
-    """`image` is (3, S, S) float32; `width` and `height` are the input's pixels; `seconds` the time it took."""
-
-    image: Prepared
-    width: int
-    height: int
-    seconds: float
-
-
-def decode(received: ReceivedImage, limits: ImageLimits, preprocessing: Preprocessing) -> Decoded:
+def prepare(image: EncodedImage, judge: ImageJudge, limits: ImageLimits) -> PreparedImage:
     """Decode and prepare in one go: of a large image only the network's input stays in memory. Raises ImageError."""
-    started = time.perf_counter()
-    if received.error is not None:
-        raise received.error
+    if image.error is not None:
+        raise image.error
     try:
-        found = prepare_file(received.data, preprocessing, limits)
+        return judge.prepare_file(image.data, limits)
     except MemoryError:
         raise ImageError("image_too_many_pixels", "the image does not fit into the memory that is left") from None
-    return Decoded(*found, time.perf_counter() - started)

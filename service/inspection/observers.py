@@ -1,62 +1,59 @@
-"""In: each verdict that is given and what it was made from. Out: the same to every observer, none of which can fail it.
+"""Whoever wants to know of verdicts (metrics, audit, drift) is told of each one, and can neither slow nor fail it.
 
-An observer (the audit trail, the drift watch) learns of a verdict after it has been made and before its answer leaves.
-It
-runs on the event loop, so it must return at once: what takes longer belongs to a thread of its own.
+An observer is called on the event loop after a verdict has been made and before its answer leaves, so it must return at
+once: what takes longer belongs to a thread of its own.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
-from models.imaging.preprocess import Prepared
+from models.image_judge import PreparedImage
+from service.inspection.context import InspectionContext
+from service.inspection.verdict import ImageFailure, Verdict
 from service.metrics import Metrics
 from service.products.product import ProductVersion
-from service.rest.request_record import RequestRecord
-from service.rest.schemas import Verdict
 
-SAY_AGAIN_AFTER_S = 60.0  # an observer that fails on every verdict must not fill the log
+LOG_AGAIN_AFTER_S = 60.0  # an observer that fails on every verdict must not fill the log
 
 
 @dataclass(frozen=True)
-class Seen:
-    """One verdict and what it was made from; everything in it is shared and must not be changed.
+class Picture:
+    """What a verdict was made from; everything in it is shared and must not be changed.
 
-    `image` is what the network took, (3, S, S) float32; `data` the image as received; `record` has the request id and
-    the line context and is written on until the request ends; `at` is the wall clock in seconds since 1970 (UTC).
+    `prepared` has what the network took; `data` is the image as received; `context` has request id, caller and line
+    context and is filled in until the request ends; `at` is the wall clock in seconds since 1970 (UTC).
     """
 
-    verdict: Verdict
-    version: ProductVersion
-    image: Prepared
+    prepared: PreparedImage
     data: bytes
-    record: RequestRecord
+    version: ProductVersion
+    context: InspectionContext
     at: float
 
 
-class VerdictObserver(Protocol):
-    """Who wants to know of verdicts. `on_verdict` is called on the event loop, the others in a thread."""
+class VerdictObserver:
+    """Base of all observers: the calls that it does not take up do nothing.
 
-    @property
-    def name(self) -> str:
-        """Its name in metrics and log lines."""
-        ...
+    `on_verdict` and `on_failure` are called on the event loop, `start` and `stop` in a thread.
+    """
+
+    name: str  # in metrics and log lines
 
     def start(self) -> None:
         """Called before the first verdict. Raises ServiceError where the service had better not start."""
-        ...
 
-    def on_verdict(self, seen: Seen) -> None:
+    def on_verdict(self, verdict: Verdict, picture: Picture) -> None:
         """Take note of a verdict, at once. What it raises is logged and counted and goes no further."""
-        ...
+
+    def on_failure(self, failure: ImageFailure, context: InspectionContext) -> None:
+        """Take note of an image that has no verdict, at once. What it raises is treated likewise."""
 
     def stop(self) -> None:
         """Called after the last verdict; finishes what is in hand. Called also where `start` failed or never ran."""
-        ...
 
 
 class Observers:
@@ -65,20 +62,20 @@ class Observers:
     def __init__(self, observers: Sequence[VerdictObserver], metrics: Metrics) -> None:
         self._observers = tuple(observers)
         self._metrics = metrics
-        self._said: dict[str, float] = {}
+        self._logged_at: dict[str, float] = {}
 
     def start(self) -> None:
         """Start them in order; the first that raises ends it."""
         for observer in self._observers:
             observer.start()
 
-    def show(self, seen: Seen) -> None:
-        """Every observer sees it, also where another has failed on it. Raises nothing."""
-        for observer in self._observers:
-            try:
-                observer.on_verdict(seen)
-            except Exception:
-                self._failed(observer.name, "an observer failed on a verdict, which is given all the same")
+    def on_verdict(self, verdict: Verdict, picture: Picture) -> None:
+        """Tell every observer, also where another has failed on it. Raises nothing."""
+        self._tell(lambda observer: observer.on_verdict(verdict, picture))
+
+    def on_failure(self, failure: ImageFailure, context: InspectionContext) -> None:
+        """The same for an image that has no verdict."""
+        self._tell(lambda observer: observer.on_failure(failure, context))
 
     def stop(self) -> None:
         """Stop them in reverse order. Raises nothing."""
@@ -88,9 +85,16 @@ class Observers:
             except Exception:
                 self._failed(observer.name, "an observer failed at the stop")
 
+    def _tell(self, call: Callable[[VerdictObserver], None]) -> None:
+        for observer in self._observers:
+            try:
+                call(observer)
+            except Exception:
+                self._failed(observer.name, "an observer failed on a verdict, which is given all the same")
+
     def _failed(self, name: str, text: str) -> None:
         self._metrics.counter("mkd_observer_failures_total", observer=name).inc()
         now = time.monotonic()
-        if now - self._said.get(name, -SAY_AGAIN_AFTER_S) >= SAY_AGAIN_AFTER_S:
-            self._said[name] = now
+        if now - self._logged_at.get(name, -LOG_AGAIN_AFTER_S) >= LOG_AGAIN_AFTER_S:
+            self._logged_at[name] = now
             logging.getLogger("mkdserve").exception("%s: %s", name, text)

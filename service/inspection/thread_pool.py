@@ -1,7 +1,7 @@
-"""In: functions that take milliseconds of a core. Out: their results, computed outside the event loop.
+"""The threads that decode and encode images outside the event loop.
 
 Pillow and OpenCV let go of the interpreter while they work, so the threads run side by side. How much may wait for them
-is bounded by the engine's permits: nothing gets here that was not admitted.
+is bounded by the engine's permits: no image gets here that was not admitted.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 from models.artifact import MANIFEST
-from service.products.product import is_name
+from models.names import is_name
 
 PLAIN = ""  # the version folder of an artifact that lies in NAME/ itself
 Found = dict[str, dict[str, str]]  # product -> version folder -> fingerprint

@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Literal
 
 from models.artifact import Artifact
 from models.calibration.conformal import Calibration
-from models.detector import Row
 from models.heads.base import Head
+from models.image_judge import ImageJudge
 from models.imaging.input_statistics import InputStatistics
-from models.imaging.preprocess import Prepared, Preprocessing
+from models.imaging.preprocess import Preprocessing
 
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 State = Literal["served", "resting", "unloaded", "refused"]
-
-
-def is_name(text: str) -> bool:
-    """Whether `text` may be the name of a product or a version: such a name cannot leave its folder."""
-    return NAME.fullmatch(text) is not None
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,9 +67,10 @@ class ProductVersion:
             return 0.0
         return (made if made.tzinfo else made.replace(tzinfo=UTC)).timestamp()
 
-    def row(self, image: Prepared, *, wants_map: bool = False) -> Row:
-        """The image as `Engine.judge` takes it."""
-        return Row(image, self.artifact.head, self.artifact.source, wants_map)
+    @property
+    def judge(self) -> ImageJudge:
+        """What turns a picture into rows for the engine and their judgements back into one."""
+        return self.artifact.judge
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,1 +1,1 @@
-"""What surrounds every request: the connection, its record and log line, problem+json, the OpenAPI document."""
+"""The HTTP surface: requests are read and admitted, the core judges their images, verdicts go back as JSON."""

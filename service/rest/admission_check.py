@@ -17,8 +17,8 @@ from starlette.types import Scope
 from service.errors import Overloaded, ServiceError
 from service.inspection.deadlines import seconds_to
 from service.rest.dependencies import CONTEXT_HEADERS, InvalidParameter, context_of, deadline_of
+from service.rest.request_checks import RequestChecks
 from service.rest.request_record import RequestRecord
-from service.run.state import Service
 
 HeaderValues = Mapping[bytes, bytes]
 PATHS = frozenset({"/score", "/localize"})
@@ -31,7 +31,7 @@ def first_values(headers: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
     return dict(reversed(list(headers)))
 
 
-def refusal(scope: Scope, headers: HeaderValues, record: RequestRecord, service: Service) -> Overloaded | None:
+def refusal(scope: Scope, headers: HeaderValues, record: RequestRecord, checks: RequestChecks) -> Overloaded | None:
     """The 429 that this request's route would come to, counted as a rejection; None where the route must look.
 
     `headers` are the scope's, as `first_values` gives them.
@@ -42,10 +42,10 @@ def refusal(scope: Scope, headers: HeaderValues, record: RequestRecord, service:
     if not size.isdigit():
         return None
     try:
-        if service.keys is not None:
-            record.caller = service.keys.check(secret_of(headers), SCOPE)
-        patience_s = seconds_to(deadline_of(text(headers, b"x-deadline-ms"), service.settings, record))
-        service.parts.engine.admission.try_admit(1, int(size), patience_s=patience_s)
+        if checks.keys is not None:
+            record.caller = checks.keys.check(secret_of(headers), SCOPE)
+        patience_s = seconds_to(deadline_of(text(headers, b"x-deadline-ms"), checks.options, record))
+        checks.admission.try_admit(1, int(size), patience_s=patience_s)
     except Overloaded as error:
         record.route = scope["path"]
         if scope["query_string"] or not CONTEXT_NAMES.isdisjoint(headers):

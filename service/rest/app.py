@@ -1,33 +1,30 @@
-"""In: settings. Out: the ASGI application, and nothing else happens until its lifespan starts."""
+"""Puts the ASGI application together: routes, problems, middleware and the OpenAPI document."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from fastapi import FastAPI
 
 from service.rest import problems
+from service.rest.app_state import AppState
 from service.rest.middleware import RecordMiddleware
 from service.rest.openapi import DESCRIPTION, document_of
+from service.rest.request_checks import RequestChecks
 from service.rest.routes import admin, drift, infer, operation
-from service.run.assembly import assemble as assemble_parts
-from service.run.assembly import service_version
-from service.run.settings import Settings
-from service.run.state import Assemble, LifespanState, Service
+from service.version import service_version
+
+Running = Callable[[], AbstractAsyncContextManager[AppState]]
 
 
-def create_app(settings: Settings, assemble: Assemble = assemble_parts) -> FastAPI:
-    """The application for `settings`; `assemble` makes engine, registry and metrics when the lifespan starts.
-
-    Raises KeyFileError where the API keys cannot be read.
-    """
-    service = Service(settings, assemble)
+def rest_app(checks: RequestChecks, running: Running) -> FastAPI:
+    """The application. Nothing happens until its lifespan starts, which holds `running` for as long as it lasts."""
 
     @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[LifespanState]:
-        async with service.running():
-            yield {"service": service}
+    async def lifespan(_: FastAPI) -> AsyncIterator[AppState]:
+        async with running() as state:
+            yield state
 
     app = FastAPI(
         title="mkdserve",
@@ -36,13 +33,12 @@ def create_app(settings: Settings, assemble: Assemble = assemble_parts) -> FastA
         version=service_version(),
         lifespan=lifespan,
         redoc_url=None,
-        openapi_url="/openapi.json" if settings.openapi else None,
+        openapi_url="/openapi.json" if checks.options.openapi else None,
         redirect_slashes=False,
     )
-    app.state.service = service
     problems.install(app)
-    app.add_middleware(RecordMiddleware, service=service)
+    app.add_middleware(RecordMiddleware, checks=checks)
     for routes in (infer, operation, drift, admin):
         app.include_router(routes.router)
-    app.openapi = lambda: document_of(app, keys_needed=settings.auth_enabled)  # type: ignore[method-assign]
+    app.openapi = lambda: document_of(app, keys_needed=checks.options.keys_needed)  # type: ignore[method-assign]
     return app

@@ -1,4 +1,4 @@
-"""In: a request. Out: what its route asks for by type, so that route signatures read as prose."""
+"""What a route can ask for by type, each a small part of the application or of the request."""
 
 from __future__ import annotations
 
@@ -12,14 +12,20 @@ from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBea
 from pydantic import BaseModel, ValidationError
 from starlette.requests import HTTPConnection
 
+from service.drift.observer import DriftObserver
 from service.errors import RequestError, UnsupportedBody
+from service.inspection.context import CONTEXT_RULE, InspectionContext, LineContext, LineContextError
+from service.inspection.inspector import Inspector
+from service.inspection.thread_pool import WorkerThreads
+from service.products.registry import Registry
+from service.rest.app_state import Operation
 from service.rest.bodies.forms import JSON
 from service.rest.bodies.reader import declared_length, pieces
+from service.rest.options import RestOptions
 from service.rest.product_schemas import LoadBody, VersionBody
-from service.rest.request_record import RequestRecord, record_of
-from service.rest.schemas import CONTEXT_PATTERN, Context, LocalizeQuery, ScoreQuery
-from service.run.settings import Settings
-from service.run.state import Service
+from service.rest.request_checks import RequestChecks
+from service.rest.request_record import SURFACE, RequestRecord, record_of
+from service.rest.schemas import LocalizeQuery, ScoreQuery
 
 BEARER = HTTPBearer(auto_error=False, description="API key", scheme_name="bearer")
 API_KEY = APIKeyHeader(name="X-API-Key", auto_error=False, scheme_name="apiKey")
@@ -36,9 +42,39 @@ class InvalidParameter(RequestError):
     code, status, title = "invalid_parameter", 422, "A parameter is not as documented"
 
 
-async def the_service(request: Request) -> Service:
-    """The running service, from the lifespan's state."""
-    return cast(Service, request.state.service)
+async def checks(request: Request) -> RequestChecks:
+    """Keys and options, from the lifespan's state."""
+    return cast(RequestChecks, request.state.checks)
+
+
+async def options(checks: Annotated[RequestChecks, Depends(checks)]) -> RestOptions:
+    """What the settings say to the HTTP surface."""
+    return checks.options
+
+
+async def inspector(request: Request) -> Inspector:
+    """The judging core."""
+    return cast(Inspector, request.state.inspector)
+
+
+async def products(inspector: Annotated[Inspector, Depends(inspector)]) -> Registry:
+    """The products that are served."""
+    return inspector.products
+
+
+async def threads(inspector: Annotated[Inspector, Depends(inspector)]) -> WorkerThreads:
+    """The threads for decoding and encoding."""
+    return inspector.threads
+
+
+async def operation(request: Request) -> Operation:
+    """How the process is doing."""
+    return cast(Operation, request.state.operation)
+
+
+async def drift_observer(request: Request) -> DriftObserver | None:
+    """The drift watch; None where drift is not watched."""
+    return cast("DriftObserver | None", request.state.drift)
 
 
 async def the_record(request: Request) -> RequestRecord:
@@ -50,19 +86,19 @@ def allowed(scope: str) -> Callable[..., Awaitable[None]]:
     """A dependency that lets a request pass whose key covers `scope`; everything passes where there are no keys."""
 
     async def check(
-        service: Annotated[Service, Depends(the_service)],
+        checks: Annotated[RequestChecks, Depends(checks)],
         record: Annotated[RequestRecord, Depends(the_record)],
         bearer: Annotated[HTTPAuthorizationCredentials | None, Security(BEARER)],
         api_key: Annotated[str | None, Security(API_KEY)],
     ) -> None:
-        if service.keys is not None:
-            record.caller = service.keys.check(bearer.credentials if bearer else api_key, scope)
+        if checks.keys is not None:
+            record.caller = checks.keys.check(bearer.credentials if bearer else api_key, scope)
 
     return check
 
 
 async def deadline(
-    service: Annotated[Service, Depends(the_service)],
+    options: Annotated[RestOptions, Depends(options)],
     record: Annotated[RequestRecord, Depends(the_record)],
     x_deadline_ms: Annotated[
         str | None,
@@ -74,12 +110,12 @@ async def deadline(
     ] = None,
 ) -> float | None:
     """The time of `time.monotonic()` by which the answer must be there; None for no deadline."""
-    return deadline_of(x_deadline_ms, service.settings, record)
+    return deadline_of(x_deadline_ms, options, record)
 
 
-def deadline_of(text: str | None, settings: Settings, record: RequestRecord) -> float | None:
+def deadline_of(text: str | None, options: RestOptions, record: RequestRecord) -> float | None:
     """The same from the header's text, None where there is none. Raises InvalidParameter."""
-    milliseconds = settings.deadline_ms
+    milliseconds = options.deadline_ms
     if text is not None:
         milliseconds = float(text) if re.fullmatch(DEADLINE_PATTERN, text) else 0.0
         if not 0 < milliseconds <= LONGEST_DEADLINE_MS:
@@ -87,39 +123,50 @@ def deadline_of(text: str | None, settings: Settings, record: RequestRecord) -> 
     return record.started + milliseconds / 1000 if milliseconds else None
 
 
-async def line_context(request: Request, record: Annotated[RequestRecord, Depends(the_record)]) -> Context | None:
-    """Line, station and part id, from the query or else from headers; noted for the log, never for a metric."""
+async def inspection_context(
+    request: Request,
+    record: Annotated[RequestRecord, Depends(the_record)],
+    deadline: Annotated[float | None, Depends(deadline)],
+) -> InspectionContext:
+    """What goes with the request through the core; the record keeps it for the log."""
     record.context = context_of(request)
-    return Context(**record.context) if record.context else None
+    record.inspection = InspectionContext(
+        record.request_id,
+        SURFACE,
+        line=record.context,
+        deadline=deadline,
+        caller=record.caller,
+        started=record.started,
+    )
+    return record.inspection
 
 
-def context_of(request: HTTPConnection) -> dict[str, str]:
-    """The same by name, only what was sent. Raises InvalidParameter."""
-    found = {}
-    for name, header in CONTEXT_HEADERS.items():
-        text = request.query_params.get(name) or request.headers.get(header)
-        if text is None:
-            continue
-        if not re.fullmatch(CONTEXT_PATTERN[1:-1], text):
-            raise InvalidParameter(f"{name} (header {header}): 1 to 128 characters, no control characters")
-        found[name] = text
-    return found
+def context_of(request: HTTPConnection) -> LineContext:
+    """Line, station and part id, from the query or else from headers. Raises InvalidParameter."""
+    given = {
+        name: request.query_params.get(name) or request.headers.get(header) for name, header in CONTEXT_HEADERS.items()
+    }
+    try:
+        return LineContext(**given)
+    except LineContextError as error:
+        header = CONTEXT_HEADERS[error.member]
+        raise InvalidParameter(f"{error.member} (header {header}): {CONTEXT_RULE}") from None
 
 
-async def load_body(request: Request, service: Annotated[Service, Depends(the_service)]) -> LoadBody:
+async def load_body(request: Request, options: Annotated[RestOptions, Depends(options)]) -> LoadBody:
     """The body of /load, which may be left out."""
-    data = await _small_body(request, service)
+    data = await _small_body(request, options)
     return _parsed(LoadBody, data) if data else LoadBody()
 
 
-async def version_body(request: Request, service: Annotated[Service, Depends(the_service)]) -> VersionBody:
+async def version_body(request: Request, options: Annotated[RestOptions, Depends(options)]) -> VersionBody:
     """The body of /activate."""
-    return _parsed(VersionBody, await _small_body(request, service))
+    return _parsed(VersionBody, await _small_body(request, options))
 
 
-async def _small_body(request: Request, service: Service) -> bytes:
+async def _small_body(request: Request, options: RestOptions) -> bytes:
     """Read here and not by the framework, which would read any length from anybody before it looks at the key."""
-    limits = replace(service.body_limits, max_bytes=SMALL_BODY_BYTES)
+    limits = replace(options.body_limits, max_bytes=SMALL_BODY_BYTES)
     declared_length(request, limits)
     data = b"".join([piece async for piece in pieces(request, limits, None)])
     if data and request.headers.get("content-type", "").split(";")[0].strip().lower() != JSON:
@@ -136,10 +183,13 @@ def _parsed(schema: type[B], data: bytes) -> B:
         raise InvalidParameter(where) from None
 
 
-TheService = Annotated[Service, Depends(the_service)]
-TheRecord = Annotated[RequestRecord, Depends(the_record)]
-Deadline = Annotated[float | None, Depends(deadline)]
-LineContext = Annotated[Context | None, Depends(line_context)]
+TheOptions = Annotated[RestOptions, Depends(options)]
+TheInspector = Annotated[Inspector, Depends(inspector)]
+TheProducts = Annotated[Registry, Depends(products)]
+TheThreads = Annotated[WorkerThreads, Depends(threads)]
+TheOperation = Annotated[Operation, Depends(operation)]
+TheDriftObserver = Annotated[DriftObserver | None, Depends(drift_observer)]
+TheContext = Annotated[InspectionContext, Depends(inspection_context)]
 ScoreParameters = Annotated[ScoreQuery, Query()]
 LocalizeParameters = Annotated[LocalizeQuery, Query()]
 LoadRequest = Annotated[LoadBody, Depends(load_body)]

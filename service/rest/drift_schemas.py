@@ -1,4 +1,4 @@
-"""In: what the drift watch knows. Out: the schemas of GET /products/{name}/drift."""
+"""The schemas of GET /products/{name}/drift."""
 
 from __future__ import annotations
 

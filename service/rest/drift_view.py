@@ -1,4 +1,4 @@
-"""In: a drift report, or none. Out: how GET /products/{name}/drift shows it, in figures and in plain words."""
+"""How GET /products/{name}/drift shows a drift report, in figures and in plain words."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from service.drift.monitor import SCORE, Moment, WatchState
 from service.drift.observer import DriftReport
 from service.rest.drift_schemas import DriftReply, DriftWatch, Leaning
-from service.run.settings import Settings
+from service.rest.options import RestOptions
 
 TOWARDS: dict[str, Leaning] = {"up": "higher", "down": "lower", "wide": "more spread", "narrow": "less spread"}
 NOT_RECORDED = "The artifact has not recorded the input's statistics: only its score is watched."
@@ -19,11 +19,11 @@ WORST_CASES = (
 NOTHING_TO_RANK = "The artifact has too few calibration images, or other ones, to compare parts with."
 
 
-def drift_reply(product: str, settings: Settings, report: DriftReport | None) -> DriftReply:
+def drift_reply(product: str, options: RestOptions, report: DriftReport | None) -> DriftReply:
     """The reply for a product that exists."""
     watches = [_watch(state) for state in report.watches] if report else []
     state = (
-        "off" if not settings.drift else "no parts yet" if report is None else "drift" if report.drifted else "steady"
+        "off" if not options.drift else "no parts yet" if report is None else "drift" if report.drifted else "steady"
     )
     recorded = "unknown" if report is None else "recorded" if report.input_recorded else "not recorded"
     return DriftReply.model_validate(
@@ -36,8 +36,8 @@ def drift_reply(product: str, settings: Settings, report: DriftReport | None) ->
             "parts": report.parts if report else 0,
             "parts_skipped": report.skipped if report else 0,
             "input_statistics": recorded,
-            "alarm_level": round(math.log10(settings.drift_alarm_parts), 2),
-            "processes": settings.processes,
+            "alarm_level": round(math.log10(options.drift_alarm_parts), 2),
+            "processes": options.processes,
             "process": os.getpid(),
             "watches": watches,
         }

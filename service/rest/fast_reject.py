@@ -17,8 +17,8 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from service.errors import Overloaded
 from service.rest.admission_check import first_values, refusal, text
 from service.rest.problems import MEDIA_TYPE, HttpCode, headers_of, problem_bytes
+from service.rest.request_checks import RequestChecks
 from service.rest.request_record import SCOPE_KEY, RequestRecord, accepted_request_id, finish
-from service.run.state import Service
 
 PATHS = {b"/score": "/score", b"/localize": "/localize"}
 # What of a refused body is read off: closing on it would reset the connection, and the client would not see the answer.
@@ -29,10 +29,10 @@ LINGER_S = 2.0
 class FastReject:
     """A refused request whose body is still arriving."""
 
-    def __init__(self, record: RequestRecord, error: Overloaded, service: Service) -> None:
+    def __init__(self, record: RequestRecord, error: Overloaded, checks: RequestChecks) -> None:
         self.record = record
         self._error = error
-        self._service = service
+        self._checks = checks
         record.code, record.status = error.code, error.status
 
     def answer(self, default_headers: Iterable[tuple[bytes, bytes]], *, close: bool) -> bytes:
@@ -56,17 +56,17 @@ class FastReject:
 
     def note(self) -> None:
         """Count and log it: it is answered, or nobody waits any more."""
-        finish(self.record, self._service.parts.metrics)
+        finish(self.record, self._checks.metrics)
 
 
-def fast_reject(scope: Any, url: bytes, method: bytes, service: Service) -> FastReject | None:
+def fast_reject(scope: Any, url: bytes, method: bytes, checks: RequestChecks) -> FastReject | None:
     """The refusal of this request, if it is an ordinary one; None where the application must look.
 
     `scope` is the connection's for this request, with its headers. Where the door was asked and let it pass, the
     request's record lies in `scope` and nobody asks the door again.
     """
     path, _, query = url.partition(b"?")
-    if path not in PATHS or method != b"POST" or not service.gate.is_open:
+    if path not in PATHS or method != b"POST" or not checks.shutdown.is_open:
         return None
     headers = first_values(scope["headers"])
     length = headers.get(b"content-length", b"")
@@ -75,11 +75,11 @@ def fast_reject(scope: Any, url: bytes, method: bytes, service: Service) -> Fast
     scope["path"], scope["method"], scope["query_string"] = PATHS[path], "POST", query
     record = RequestRecord(accepted_request_id(text(headers, b"x-request-id")), "POST", PATHS[path])
     try:
-        error = refusal(scope, headers, record, service)
+        error = refusal(scope, headers, record, checks)
     except Exception:  # the long way has an answer for faults
         logging.getLogger("mkdserve").exception("fault at the door, request %s", record.request_id)
         return None
     if error is None:
         scope[SCOPE_KEY] = record
         return None
-    return FastReject(record, error, service)
+    return FastReject(record, error, checks)

@@ -15,9 +15,9 @@ from service.errors import RequestCancelled, ServiceError
 from service.rest.admission_check import HeaderValues, first_values, refusal, text
 from service.rest.fast_reject import LINGER_BYTES, LINGER_S
 from service.rest.problems import HTTP_CODES, MEDIA_TYPE, HttpCode, headers_of, problem_bytes
+from service.rest.request_checks import RequestChecks
 from service.rest.request_record import SCOPE_KEY, RequestRecord, accepted_request_id, finish
-from service.run.shutdown_flag import ShutdownFlag
-from service.run.state import Service
+from service.shutdown_flag import ShutdownFlag
 
 TOO_SLOW = 408  # waiting on for such a client is what the limit is there to end
 
@@ -25,9 +25,9 @@ TOO_SLOW = 408  # waiting on for such a client is what the limit is there to end
 class RecordMiddleware:
     """Makes the record and the request id, answers the unexpected with a problem, writes the log line."""
 
-    def __init__(self, app: ASGIApp, service: Service) -> None:
+    def __init__(self, app: ASGIApp, checks: RequestChecks) -> None:
         self.app = app
-        self._service = service
+        self._checks = checks
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -39,9 +39,9 @@ class RecordMiddleware:
         if record is None:
             request_id = accepted_request_id(text(headers, b"x-request-id"))
             record = scope[SCOPE_KEY] = RequestRecord(request_id, scope["method"], scope["path"])
-        exchange = Exchange(headers, receive, send, record, self._service.gate)
+        exchange = Exchange(headers, receive, send, record, self._checks.shutdown)
         try:
-            if at_the_door and (full := refusal(scope, headers, record, self._service)) is not None:
+            if at_the_door and (full := refusal(scope, headers, record, self._checks)) is not None:
                 await exchange.send_refusal(full)
             else:
                 await self.app(scope, exchange.receive, exchange.send)
@@ -54,7 +54,7 @@ class RecordMiddleware:
             await exchange.send_fault()
         finally:
             record.route = getattr(scope.get("route"), "path", record.route)
-            finish(record, self._service.parts.metrics)
+            finish(record, self._checks.metrics)
 
 
 class Exchange:

@@ -1,4 +1,4 @@
-"""In: what the routes cannot say by their types. Out: request forms, examples and problems for the OpenAPI document."""
+"""What the OpenAPI document has beyond the types of the routes: request forms, examples and problems."""
 
 from __future__ import annotations
 

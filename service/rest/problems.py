@@ -1,4 +1,4 @@
-"""In: any exception that leaves a route, or an HTTP-level refusal. Out: a problem+json answer (RFC 9457).
+"""Turns every refusal and fault into a problem+json answer (RFC 9457).
 
 Each carries `type`, `title`, `status`, `detail`, `instance`, and beside the standard's members `code` (stable, what
 programs should look at) and `request_id`. `ServiceError` brings its own code; those that only HTTP knows stand in

@@ -1,4 +1,4 @@
-"""In: what callers learn of products and what operators say of them, as pydantic schemas. Out: OpenAPI components."""
+"""What callers learn of products and what operators ask of them, as the schemas of the OpenAPI document."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""In: what the registry knows of a product. Out: how /products and the admin routes show it."""
+"""How /products and the admin routes show what the registry knows of a product."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from service.rest.fast_reject import LINGER_S, FastReject, fast_reject
 from service.rest.problems import HTTP_CODES, MEDIA_TYPE, HttpCode, problem_body
 
 if TYPE_CHECKING:
-    from service.run.state import Service
+    from service.rest.request_checks import RequestChecks
 
 LAST_REQUEST_S = 0.3  # in which a request that is on the wire when the server stops may still arrive
 REQUEST_TIMEOUT = HttpCode(408, "headers_too_slow", "The headers arrived too slowly")
@@ -36,7 +36,7 @@ class InspectionProtocol(HttpToolsProtocol):
 
     header_timeout_s: ClassVar[float] = 10.0
     max_header_bytes: ClassVar[int] = 65536
-    service: ClassVar[Service | None] = None
+    checks: ClassVar[RequestChecks | None] = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -123,8 +123,8 @@ class InspectionProtocol(HttpToolsProtocol):
             raise httptools.HttpParserError("HTTP/1.1 asks for one Host")  # RFC 9112, 3.2
         self._heard, self._stage = True, BODY
         self._stop_clock()
-        if self.service is not None and not self._is_busy():
-            self._turned_away = fast_reject(self.scope, self.url, self.parser.get_method(), self.service)
+        if self.checks is not None and not self._is_busy():
+            self._turned_away = fast_reject(self.scope, self.url, self.parser.get_method(), self.checks)
         if self._turned_away is None:
             super().on_headers_complete()
 
@@ -214,8 +214,8 @@ class InspectionProtocol(HttpToolsProtocol):
 
 
 def protocol_class(
-    header_timeout_s: float, max_header_bytes: int = 65536, service: Service | None = None
+    header_timeout_s: float, max_header_bytes: int = 65536, checks: RequestChecks | None = None
 ) -> type[InspectionProtocol]:
     """The protocol with its settings; uvicorn makes the instances and passes none of ours."""
-    settings = {"header_timeout_s": header_timeout_s, "max_header_bytes": max_header_bytes, "service": service}
+    settings = {"header_timeout_s": header_timeout_s, "max_header_bytes": max_header_bytes, "checks": checks}
     return type("ConfiguredProtocol", (InspectionProtocol,), settings)

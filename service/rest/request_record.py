@@ -1,4 +1,4 @@
-"""In: what is learnt about a request while it runs. Out: one `RequestRecord`, from which its log line is written."""
+"""What HTTP knows of one request while it runs; its one log line is written from it."""
 
 from __future__ import annotations
 
@@ -6,16 +6,17 @@ import logging
 import random
 import re
 import time
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from service.inspection.context import InspectionContext, LineContext
 from service.logs import event
 from service.metrics import Metrics
 
 QUIET_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})  # asked every few seconds by machines
 SCOPE_KEY = "mkdserve.record"
+SURFACE = "rest"
 REQUEST_ID_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
 
 
@@ -24,7 +25,10 @@ IDS = random.Random()  # noqa: S311  # seeded by the system; an id is no secret,
 
 @dataclass
 class RequestRecord:
-    """One request's story. No image content and no key ever gets in here."""
+    """One request and its answer. `inspection` is the core's part of it, where images were to be judged.
+
+    No image content and no key ever gets in here.
+    """
 
     request_id: str
     method: str
@@ -34,22 +38,14 @@ class RequestRecord:
     status: int = 0
     code: str | None = None  # of the problem, where there was one
     caller: str | None = None  # the name of the API key
-    product: str | None = None
-    version: str | None = None
-    images: int = 0
     bytes_in: int = 0
     bytes_out: int = 0
-    decisions: Counter[str] = field(default_factory=Counter)
-    entry_errors: Counter[str] = field(default_factory=Counter)
-    timing: dict[str, float] = field(default_factory=dict)  # milliseconds by stage, the slowest image of the request
-    context: dict[str, str] = field(default_factory=dict)  # line, station, part_id
-
-    def slowest(self, stage: str, milliseconds: float) -> None:
-        """Keep the largest time seen for `stage`."""
-        self.timing[stage] = max(self.timing.get(stage, 0.0), round(milliseconds, 2))
+    context: LineContext = field(default_factory=LineContext)
+    inspection: InspectionContext | None = None
 
     def line(self) -> dict[str, object]:
         """The log line's members; empty ones are left out."""
+        judged = self.inspection or InspectionContext(self.request_id, SURFACE)
         members: dict[str, object] = {
             "request_id": self.request_id,
             "method": self.method,
@@ -57,15 +53,15 @@ class RequestRecord:
             "status": self.status,
             "code": self.code,
             "caller": self.caller,
-            "product": self.product,
-            "version": self.version,
-            "images": self.images,
-            "decisions": dict(self.decisions),
-            "entry_errors": dict(self.entry_errors),
-            "timing_ms": self.timing,
+            "product": judged.product,
+            "version": judged.version,
+            "images": judged.images,
+            "decisions": dict(judged.decisions),
+            "entry_errors": dict(judged.failures),
+            "timing_ms": {stage: round(seconds * 1000, 2) for stage, seconds in judged.slowest_s.items()},
             "bytes_in": self.bytes_in,
             "bytes_out": self.bytes_out,
-            "context": self.context,
+            "context": self.context.members(),
             "duration_ms": round((time.monotonic() - self.started) * 1000, 2),
         }
         return {name: value for name, value in members.items() if value not in (None, {}, "")}

@@ -1,4 +1,4 @@
-"""In: what callers send and get, as pydantic schemas. Out: the OpenAPI document's components."""
+"""What callers of the HTTP interface send and get, as the schemas of its OpenAPI document."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Decision = Literal["OK", "REVIEW", "NG"]
-NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
-CONTEXT_PATTERN = r"^[^\x00-\x1f\x7f]{1,128}$"
+from models.names import WHOLE_NAME
+from service.inspection.context import CONTEXT_PATTERN
 
-ProductName = Annotated[str, Field(pattern=NAME_PATTERN, description="Name of a product, or of a version of it.")]
+Decision = Literal["OK", "REVIEW", "NG"]
+
+ProductName = Annotated[str, Field(pattern=WHOLE_NAME, description="Name of a product, or of a version of it.")]
 ContextText = Annotated[str | None, Field(pattern=CONTEXT_PATTERN)]
 
 

@@ -1,14 +1,15 @@
-"""In: settings. Out: the real engine, registry and metrics, with the cores shared between network and decoder."""
+"""Makes the parts of one server process as the settings ask, with the cores shared between network and decoder."""
 
 from __future__ import annotations
 
 import platform
 import time
-from importlib.metadata import PackageNotFoundError, version
 
 import torch
 
-from service.audit.trail import audit_trail
+from service.audit.chain import ChainLimits
+from service.audit.trail import AuditTrail
+from service.audit.writer import WriterSettings
 from service.drift.monitor import DriftRules
 from service.drift.observer import DriftObserver
 from service.engine.device_runner import device_runners
@@ -16,13 +17,12 @@ from service.engine.engine import Engine, EngineSettings
 from service.inspection.observers import VerdictObserver
 from service.metrics import Metrics
 from service.products.registry import Registry
-from service.run.settings import Settings, thread_counts
-from service.run.state import Parts
+from service.run.components import Components
+from service.run.settings import MIB, Settings, thread_counts
+from service.version import service_version
 
-DISTRIBUTION = "mkdserve"
 
-
-def assemble(settings: Settings) -> Parts:
+def assemble(settings: Settings) -> Components:
     """Everything that a server process owns, made and not started. Raises ServiceError where a device is not there."""
     devices = device_names(settings)
     threads = thread_counts(settings, on_cpu="cpu" in devices)
@@ -44,15 +44,35 @@ def assemble(settings: Settings) -> Parts:
         head_memory_bytes=settings.head_memory_mb << 20,
         alone=settings.processes == 1,
     )
-    return Parts(engine, registry, metrics, threads.decode, observers(settings, metrics))
+    return Components(engine, registry, metrics, threads.decode, observers(settings, metrics))
 
 
 def observers(settings: Settings, metrics: Metrics) -> tuple[VerdictObserver, ...]:
-    """Who learns of every verdict, as the settings ask for."""
+    """Who is told of every verdict, as the settings ask."""
     trail = audit_trail(settings, metrics, service_version())
     rules = DriftRules(settings.drift_alarm_parts, settings.drift_window, settings.drift_defect_share)
     watch = DriftObserver(rules, metrics) if settings.drift else None
     return tuple(observer for observer in (trail, watch) if observer is not None)
+
+
+def audit_trail(settings: Settings, metrics: Metrics, version: str) -> AuditTrail | None:
+    """The trail that the settings ask for. Bounds on the disk are shared out among the processes."""
+    if settings.audit_folder is None:
+        return None
+    share = settings.processes
+    limits = ChainLimits(
+        file_bytes=settings.audit_file_mb * MIB,
+        keep_days=settings.audit_keep_days,
+        keep_bytes=settings.audit_keep_mb * MIB // share,
+    )
+    written = WriterSettings(
+        folder=settings.audit_folder,
+        limits=limits,
+        image_bytes=settings.audit_images_mb * MIB // share,
+        sync_s=settings.audit_sync_s,
+        version=version,
+    )
+    return AuditTrail(written, metrics, images=settings.audit_images, max_waiting_bytes=settings.audit_queue_mb * MIB)
 
 
 def device_names(settings: Settings) -> tuple[str, ...]:
@@ -73,11 +93,3 @@ def engine_settings(settings: Settings) -> EngineSettings:
         max_in_flight_images=settings.max_waiting_images,
         max_in_flight_bytes=settings.max_waiting_bytes,
     )
-
-
-def service_version() -> str:
-    """The distribution's version; "unknown" where it runs without having been installed."""
-    try:
-        return version(DISTRIBUTION)
-    except PackageNotFoundError:
-        return "unknown"

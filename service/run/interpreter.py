@@ -1,4 +1,4 @@
-"""In: nothing. Out: an interpreter for a process that computes and converses at once: quick turns, little garbage."""
+"""Sets the interpreter for a process that computes and serves at once: quick turns, little garbage collection."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""In: `python -m service keys new --name X --scopes infer,metrics`. Out: a fresh key and its line for the file."""
+"""The command `python -m service keys new --name X --scopes infer,metrics`: makes a key and its line for the file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""In: settings with `processes` above 1. Out: that many server processes on one port, kept alive until the stop.
+"""Runs several server processes on one port and keeps them alive until the stop.
 
 The parent binds the port, hands the socket down, passes signals on and replaces a process that died. Metrics of all of
 them add up in a folder that the parent makes before any of them imports prometheus_client.

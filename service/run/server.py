@@ -1,4 +1,4 @@
-"""In: settings. Out: a served port until SIGTERM or SIGINT, then a drained one and exit code 0.
+"""Serves the application on a port until SIGTERM or SIGINT, then drains it and ends with exit code 0.
 
 uvicorn with three changes: readiness turns red at the signal and not when the port closes, requests that are left at
 the end of the drain are answered instead of cut off, and a stop that was asked for is a success (uvicorn raises the
@@ -21,40 +21,40 @@ import uvicorn
 from fastapi import FastAPI
 
 from service.logs import configure, event
-from service.rest.app import create_app
 from service.rest.protocol import protocol_class
-from service.run.assembly import assemble as assemble_parts
+from service.run.application import create_app, lifecycle_of
+from service.run.assembly import assemble as assemble_components
 from service.run.command_line import unknown_variables, warn
+from service.run.components import Assemble
 from service.run.interpreter import collect_garbage_seldom, take_turns_quickly
 from service.run.settings import Settings, is_loopback
-from service.run.shutdown_flag import ShutdownFlag
-from service.run.state import Assemble, running_state
+from service.shutdown_flag import ShutdownFlag
 
 LAST_WORDS_S = 2  # for answers to leave after the drain's end
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class InspectionServer(uvicorn.Server):
-    """A uvicorn server that closes the gate first."""
+    """A uvicorn server that turns not ready before it closes the port."""
 
     def __init__(
         self,
         config: uvicorn.Config,
-        gate: ShutdownFlag,
+        shutting_down: ShutdownFlag,
         settings: Settings,
         *,
         on_hangup: Callable[[], None],
         on_last_call: Callable[[], None],
     ) -> None:
         super().__init__(config)
-        self._gate = gate
+        self._shutdown_flag = shutting_down
         self._settings = settings
         self._on_hangup = on_hangup
         self._on_last_call = on_last_call
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """A first signal closes the gate; a second SIGINT gives up on what is left, as a person at a terminal means."""
-        self._gate.close()
+        """A first signal turns the service not ready; a second SIGINT gives up on what is left."""
+        self._shutdown_flag.close()
         self.force_exit = self.should_exit and sig == signal.SIGINT
         self.should_exit = True
 
@@ -80,7 +80,7 @@ class InspectionServer(uvicorn.Server):
             waited += 0.1
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self._gate.close()
+        self._shutdown_flag.close()
         last_call = asyncio.get_running_loop().call_later(self._settings.drain_s, self._on_last_call)
         try:
             await super().shutdown(sockets)
@@ -88,7 +88,9 @@ class InspectionServer(uvicorn.Server):
             last_call.cancel()
 
 
-def serve(settings: Settings, sockets: list[socket.socket] | None = None, assemble: Assemble = assemble_parts) -> int:
+def serve(
+    settings: Settings, sockets: list[socket.socket] | None = None, assemble: Assemble = assemble_components
+) -> int:
     """Run one server process until it is told to stop, on `sockets` if a parent bound them. Returns the exit code."""
     configure(settings.log_level)
     take_turns_quickly()
@@ -108,12 +110,12 @@ def serve(settings: Settings, sockets: list[socket.socket] | None = None, assemb
 
 def make_server(app: FastAPI, settings: Settings) -> InspectionServer:
     """The server for `app`, not yet running."""
-    state = running_state(app)
+    lifecycle = lifecycle_of(app)
     config = uvicorn.Config(
         app,
         host=settings.host,
         port=settings.port,
-        http=protocol_class(settings.header_timeout_s, settings.max_header_bytes, state),
+        http=protocol_class(settings.header_timeout_s, settings.max_header_bytes, lifecycle.checks),
         ws="none",
         lifespan="on",
         log_config=None,
@@ -123,7 +125,11 @@ def make_server(app: FastAPI, settings: Settings) -> InspectionServer:
         timeout_graceful_shutdown=math.ceil(settings.drain_s) + LAST_WORDS_S,
     )
     return InspectionServer(
-        config, state.gate, settings, on_hangup=state.reload_keys, on_last_call=state.answer_what_is_left
+        config,
+        lifecycle.checks.shutdown,
+        settings,
+        on_hangup=lifecycle.reload_keys,
+        on_last_call=lifecycle.answer_what_is_left,
     )
 
 

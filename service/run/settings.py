@@ -14,7 +14,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from service.run.cores import usable_cores
+from service.machine.cores import usable_cores
 
 ENV_PREFIX = "MKD_"
 MIB = 1 << 20

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
 import cv2
 import numpy as np
 import pytest
 
+from models.backends.base import SourceKey
+from models.heads.base import Head
+from models.image_judge import ImageJudge
 from models.imaging.decode import ImageLimits
 from models.imaging.preprocess import Preprocessing
-from service.inspection.decode import decode
-from service.rest.bodies.received import ReceivedImage
+from service.inspection.decode import prepare
+from service.inspection.encoded_image import EncodedImage
 from trainer.data import prepared_images, read_training_set
 
 
@@ -44,7 +48,8 @@ def test_a_large_jpeg_decoded_at_a_fraction_gives_the_same_bytes_both_ways(tmp_p
 
 def assert_same_both_ways(file: Path, preprocessing: Preprocessing) -> None:
     (trained_on,) = prepared_images((file,), preprocessing)
-    served = decode(ReceivedImage(file.read_bytes(), file.name), ImageLimits(), preprocessing).image
+    judge = ImageJudge(cast(Head, None), cast(SourceKey, None), preprocessing)
+    (served,) = prepare(EncodedImage(file.read_bytes(), file.name), judge, ImageLimits()).views
     assert trained_on.dtype == served.dtype == np.float32
     assert trained_on.tobytes() == served.tobytes()
     assert float(trained_on.std()) > 0

@@ -18,11 +18,12 @@ from starlette.requests import Request
 
 from models.imaging.decode import ImageError
 from service.errors import MalformedRequest, NoImages, TooManyImages, UnsupportedBody
+from service.inspection.encoded_image import EncodedImage
 from service.rest.bodies.multipart import ImageParts
 from service.rest.bodies.reader import BodyLimits, Growing, pieces
-from service.rest.bodies.received import ReceivedImage, clean_name
+from service.rest.bodies.received import clean_name
 
-InThread = Callable[[Callable[[], list[ReceivedImage]]], Awaitable[list[ReceivedImage]]]
+InThread = Callable[[Callable[[], list[EncodedImage]]], Awaitable[list[EncodedImage]]]
 
 MULTIPART = "multipart/form-data"
 JSON = "application/json"
@@ -61,7 +62,7 @@ def check_content_type(request: Request) -> str:
 
 async def read_images(
     request: Request, limits: BodyLimits, in_thread: InThread, permit: Growing | None = None
-) -> list[ReceivedImage]:
+) -> list[EncodedImage]:
     """All images of the request, in order: at least 1, at most `limits.max_images`.
 
     `in_thread` runs a function outside the event loop: reading a large JSON body takes long enough to be felt. `permit`
@@ -82,7 +83,7 @@ async def read_images(
     return images
 
 
-def parse_json(body: bytes, limits: BodyLimits) -> list[ReceivedImage]:
+def parse_json(body: bytes, limits: BodyLimits) -> list[EncodedImage]:
     """The JSON form -> images; base64 that cannot be read becomes that image's own error."""
     try:
         parsed = JsonBody.model_validate_json(body)
@@ -95,27 +96,27 @@ def parse_json(body: bytes, limits: BodyLimits) -> list[ReceivedImage]:
     return [_from_base64(image) for image in parsed.images]
 
 
-def _from_base64(image: JsonImage) -> ReceivedImage:
+def _from_base64(image: JsonImage) -> EncodedImage:
     name = clean_name(image.name) if image.name else None
     try:
-        return ReceivedImage(base64.b64decode(image.data, validate=True), name)
+        return EncodedImage(base64.b64decode(image.data, validate=True), name)
     except (binascii.Error, ValueError):
         refusal = ImageError(
             "image_base64_invalid", "`data` is not base64 (RFC 4648, with padding, without line breaks)"
         )
-        return ReceivedImage(b"", name, refusal)
+        return EncodedImage(b"", name, refusal)
 
 
-async def _read_multipart(arriving: AsyncIterator[bytes], content_type: str, limits: BodyLimits) -> list[ReceivedImage]:
+async def _read_multipart(arriving: AsyncIterator[bytes], content_type: str, limits: BodyLimits) -> list[EncodedImage]:
     parts = ImageParts(content_type, limits)
     async for piece in arriving:
         parts.write(piece)
     return parts.finish()
 
 
-async def _read_raw(arriving: AsyncIterator[bytes], limits: BodyLimits) -> ReceivedImage:
+async def _read_raw(arriving: AsyncIterator[bytes], limits: BodyLimits) -> EncodedImage:
     data = bytearray()
     async for piece in arriving:
         room = limits.max_image_bytes + 1 - len(data)  # one byte over is what makes the decoder refuse it
         data += piece[: max(room, 0)]
-    return ReceivedImage(bytes(data))
+    return EncodedImage(bytes(data))

@@ -11,8 +11,9 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import parse_options_header
 
 from service.errors import MalformedRequest, TooManyImages, UnsupportedBody
+from service.inspection.encoded_image import EncodedImage
 from service.rest.bodies.reader import BodyLimits
-from service.rest.bodies.received import ReceivedImage, clean_name
+from service.rest.bodies.received import clean_name
 
 FIELD = b"image"
 
@@ -26,7 +27,7 @@ class ImageParts:
         if not boundary:
             raise UnsupportedBody("multipart/form-data must name its boundary")
         self._limits = limits
-        self._images: list[ReceivedImage] = []
+        self._images: list[EncodedImage] = []
         self._header_name = bytearray()
         self._header_value = bytearray()
         self._disposition = b""
@@ -57,7 +58,7 @@ class ImageParts:
         except FormParserError as error:
             raise MalformedRequest(f"multipart: {error}") from error
 
-    def finish(self) -> list[ReceivedImage]:
+    def finish(self) -> list[EncodedImage]:
         """The images in the order in which they came; raises MalformedRequest where the last boundary is missing."""
         if not self._complete:
             raise MalformedRequest("the multipart body ends before its closing boundary")
@@ -97,7 +98,7 @@ class ImageParts:
             self._data += data[start : min(end, start + room)]
 
     def _end(self) -> None:
-        self._images.append(ReceivedImage(bytes(self._data), self._file_name))
+        self._images.append(EncodedImage(bytes(self._data), self._file_name))
         self._data = bytearray()
 
     def _on_end(self) -> None:

@@ -1,32 +1,31 @@
-"""In: POST /score and POST /localize with images. Out: one verdict or error per image, in order."""
+"""POST /score and POST /localize: images are read, the core judges them, one verdict or error each goes back."""
 
 from __future__ import annotations
 
 from fastapi import APIRouter, Request, Response
 
-from models.calibration.conformal import Calibration, Thresholds
-from service.errors import RateNotPromised
-from service.inspection.deadlines import in_time, seconds_to
-from service.inspection.encode import Wanted
-from service.inspection.inspection import Entry, Inspection, Order
+from service.inspection.context import InspectionContext
+from service.inspection.deadlines import in_time
+from service.inspection.inspector import Inspector
+from service.inspection.options import InspectionOptions, PictureOptions
+from service.inspection.verdict import ImageFailure, Verdict
 from service.rest.bodies.forms import check_content_type, read_images
-from service.rest.bodies.reader import declared_length
+from service.rest.bodies.reader import BodyLimits, declared_length
 from service.rest.dependencies import (
-    Deadline,
-    LineContext,
     LocalizeParameters,
     MayInfer,
     ScoreParameters,
-    TheRecord,
-    TheService,
+    TheContext,
+    TheInspector,
+    TheOptions,
 )
 from service.rest.disconnect import unless_client_leaves
 from service.rest.openapi import INFER_RESPONSES, LOCALIZE_EXAMPLE, REQUEST_BODY, SCORE_EXAMPLE
-from service.rest.request_record import RequestRecord
-from service.rest.schemas import LocalizeReply, ScoreQuery, ScoreReply
-from service.run.state import Service
+from service.rest.schemas import Context, LocalizeReply, ScoreQuery, ScoreReply
+from service.rest.verdict_view import entry_of
 
 router = APIRouter(tags=["inspection"], dependencies=[MayInfer])
+Entries = list[Verdict | ImageFailure]
 
 
 @router.post(
@@ -37,17 +36,11 @@ router = APIRouter(tags=["inspection"], dependencies=[MayInfer])
     openapi_extra=REQUEST_BODY,
 )
 async def score(
-    request: Request,
-    service: TheService,
-    record: TheRecord,
-    query: ScoreParameters,
-    deadline: Deadline,
-    context: LineContext,
+    request: Request, inspector: TheInspector, options: TheOptions, query: ScoreParameters, context: TheContext
 ) -> Response:
     """Score, p-value and decision (OK, REVIEW or NG) for each image, or an `error` for one that cannot be judged."""
-    results = await inspect(request, service, record, query, deadline, None)
-    reply = ScoreReply.model_construct(request_id=record.request_id, context=context, results=results)
-    return as_json(reply)
+    found = await inspect(request, inspector, options.body_limits, query, None, context)
+    return reply(ScoreReply, context, found)
 
 
 @router.post(
@@ -58,58 +51,39 @@ async def score(
     openapi_extra=REQUEST_BODY,
 )
 async def localize(
-    request: Request,
-    service: TheService,
-    record: TheRecord,
-    query: LocalizeParameters,
-    deadline: Deadline,
-    context: LineContext,
+    request: Request, inspector: TheInspector, options: TheOptions, query: LocalizeParameters, context: TheContext
 ) -> Response:
     """As /score, with the map on the product's fixed scale, its regions and, where asked for, overlay and mask."""
-    wanted = Wanted(overlay=query.overlay, mask=query.mask)
-    results = await inspect(request, service, record, query, deadline, wanted)
-    reply = LocalizeReply.model_construct(request_id=record.request_id, context=context, results=results)
-    return await service.threads.run(as_json, reply)
+    pictures = PictureOptions(overlay=query.overlay, mask=query.mask)
+    found = await inspect(request, inspector, options.body_limits, query, pictures, context)
+    return await inspector.threads.run(reply, LocalizeReply, context, found)
 
 
 async def inspect(
     request: Request,
-    service: Service,
-    record: RequestRecord,
+    inspector: Inspector,
+    limits: BodyLimits,
     query: ScoreQuery,
-    deadline: float | None,
-    wanted: Wanted | None,
-) -> list[Entry]:
-    """The entries of one request. What can be refused without reading the body is refused before it is read."""
+    pictures: PictureOptions | None,
+    context: InspectionContext,
+) -> Entries:
+    """The verdicts of one request. What can be refused without reading the body is refused before it is read."""
     check_content_type(request)
-    length = declared_length(request, service.body_limits)
-    parts = service.parts
-    async with parts.registry.lease(query.product, deadline=deadline) as version:
-        record.product, record.version = version.name, version.version
-        thresholds = choose_thresholds(version.calibration, query)
-        with parts.engine.admission.enter(1, length or 0, patience_s=seconds_to(deadline)) as permit:
+    length = declared_length(request, limits)
+    options = InspectionOptions(query.max_false_reject, query.review == "on", pictures)
+    async with inspector.open(query.product, options, context) as inspection:
+        with inspection.admit(size=length or 0) as permit:
             hold = permit if length is None else None  # a declared length is held already
-            images = await in_time(read_images(request, service.body_limits, service.threads.run, hold), deadline)
-            record.images = len(images)
-            permit.grow(images=len(images) - 1)
-            inspection = Inspection(service, record, Order(version, thresholds, deadline, wanted))
-            return await unless_client_leaves(request, inspection.run(images))
+            images = await in_time(read_images(request, limits, inspector.threads.run, hold), context.deadline)
+            return await unless_client_leaves(request, inspection.judge(images, permit))
 
 
-def choose_thresholds(calibration: Calibration, query: ScoreQuery) -> Thresholds:
-    """The stored thresholds, or those of the rate asked for; raises RateNotPromised for one that is too small."""
-    rate = query.max_false_reject
-    fitted = calibration.smallest_fitted_rate
-    smallest = calibration.smallest_rate if fitted is None else fitted
-    if rate is not None and rate < smallest:
-        more = f", and none under {fitted:.3g} fitted" if fitted is not None else ""
-        raise RateNotPromised(
-            f"max_false_reject {rate:g}: with {len(calibration.scores)} calibration images no rate under "
-            f"{calibration.smallest_rate:.3g} can be promised{more}"
-        )
-    return calibration.thresholds(rate, review=query.review == "on")
-
-
-def as_json(reply: ScoreReply | LocalizeReply) -> Response:
-    """The reply without its empty members; it was built from checked parts and is not checked a second time."""
-    return Response(reply.model_dump_json(exclude_none=True), media_type="application/json")
+def reply(schema: type[ScoreReply | LocalizeReply], context: InspectionContext, found: Entries) -> Response:
+    """The reply without its empty members; it is built from checked parts and is not checked a second time."""
+    line = context.line.members()
+    body = schema.model_construct(
+        request_id=context.request_id,
+        context=Context(**line) if line else None,
+        results=[entry_of(one) for one in found],
+    )
+    return Response(body.model_dump_json(exclude_none=True), media_type="application/json")

@@ -1,4 +1,4 @@
-"""In: probes, scrapers and people who look. Out: health, readiness, metrics, version and the products."""
+"""Health, readiness, metrics, version and the products, for probes, scrapers and people who look."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ from typing import Annotated
 import torch
 from fastapi import APIRouter, Path, Response
 
+from models.names import WHOLE_NAME
 from service.metrics import CONTENT_TYPE
-from service.rest.dependencies import MayInfer, MayReadMetrics, TheService
+from service.rest.dependencies import MayInfer, MayReadMetrics, TheOperation, TheProducts
 from service.rest.openapi import problems_for
 from service.rest.product_schemas import ProductDetail, ProductList
 from service.rest.product_view import detail_of, summary_of
-from service.rest.schemas import NAME_PATTERN, Health, Readiness, Version
-from service.run.assembly import service_version
+from service.rest.schemas import Health, Readiness, Version
+from service.version import service_version
 
 router = APIRouter()
-Name = Annotated[str, Path(pattern=NAME_PATTERN, description="Name of the product.", examples=["screw"])]
+Name = Annotated[str, Path(pattern=WHOLE_NAME, description="Name of the product.", examples=["screw"])]
 
 
 @router.get(
@@ -26,9 +27,9 @@ Name = Annotated[str, Path(pattern=NAME_PATTERN, description="Name of the produc
     summary="Does the process run?",
     responses={503: {"model": Health, "description": "It cannot help itself any more: restart it."}},
 )
-async def healthz(service: TheService, response: Response) -> Health:
+async def healthz(operation: TheOperation, response: Response) -> Health:
     """200 as long as the process can help itself; 503 asks to be restarted. Load and products do not change it."""
-    alive = service.parts.engine.live()
+    alive = operation.live()
     response.status_code = 200 if alive else 503
     return Health(status="ok" if alive else "dead")
 
@@ -39,9 +40,9 @@ async def healthz(service: TheService, response: Response) -> Health:
     summary="Will requests be judged?",
     responses={503: {"model": Readiness, "description": "Not ready, with the reason."}},
 )
-async def readyz(service: TheService, response: Response) -> Readiness:
+async def readyz(operation: TheOperation, response: Response) -> Readiness:
     """200 or 503, with the reason. Load does not change it; shutting down does."""
-    ready, reason = service.ready()
+    ready, reason = operation.ready()
     response.status_code = 200 if ready else 503
     if not ready:
         response.headers["Retry-After"] = "1"
@@ -56,9 +57,9 @@ async def readyz(service: TheService, response: Response) -> Readiness:
     responses={200: {"content": {"text/plain": {}}, "description": "All metrics."}, **problems_for(401, 403)},
     dependencies=[MayReadMetrics],
 )
-async def metrics(service: TheService) -> Response:
+async def metrics(operation: TheOperation) -> Response:
     """All metrics in Prometheus' text format; docs list them."""
-    return Response(await service.metrics_page(), media_type=CONTENT_TYPE)
+    return Response(await operation.metrics_page(), media_type=CONTENT_TYPE)
 
 
 @router.get("/version", tags=["operation"], summary="What runs?")
@@ -74,9 +75,9 @@ async def version() -> Version:
     responses=problems_for(401, 403),
     dependencies=[MayInfer],
 )
-async def products(service: TheService) -> ProductList:
+async def products(registry: TheProducts) -> ProductList:
     """Every product of the artifact folder, also those that could not be loaded, with the reason."""
-    return ProductList(products=[summary_of(status) for status in service.parts.registry.products()])
+    return ProductList(products=[summary_of(status) for status in registry.products()])
 
 
 @router.get(
@@ -86,9 +87,8 @@ async def products(service: TheService) -> ProductList:
     responses=problems_for(401, 403, 404, 422),
     dependencies=[MayInfer],
 )
-async def product(name: Name, service: TheService) -> ProductDetail:
+async def product(name: Name, registry: TheProducts) -> ProductDetail:
     """What the registry and the active artifact say of a product: versions, thresholds, and what they promise."""
-    registry = service.parts.registry
     status = registry.status(name)
     if status.state != "served":  # asking must not load it
         return detail_of(status, None)

@@ -17,7 +17,7 @@ from service.audit.audit_record import Record, opened
 from service.audit.chain import Chain
 from service.audit.files import chain_files
 from service.audit.growing_file import GrowingFile
-from service.audit.pending import ENTRY_BYTES, Entry, Waiting
+from service.audit.pending import ENTRY_BYTES, PendingRecord, PendingRecords
 from service.audit.verify import ChainReport, verify
 from service.audit.writer import Writer, WriterSettings
 from service.metrics import Metrics
@@ -29,7 +29,7 @@ class Desk:
     def __init__(self, folder: Path, patch: pytest.MonkeyPatch, *, room: int = 100, image_bytes: int = 0) -> None:
         self.folder = folder
         self.metrics = Metrics()
-        self.waiting = Waiting(room * ENTRY_BYTES)
+        self.waiting = PendingRecords(room * ENTRY_BYTES)
         settings = WriterSettings(folder, image_bytes=image_bytes, sync_s=0)
         self.writer = Writer(settings, self.waiting, self.metrics)
         self.thread = threading.Thread(target=self.writer.run, daemon=True)
@@ -51,7 +51,9 @@ class Desk:
 
     def judge(self, parts: int = 1, *, size: int = 0, keep: bool = False) -> int:
         """Give so many records in; how many were taken."""
-        entries = [Entry(time.time(), {"product": "screw", "decision": "NG"}, b"x" * size, keep) for _ in range(parts)]
+        entries = [
+            PendingRecord(time.time(), {"product": "screw", "decision": "NG"}, b"x" * size, keep) for _ in range(parts)
+        ]
         return sum(self.waiting.put(entry, self.writer.trouble or "queue") for entry in entries)
 
     def stop(self) -> None:
@@ -192,7 +194,7 @@ def test_a_disk_that_is_full_at_the_start_is_written_to_later(desk: Desk) -> Non
 def test_a_record_that_cannot_be_written_at_all_becomes_a_gap_and_holds_up_nothing(desk: Desk) -> None:
     desk.thread.start()
     desk.judge()
-    desk.waiting.put(Entry(time.time(), {"score": float("nan")}, b"", keep=False), "queue")
+    desk.waiting.put(PendingRecord(time.time(), {"score": float("nan")}, b"", keep=False), "queue")
     desk.judge()
     desk.stop()
     assert desk.kinds() == ["start", "verdict", "gap", "verdict", "stop"]

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from models.detector import Row
 from service.bulk.__main__ import main
-from service.bulk.parts import Parts
+from service.bulk.result_parts import ResultParts
 from service.engine.device_runner import DeviceRunner
 
 ONE_THREAD = ("--engine", "torch", "--threads", "1", "--decode-threads", "1", "--batch", "4")
@@ -64,16 +64,16 @@ def test_a_run_that_was_interrupted_ends_with_the_same_file(
 ) -> None:
     assert score(pictures, artifacts_folder, tmp_path / "straight.parquet", "--part", "2") == 0
     written: list[int] = []
-    write = Parts.write
+    write = ResultParts.write
 
-    def until_interrupted(parts: Parts, number: int, table: pa.Table) -> None:
+    def until_interrupted(parts: ResultParts, number: int, table: pa.Table) -> None:
         if len(written) == 2:
             raise KeyboardInterrupt
         written.append(number)
         write(parts, number, table)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Parts, "write", until_interrupted)
+        patch.setattr(ResultParts, "write", until_interrupted)
         assert score(pictures, artifacts_folder, tmp_path / "out.parquet", "--part", "2") == 130
     assert not (tmp_path / "out.parquet").exists()
     judged: list[int] = []
@@ -92,12 +92,12 @@ def test_a_run_that_was_interrupted_ends_with_the_same_file(
 def test_parts_of_another_artifact_are_refused_until_told_to_restart(
     pictures: Path, artifacts_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any
 ) -> None:
-    def interrupted(parts: Parts) -> None:
+    def interrupted(parts: ResultParts) -> None:
         raise KeyboardInterrupt
 
     out = tmp_path / "out.parquet"
     with monkeypatch.context() as patch:
-        patch.setattr(Parts, "finish", interrupted)
+        patch.setattr(ResultParts, "finish", interrupted)
         assert score(pictures, artifacts_folder, out) == 130
     other = [str(pictures), "--artifact", str(artifacts_folder / "tile"), "--out", str(out), *ONE_THREAD]
     assert main(other) == 1

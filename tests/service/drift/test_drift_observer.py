@@ -12,15 +12,20 @@ import numpy as np
 import pytest
 
 from models.calibration.conformal import Calibration, MapScale
+from models.image_judge import PreparedImage
 from models.imaging.input_statistics import STATISTICS, InputStatistics, collect, measure
 from models.imaging.preprocess import Prepared
 from service.drift.monitor import DriftRules
 from service.drift.observer import BURST, LATE_S, DriftObserver, DriftReport
-from service.inspection.observers import Seen
+from service.inspection.context import InspectionContext
+from service.inspection.observers import Picture
+from service.inspection.verdict import Verdict
 from service.metrics import Metrics
+from service.products.product import ProductVersion
 
 RULES = DriftRules(alarm_parts=1000, window=50)
 SIDE = 32
+CONTEXT = InspectionContext("r1", "test")
 RANDOM = np.random.default_rng(0)
 
 
@@ -43,10 +48,21 @@ class FakeVersion:
     scores_are_worst_cases: bool = False
 
 
-def seen(version: FakeVersion, *, score: float | None = None, at: float = 0.0, light: float = 0.5) -> Seen:
-    size = SimpleNamespace(width=64, height=32)
-    verdict = SimpleNamespace(score=RANDOM.uniform(1, 2) if score is None else score, image=size)
-    return cast(Seen, SimpleNamespace(version=version, verdict=verdict, image=image(light), at=at))
+Seen = tuple[Verdict, Picture]
+
+
+def seen(
+    version: FakeVersion,
+    *,
+    score: float | None = None,
+    at: float = 0.0,
+    light: float = 0.5,
+    view: Prepared | None = None,
+) -> Seen:
+    """A verdict as an observer is told of it; `view` in place of a picture of that light."""
+    verdict = SimpleNamespace(product=version.name, score=RANDOM.uniform(1, 2) if score is None else score)
+    prepared = PreparedImage((image(light) if view is None else view,), 64, 32)
+    return cast(Verdict, verdict), Picture(prepared, b"", cast(ProductVersion, version), CONTEXT, at)
 
 
 @dataclass
@@ -82,7 +98,7 @@ def settled(observer: DriftObserver) -> DriftReport:
 def show(observer: DriftObserver, *parts: Seen) -> None:
     """One after the other, without ever filling the queue."""
     for part in parts:
-        observer.on_verdict(part)
+        observer.on_verdict(*part)
         while observer._waiting.qsize() > BURST // 2:
             pass
 
@@ -141,9 +157,8 @@ def test_what_comes_too_fast_is_passed_over_and_counted(metrics: Metrics) -> Non
 
 
 def test_a_part_that_cannot_be_measured_ends_nothing(observer: DriftObserver, metrics: Metrics) -> None:
-    broken = SimpleNamespace(**vars(seen(FakeVersion())))
-    broken.image = np.full((3, 4), np.nan, dtype=np.float32)
-    show(observer, cast(Seen, broken), seen(FakeVersion()))
+    broken = seen(FakeVersion(), view=np.full((3, 4), np.nan, dtype=np.float32))
+    show(observer, broken, seen(FakeVersion()))
     assert settled(observer).parts == 1
     assert metrics.value("mkd_observer_failures_total", observer="drift") == 1
 

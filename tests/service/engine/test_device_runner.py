@@ -21,12 +21,14 @@ from models.detector import Detector, Judgement, Row
 from models.heads.mkd.cloner import folded_cloner
 from models.heads.mkd.config import MkdRecord
 from models.heads.mkd.head import MkdHead
-from models.imaging.preprocess import Preprocessing
+from models.image_judge import PreparedImage
+from models.imaging.preprocess import Prepared, Preprocessing
 from models.sources.registry import SOURCES
 from service.engine.device_runner import DeviceRunner
 from service.engine.engine import Engine, EngineSettings, Outcome
 from service.errors import InferenceFailed, ServiceError
 from service.metrics import Metrics
+from service.products.product import ProductVersion
 from service.products.registry import Registry
 
 SIZE = 32
@@ -108,6 +110,12 @@ async def served(root: Path) -> AsyncIterator[tuple[Engine, Registry]]:
         await engine.drain(1)
 
 
+def row_of(version: ProductVersion, image: Prepared, *, wants_map: bool = False) -> Row:
+    """The one row of a picture that is prepared already."""
+    (found,) = version.judge.rows(PreparedImage((image,), SIZE, SIZE), wants_map=wants_map)
+    return found
+
+
 def judged(answers: list[Outcome | ServiceError]) -> list[Outcome]:
     found = [answer for answer in answers if isinstance(answer, Outcome)]
     assert len(found) == len(answers)
@@ -124,7 +132,7 @@ def test_two_products_share_a_batch_and_score_as_they_do_alone(tmp_path: Path) -
             registry.lease("screw") as screw,
         ):
             image = np.full((3, SIZE, SIZE), 0.3, np.float32)
-            rows = [bolt.row(image, wants_map=True), screw.row(image), bolt.row(image)]
+            rows = [row_of(bolt, image, wants_map=True), row_of(screw, image), row_of(bolt, image)]
             first, second, third = judged(await engine.judge(rows))
             assert first.batch_size == 3
             assert first.map is not None
@@ -148,7 +156,7 @@ def test_hot_swaps_under_load_fail_no_request_and_mix_no_versions(tmp_path: Path
     async def client(engine: Engine, registry: Registry, done: asyncio.Event) -> None:
         while not done.is_set():
             async with registry.lease("screw") as version:
-                (outcome,) = judged(await engine.judge([version.row(image)]))
+                (outcome,) = judged(await engine.judge([row_of(version, image)]))
                 assert outcome.score == pytest.approx(expected[version.version], rel=1e-4)
                 seen.add(version.version)
 
@@ -199,7 +207,7 @@ def test_an_image_that_is_not_a_number_fails_alone(tmp_path: Path) -> None:
     async def check() -> None:
         async with served(tmp_path) as (engine, registry), registry.lease(None) as version:
             good = np.full((3, SIZE, SIZE), 0.3, np.float32)
-            answers = await engine.judge([version.row(good), version.row(good * np.nan), version.row(good)])
+            answers = await engine.judge([row_of(version, good), row_of(version, good * np.nan), row_of(version, good)])
             assert isinstance(answers[1], InferenceFailed)
             assert isinstance(answers[0], Outcome)
             assert isinstance(answers[2], Outcome)

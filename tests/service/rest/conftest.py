@@ -12,7 +12,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import numpy as np
@@ -20,7 +20,11 @@ import pytest
 from fastapi import FastAPI
 from PIL import Image
 
+from models.backends.base import SourceKey
 from models.calibration.conformal import Calibration, MapScale
+from models.detector import Row
+from models.heads.base import Head
+from models.image_judge import ImageJudge
 from models.imaging.input_statistics import InputStatistics
 from models.imaging.preprocess import Preprocessing
 from service.engine.admission import Admission
@@ -30,10 +34,11 @@ from service.errors import ProductNotFound, ProductRequired, ServiceError, Versi
 from service.inspection.observers import VerdictObserver
 from service.metrics import Metrics
 from service.products.product import ProductStatus
-from service.rest.app import create_app
+from service.run.application import create_app, lifecycle_of
+from service.run.components import Components
+from service.run.lifecycle import Lifecycle
 from service.run.server import make_server
 from service.run.settings import Settings
-from service.run.state import Parts, Service, running_state
 
 SIDE = 32
 NG_BRIGHTNESS = 0.8
@@ -44,12 +49,6 @@ CALIBRATION = Calibration(
     map_scale=MapScale(low=0.0, high=1.0, threshold=0.5, rate_promised=0.05),
 )
 PREPROCESSING = Preprocessing(image_size=SIDE)
-
-
-@dataclass
-class FakeRow:
-    image: Any
-    wants_map: bool
 
 
 @dataclass(frozen=True)
@@ -65,8 +64,9 @@ class FakeVersion:
     input_statistics: InputStatistics | None = None
     scores_are_worst_cases: bool = False
 
-    def row(self, image: Any, *, wants_map: bool = False) -> FakeRow:
-        return FakeRow(image, wants_map)
+    @property
+    def judge(self) -> ImageJudge:
+        return ImageJudge(cast(Head, None), cast(SourceKey, None), self.preprocessing)
 
 
 class FakeEngine:
@@ -77,22 +77,22 @@ class FakeEngine:
         self.admission = Admission(
             max_images=max_images, max_bytes=max_bytes, rate=lambda: None, observer=Observer(self.metrics)
         )
-        self.answer: Callable[[FakeRow], Awaitable[Outcome | ServiceError]] = self.brightness
+        self.answer: Callable[[Row], Awaitable[Outcome | ServiceError]] = self.brightness
         self.is_ready: tuple[bool, str] = (True, "")
         self.is_live = True
-        self.judged: list[FakeRow] = []
+        self.judged: list[Row] = []
         self.deadlines: list[float | None] = []
         self.cancelled = 0
         self.drained: list[float] = []
 
     @staticmethod
-    async def brightness(row: FakeRow) -> Outcome | ServiceError:
+    async def brightness(row: Row) -> Outcome | ServiceError:
         map_ = np.asarray(row.image.mean(axis=0), dtype=np.float32) if row.wants_map else None
         return Outcome(float(row.image.mean()), map_, 0.001, 0.002, 1)
 
     def start(self) -> None: ...
 
-    async def judge(self, rows: Sequence[FakeRow], *, deadline: float | None = None) -> list[Outcome | ServiceError]:
+    async def judge(self, rows: Sequence[Row], *, deadline: float | None = None) -> list[Outcome | ServiceError]:
         self.judged.extend(rows)
         self.deadlines.append(deadline)
         try:
@@ -207,8 +207,8 @@ class House:
     stack: AsyncExitStack
 
     @property
-    def service(self) -> Service:
-        return running_state(self.application)
+    def lifecycle(self) -> Lifecycle:
+        return lifecycle_of(self.application)
 
     def run(self, work: Any) -> Any:
         return self.runner.run(work)
@@ -252,7 +252,7 @@ def open_house() -> Iterator[OpenHouse]:
         ) -> House:
             used = Settings(**settings)
             judge, products = engine or FakeEngine(), registry or FakeRegistry(FakeVersion())
-            parts = Parts(judge, products, judge.metrics, 2, observers)  # type: ignore[arg-type]
+            parts = Components(judge, products, judge.metrics, 2, observers)  # type: ignore[arg-type]
             app = create_app(used, lambda _: parts)
             stack = AsyncExitStack()
             state = runner.run(stack.enter_async_context(app.router.lifespan_context(app)))
@@ -325,7 +325,7 @@ def serve() -> Iterator[Serve]:
     def start(engine: FakeEngine | None = None, **settings: Any) -> int:
         used = Settings(port=0, drain_s=1.0, **settings)
         judge = engine or FakeEngine()
-        parts = Parts(judge, FakeRegistry(FakeVersion()), judge.metrics, 1)  # type: ignore[arg-type]
+        parts = Components(judge, FakeRegistry(FakeVersion()), judge.metrics, 1)  # type: ignore[arg-type]
         server = make_server(create_app(used, lambda _: parts), used)
         shared = socket.create_server(("127.0.0.1", 0))
         thread = threading.Thread(target=server.run, args=([shared],))

@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from service.audit.chain import Chain
-from service.audit.query import Wanted, search
-from service.audit.trail import audit_trail
+from service.audit.query import RecordFilter, search
 from service.audit.verify import verify
 from service.errors import NotReady
-from service.run.assembly import observers
+from service.run.assembly import audit_trail, observers
 from service.run.settings import Settings
 
 if TYPE_CHECKING:
@@ -43,7 +42,7 @@ def stopped(house: House) -> None:
 
 
 def records(folder: Path) -> list[Any]:
-    return [dict(found.record.members) for found in search(folder / "audit", Wanted(), on_damage=print)]
+    return [dict(found.record.members) for found in search(folder / "audit", RecordFilter(), on_damage=print)]
 
 
 def test_without_a_folder_there_is_no_trail(house: House) -> None:

@@ -61,7 +61,7 @@ def test_a_body_that_comes_too_slowly_for_its_deadline_is_504(house: House, pict
 
 
 def test_a_map_that_is_made_too_late_is_504(house: House, picture: Picture, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.inspection.inspection.pictures", lambda *_: time.sleep(0.3))
+    monkeypatch.setattr("service.inspection.inspection.map_pictures", lambda *_: time.sleep(0.3))
     response = house.score(picture(), path="/localize", headers={"X-Deadline-Ms": "200"})
     assert response.status_code == 504
     assert response.json()["code"] == "deadline_exceeded"

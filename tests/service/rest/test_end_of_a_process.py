@@ -29,7 +29,7 @@ sys.modules["fakes"] = fakes
 spec.loader.exec_module(fakes)
 from service.run.server import serve
 from service.run.settings import Settings
-from service.run.state import Parts
+from service.run.components import Components
 
 from service.errors import ShuttingDown
 
@@ -51,7 +51,8 @@ async def drain(limit_s):
 engine.answer = slowly
 engine.drain = drain
 settings = Settings(port=int(sys.argv[2]), drain_s=float(sys.argv[4]), log_level="info")
-sys.exit(serve(settings, None, lambda _: Parts(engine, fakes.FakeRegistry(fakes.FakeVersion()), engine.metrics, 1)))
+registry = fakes.FakeRegistry(fakes.FakeVersion())
+sys.exit(serve(settings, None, lambda _: Components(engine, registry, engine.metrics, 1)))
 """
 
 

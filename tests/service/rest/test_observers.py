@@ -10,27 +10,36 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from service.errors import InferenceFailed, NotReady
-from service.inspection.observers import Seen
+from service.inspection.context import InspectionContext
+from service.inspection.observers import Picture as Judged
+from service.inspection.observers import VerdictObserver
+from service.inspection.verdict import ImageFailure, Verdict
+from service.rest.verdict_view import entry_of
 
 if TYPE_CHECKING:
     from tests.service.rest.conftest import OpenHouse, Picture
 
 
-class Notebook:
-    """An observer that keeps what it on_verdict; `mood` is called on each verdict."""
+class Notebook(VerdictObserver):
+    """An observer that keeps what it is told; `mood` is called on each verdict."""
 
     def __init__(self, name: str = "notebook", mood: Callable[[], None] = lambda: None) -> None:
         self.name = name
         self.mood = mood
-        self.seen: list[Seen] = []
+        self.seen: list[tuple[Verdict, Judged]] = []
+        self.failures: list[ImageFailure] = []
         self.calls: list[str] = []
 
     def start(self) -> None:
         self.calls.append("start")
 
-    def on_verdict(self, seen: Seen) -> None:
+    def on_verdict(self, verdict: Verdict, picture: Judged) -> None:
         self.mood()
-        self.seen.append(seen)
+        self.seen.append((verdict, picture))
+
+    def on_failure(self, failure: ImageFailure, context: InspectionContext) -> None:
+        self.mood()
+        self.failures.append(failure)
 
     def stop(self) -> None:
         self.calls.append("stop")
@@ -48,18 +57,21 @@ def test_an_observer_sees_the_verdict_the_picture_the_bytes_the_request_and_the_
     before = time.time()
     image = picture(0.95)
     answer = house.score(image, path="/score?line=7&part_id=x1", headers={"X-Request-Id": "shift-1"}).json()
-    (seen,) = notebook.seen
-    assert json.loads(seen.verdict.model_dump_json(exclude_none=True)) == answer["results"][0]
-    assert id(seen.version) == id(house.registry.versions["screw"])
-    assert seen.image.shape == (3, 32, 32)
-    assert seen.data == image
-    assert seen.record.request_id == "shift-1"
-    assert seen.record.context == {"line": "7", "part_id": "x1"}
-    assert before <= seen.at <= time.time()
-    assert house.service.observers == (notebook,)
+    ((verdict, judged),) = notebook.seen
+    assert json.loads(entry_of(verdict).model_dump_json(exclude_none=True)) == answer["results"][0]
+    assert id(judged.version) == id(house.registry.versions["screw"])
+    assert [view.shape for view in judged.prepared.views] == [(3, 32, 32)]
+    assert judged.data == image
+    assert judged.context.request_id == "shift-1"
+    assert judged.context.surface == "rest"
+    assert judged.context.line.members() == {"line": "7", "part_id": "x1"}
+    assert before <= judged.at <= time.time()
+    assert house.lifecycle.components.observers == (notebook,)
 
 
-def test_an_image_without_a_verdict_is_not_shown(open_house: OpenHouse, picture: Picture) -> None:
+def test_an_image_without_a_verdict_is_told_as_a_failure_and_never_as_a_verdict(
+    open_house: OpenHouse, picture: Picture
+) -> None:
     notebook = Notebook()
     house = open_house(observers=(notebook,))
 
@@ -68,7 +80,13 @@ def test_an_image_without_a_verdict_is_not_shown(open_house: OpenHouse, picture:
 
     house.engine.answer = moody
     house.score(picture(0.1), picture(0.9), b"no image")
-    assert [seen.verdict.index for seen in notebook.seen] == [0]
+    assert [verdict.index for verdict, _ in notebook.seen] == [0]
+    assert [(one.index, one.error.code) for one in notebook.failures] == [
+        (1, "inference_failed"),
+        (2, "image_unreadable"),
+    ]
+    assert notebook.failures[0].times.decode > 0
+    assert notebook.failures[1].times.decode == 0
 
 
 def test_an_observer_that_raises_is_counted_and_changes_no_verdict_and_no_other_observer(
@@ -87,7 +105,7 @@ def test_an_observer_that_raises_is_counted_and_changes_no_verdict_and_no_other_
     assert len(said) == 1  # and not once per verdict
 
 
-def test_observeres_start_before_the_first_verdict_and_stop_after_the_drain(
+def test_observers_start_before_the_first_verdict_and_stop_after_the_drain(
     open_house: OpenHouse, picture: Picture
 ) -> None:
     notebook = Notebook()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from service.run.state import running_state
+from service.run.application import lifecycle_of
 
 if TYPE_CHECKING:
     from tests.service.rest.conftest import FakeRegistry, FakeVersion, House, OpenHouse, Picture
@@ -48,7 +48,7 @@ def test_load_changes_neither_health_nor_readiness(house: House, picture: Pictur
 
 
 def test_a_closed_gate_turns_readiness_red_while_requests_are_still_served(house: House, picture: Picture) -> None:
-    house.service.gate.close()
+    house.lifecycle.checks.shutdown.close()
     assert house.get("/readyz").status_code == 503
     assert house.get("/healthz").status_code == 200
     assert house.score(picture()).status_code == 200
@@ -64,7 +64,7 @@ def test_the_last_call_drains_at_once_and_only_once(open_house: OpenHouse) -> No
     house = open_house(drain_s=7.0)
 
     async def last_call() -> None:
-        house.service.answer_what_is_left()
+        house.lifecycle.answer_what_is_left()
         await house.stack.aclose()
 
     house.run(last_call())
@@ -165,5 +165,5 @@ def test_the_openapi_document_can_be_switched_off(open_house: OpenHouse) -> None
     assert house.get("/docs").status_code == 404
 
 
-def test_the_server_finds_the_service_behind_the_application(house: House) -> None:
-    assert running_state(house.application) is house.service
+def test_the_server_finds_the_lifecycle_behind_the_application(house: House) -> None:
+    assert lifecycle_of(house.application) is house.lifecycle

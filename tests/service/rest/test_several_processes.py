@@ -29,14 +29,14 @@ def child(settings, shared):
     sys.modules["fakes"] = fakes
     spec.loader.exec_module(fakes)
     from service.run.server import serve
-    from service.run.state import Parts
+    from service.run.components import Components
     engine = fakes.FakeEngine()
     if os.environ["FAIL"] == "yes":
         def start():
             raise RuntimeError("no device")
         engine.start = start
     registry = fakes.FakeRegistry(fakes.FakeVersion())
-    sys.exit(serve(settings, [shared], lambda _: Parts(engine, registry, engine.metrics, 1)))
+    sys.exit(serve(settings, [shared], lambda _: Components(engine, registry, engine.metrics, 1)))
 
 if __name__ == "__main__":
     import several

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from service.run.openmp import WAIT_POLICY, let_waiting_threads_sleep
+from service.machine.openmp import WAIT_POLICY, let_waiting_threads_sleep
 
 
 def test_threads_that_wait_sleep(monkeypatch: pytest.MonkeyPatch) -> None:

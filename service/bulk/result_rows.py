@@ -1,4 +1,4 @@
-"""One image's outcome in, one row of the results out; the columns are the documentation (docs/bulk.md)."""
+"""The rows of a bulk run's results, one for each image; the columns are the documentation (docs/bulk.md)."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from models.calibration.conformal import Thresholds
 from models.imaging.decode import ImageError
-from models.imaging.map_picture import Region
 from service.errors import ServiceError
+from service.inspection.verdict import Verdict
 from service.products.product import ProductVersion
 
 _REGION = pa.struct(
@@ -42,10 +41,10 @@ SCHEMA = pa.schema(
         ("map_file", pa.string()),
     ]
 )
-Row = dict[str, Any]
+ResultRow = dict[str, Any]
 
 
-def row_of(number: int, path: str, version: ProductVersion) -> Row:
+def row_of(number: int, path: str, version: ProductVersion) -> ResultRow:
     """What every row carries, judged or not."""
     return {
         "row": number,
@@ -56,27 +55,29 @@ def row_of(number: int, path: str, version: ProductVersion) -> Row:
     }
 
 
-def verdict(version: ProductVersion, thresholds: Thresholds, score: float) -> Row:
-    """The members of a row whose image was judged; raises ValueError for a score that is no number."""
+def judged(verdict: Verdict) -> ResultRow:
+    """The members of a row whose image was judged."""
+    review = verdict.thresholds.review
     return {
-        "score": score,
-        "p_value": version.calibration.p_value(score),
-        "decision": thresholds.decide(score),
-        "threshold": thresholds.ng.value,
-        "review_threshold": thresholds.review.value if thresholds.review is not None else None,
+        "score": verdict.score,
+        "p_value": verdict.p_value,
+        "decision": verdict.decision,
+        "threshold": verdict.thresholds.ng.value,
+        "review_threshold": review.value if review is not None else None,
     }
 
 
-def failure(error: ImageError | ServiceError) -> Row:
+def located(verdict: Verdict, map_file: str) -> ResultRow:
+    """The members that --maps adds."""
+    regions = verdict.pictures.regions if verdict.pictures is not None else ()
+    return {"regions": [{**region._asdict(), "box": list(region.box)} for region in regions], "map_file": map_file}
+
+
+def failure(error: ImageError | ServiceError) -> ResultRow:
     """The members of a row whose image was not judged: no decision, so nothing that could be taken for OK."""
     return {"error_code": error.code, "error_detail": error.detail}
 
 
-def located(regions: Sequence[Region], map_file: str) -> Row:
-    """The members that --maps adds."""
-    return {"regions": [{**region._asdict(), "box": list(region.box)} for region in regions], "map_file": map_file}
-
-
-def table_of(rows: Sequence[Row]) -> pa.Table:
+def table_of(rows: Sequence[ResultRow]) -> pa.Table:
     """The rows as a table of SCHEMA; members that a row lacks are null."""
     return pa.Table.from_pylist(list(rows), schema=SCHEMA)

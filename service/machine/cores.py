@@ -1,4 +1,4 @@
-"""The process's control group in, how many cores it may use out: a container's limit counts, not the host's size."""
+"""How many cores this process may use: a container's limit counts, not the size of its host."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tables of rows, part by part and in any order, in; one Parquet file out, written whole or not at all.
+"""Keeps the tables of a bulk run part by part, in any order, and puts them together as one whole Parquet file.
 
     results.parquet.parts/    plan.json (what run this is), 000000.parquet, 000001.parquet, ... and gone at the end
 
@@ -17,12 +17,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from service.bulk.errors import BulkError
-from service.bulk.rows import SCHEMA
+from service.bulk.result_rows import SCHEMA
 
 PLAN = "plan.json"
 
 
-class Parts:
+class ResultParts:
     """The parts of one result. `count` images in parts of `size`; `plan` is everything that decides the rows."""
 
     def __init__(self, out: Path, plan: Mapping[str, object], *, count: int, size: int) -> None:

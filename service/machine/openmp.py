@@ -1,4 +1,4 @@
-"""In: the environment before torch is loaded. Out: one in which OpenMP threads sleep while they wait for each other."""
+"""Makes OpenMP's threads sleep while they wait for each other; called before torch is loaded."""
 
 from __future__ import annotations
 

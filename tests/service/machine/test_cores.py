@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from service.run.cores import usable_cores
+from service.machine.cores import usable_cores
 
 HOST = 64
 

@@ -1,4 +1,4 @@
-"""In: the word that the process is to stop. Out: whether new work is still welcome, for readiness and routes alike."""
+"""Says whether the process is to stop, for readiness and for the answers that are still given."""
 
 from __future__ import annotations
 

@@ -1,0 +1,16 @@
+"""One image as a surface received it: still encoded, with the name under which it was sent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from models.imaging.decode import ImageError
+
+
+@dataclass(frozen=True)
+class EncodedImage:
+    """The bytes of one image file and its name, or why even the bytes cannot be had (as base64 that is none)."""
+
+    data: bytes
+    name: str | None = None
+    error: ImageError | None = None

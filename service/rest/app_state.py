@@ -1,0 +1,34 @@
+"""What the lifespan hands to every request, each part under a name of its own."""
+
+from __future__ import annotations
+
+from typing import Protocol, TypedDict
+
+from service.drift.observer import DriftObserver
+from service.inspection.inspector import Inspector
+from service.rest.request_checks import RequestChecks
+
+
+class Operation(Protocol):
+    """How the process is doing, for probes and scrapers."""
+
+    def live(self) -> bool:
+        """Whether the process can still help itself."""
+        ...
+
+    def ready(self) -> tuple[bool, str | None]:
+        """Whether requests will be judged, and why not."""
+        ...
+
+    async def metrics_page(self) -> bytes:
+        """All metrics in Prometheus' text format."""
+        ...
+
+
+class AppState(TypedDict):
+    """Found in `request.state`; `service.rest.dependencies` gives routes what they ask for of it."""
+
+    checks: RequestChecks
+    inspector: Inspector
+    drift: DriftObserver | None  # None where drift is not watched
+    operation: Operation

@@ -1,0 +1,149 @@
+"""Starts the parts of one server process in order, says whether it is ready, and drains and stops it at the end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from models.imaging.decode import ImageLimits
+from service.auth import KeyRing
+from service.drift.observer import DriftObserver
+from service.errors import ServiceError
+from service.inspection.inspector import Inspector
+from service.inspection.metrics_observer import MetricsObserver
+from service.inspection.observers import Observers
+from service.inspection.thread_pool import WorkerThreads
+from service.logs import event
+from service.rest.app_state import AppState
+from service.rest.bodies.reader import BodyLimits
+from service.rest.options import RestOptions
+from service.rest.request_checks import RequestChecks
+from service.run.components import Assemble, Components
+from service.run.settings import Settings
+
+AT_ONCE_S = 0.0
+
+
+class Lifecycle:
+    """One server process: made by `create_app`, running between the lifespan's start and end.
+
+    Raises KeyFileError where the API keys cannot be read.
+    """
+
+    def __init__(self, settings: Settings, assemble: Assemble) -> None:
+        keys = KeyRing(settings.api_keys_file, settings.api_keys) if settings.auth_enabled else None
+        self.checks = RequestChecks(rest_options(settings), keys)
+        self.metrics_page = self.own_metrics_page  # replicas on a cluster answer with the page of all of them
+        self._settings = settings
+        self._assemble = assemble
+        self._running: tuple[Components, AppState] | None = None
+        self._last_drain: asyncio.Task[None] | None = None
+
+    @property
+    def components(self) -> Components:
+        """What runs; there from the lifespan's start on."""
+        assert self._running is not None, "the service has not been started"
+        return self._running[0]
+
+    @property
+    def state(self) -> AppState:
+        """What every request finds; there from the lifespan's start on."""
+        assert self._running is not None, "the service has not been started"
+        return self._running[1]
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[AppState]:
+        """Start observers, devices, products; at the end drain. A start that fails raises, and the process ends."""
+        parts = await asyncio.to_thread(self._assemble, self._settings)
+        observers = Observers((MetricsObserver(parts.metrics), *parts.observers), parts.metrics)
+        threads = WorkerThreads(parts.threads)
+        inspector = Inspector(parts.registry, parts.engine, threads, image_limits(self._settings), observers)
+        self._running = parts, self._state_with(inspector, parts)
+        self.checks.start(parts.engine.admission, parts.metrics)
+        try:
+            await asyncio.to_thread(observers.start)
+            await asyncio.to_thread(parts.engine.start)
+            await parts.registry.start()
+            event("started", ready=self.ready()[0], products=len(parts.registry.products()))
+            yield self.state
+        except ServiceError as error:
+            event("start failed", logging.ERROR, reason=error.detail)
+            raise
+        finally:
+            self.checks.shutdown.close()
+            self.ready()  # for the gauge
+            await self._drain(self._settings.drain_s)
+            await parts.registry.stop()
+            threads.close()
+            await asyncio.to_thread(observers.stop)
+
+    def _state_with(self, inspector: Inspector, parts: Components) -> AppState:
+        drift = next((observer for observer in parts.observers if isinstance(observer, DriftObserver)), None)
+        return AppState(checks=self.checks, inspector=inspector, drift=drift, operation=self)
+
+    async def own_metrics_page(self) -> bytes:
+        """All metrics of this server, in Prometheus' text format."""
+        self.ready()  # brings its gauge up to date
+        return await self.state["inspector"].threads.run(self.components.metrics.render)
+
+    def live(self) -> bool:
+        """Whether the process can still help itself; where not, it asks to be restarted."""
+        return self.components.engine.live()
+
+    def ready(self) -> tuple[bool, str | None]:
+        """Whether requests will be judged, and why not. Load never changes the answer."""
+        ready, reason = self._readiness()
+        self.components.metrics.gauge("mkd_ready").set(int(ready))
+        return ready, reason
+
+    def _readiness(self) -> tuple[bool, str | None]:
+        if not self.checks.shutdown.is_open:
+            return False, "the service is shutting down"
+        for ready, reason in (self.components.engine.ready(), self.components.registry.ready()):
+            if not ready:
+                return False, reason
+        return True, None
+
+    def reload_keys(self) -> None:
+        """On SIGHUP."""
+        if self.checks.keys is not None:
+            self.checks.keys.reload(force=True)
+
+    def answer_what_is_left(self) -> None:
+        """At the end of the drain's time: images that still wait are answered with 503 instead of being cut off."""
+        if self._running is not None:
+            self._last_drain = asyncio.get_running_loop().create_task(self._drain(AT_ONCE_S))
+
+    async def _drain(self, limit_s: float) -> None:
+        if self._last_drain is not None and asyncio.current_task() is not self._last_drain:
+            await self._last_drain
+            return
+        report = await self.components.engine.drain(limit_s)
+        level = logging.INFO if report.complete else logging.WARNING
+        event("drained", level, seconds=round(report.seconds, 2), left_images=report.left_images)
+
+
+def image_limits(settings: Settings) -> ImageLimits:
+    """What of an image is refused before it is decoded."""
+    return ImageLimits(settings.max_image_bytes, settings.max_image_pixels, settings.format_names)
+
+
+def rest_options(settings: Settings) -> RestOptions:
+    """The HTTP surface's share of the settings."""
+    return RestOptions(
+        body_limits=BodyLimits(
+            max_bytes=settings.max_body_bytes,
+            max_images=settings.max_images,
+            max_image_bytes=settings.max_image_bytes,
+            whole_s=settings.body_timeout_s,
+            pause_s=settings.body_pause_s,
+        ),
+        deadline_ms=settings.deadline_ms,
+        keys_needed=settings.auth_enabled,
+        openapi=settings.openapi,
+        processes=settings.processes,
+        drift=settings.drift,
+        drift_alarm_parts=settings.drift_alarm_parts,
+    )
