@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from models.heads.base import MethodConfig
 
 Covariance = Literal["place", "shared"]
+Reduction = Literal["projection", "channels"]
 
 
 class PadimConfig(MethodConfig):
-    """`channels` of the taps' channels are drawn once, by the seed.
+    """`dimensions` of the taps' channels are kept, drawn once by the seed.
 
-    `covariance` "place" keeps a Gaussian for each place (the paper), for parts that lie still; "shared" one for all
-    places, for textures and parts that lie freely.
-    `regularisation` is added to the covariance's diagonal, in units of each tap's mean square.
+    `reduction` "projection" takes random orthonormal mixtures of all channels (Kim et al., 2021), "channels" single
+    ones (the paper). `covariance` "place" keeps a Gaussian for each place (the paper), for parts that lie still;
+    "shared" one for all places, for textures and parts that lie freely. `regularisation` is added to the covariance's
+    diagonal, in units of each tap's mean square; "auto" takes the one under which unseen good parts are likeliest.
     """
 
     method: Literal["padim"] = "padim"
     taps: tuple[str, ...] = Field(default=("pool2", "pool3", "pool4"), min_length=1)
-    channels: int = Field(default=100, ge=1, le=4096)
+    dimensions: int = Field(default=100, ge=1, le=4096)
+    reduction: Reduction = "projection"
     covariance: Covariance = "place"
-    regularisation: float = Field(default=0.01, gt=0, le=1)
+    regularisation: Literal["auto"] | Annotated[float, Field(gt=0, le=1)] = "auto"
 
 
 class PadimRecord(BaseModel):

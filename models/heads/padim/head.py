@@ -16,28 +16,28 @@ from models.heads.base import Head, HeadOutput, SourceNeeds
 from models.heads.padim.config import PadimRecord
 from models.heads.parts.gaussians import mahalanobis
 from models.heads.parts.maps import patch_map
-from models.heads.parts.patches import ChannelChoice, patch_features
+from models.heads.parts.patches import projected_features
 from models.sources.registry import Activations
 
-TENSORS = frozenset({"channels", "mean", "factor"})
+TENSORS = frozenset({"projection", "mean", "factor"})
 
 
 class PadimHead(Head):
-    """`channels` (C,) are places in the taps' channels laid end to end, `mean` (P or 1, C), `factor` (P or 1, C, C).
+    """`projection` (sum of the taps' channels, D), `mean` (P or 1, D) and `factor` (P or 1, D, D).
 
-    Mean and factor are kept in half precision and computed with in float32.
+    They are kept in half precision and computed with in float32.
     """
 
     method: ClassVar[str] = "padim"
     record: PadimRecord
-    channels: Tensor
+    projection: Tensor
     mean: Tensor
     factor: Tensor
 
-    def __init__(self, record: PadimRecord, channels: Tensor, mean: Tensor, factor: Tensor) -> None:
+    def __init__(self, record: PadimRecord, projection: Tensor, mean: Tensor, factor: Tensor) -> None:
         super().__init__()
         self.record = record
-        self.register_buffer("channels", channels, persistent=False)
+        self.register_buffer("projection", projection, persistent=False)
         self.register_buffer("mean", mean, persistent=False)
         self.register_buffer("factor", factor, persistent=False)
 
@@ -51,8 +51,8 @@ class PadimHead(Head):
         self, images: Tensor, activations: Activations, wants_map: Sequence[bool], further: Activations | None = None
     ) -> HeadOutput:
         """See Head.judge."""
-        choice = ChannelChoice(self.channels, self.record.tap_scales)
-        features = patch_features(activations, self.record.taps, self.record.grid_tap, choice)
+        record = self.record
+        features = projected_features(activations, record.taps, record.grid_tap, record.tap_scales, self.projection)
         rows, height, width, _ = features.shape
         distances = mahalanobis(features.flatten(1, 2), self.mean.float(), self.factor.float())
         asked = torch.tensor(list(wants_map), dtype=torch.bool, device=distances.device)
@@ -61,7 +61,7 @@ class PadimHead(Head):
 
     def tensors(self) -> dict[str, Tensor]:
         """See Head.tensors."""
-        found = {"channels": self.channels, "mean": self.mean, "factor": self.factor}
+        found = {"projection": self.projection, "mean": self.mean, "factor": self.factor}
         return {name: tensor.detach().cpu().contiguous() for name, tensor in found.items()}
 
 
@@ -70,10 +70,10 @@ def load_head(stored: Mapping[str, object], tensors: Mapping[str, Tensor]) -> Pa
     record = PadimRecord.model_validate(stored)
     if set(tensors) != TENSORS:
         raise ValueError(f"the tensors {', '.join(sorted(TENSORS))} are expected, and nothing else")
-    channels, mean, factor = tensors["channels"], tensors["mean"], tensors["factor"]
-    count = len(channels)
+    projection, mean, factor = tensors["projection"], tensors["mean"], tensors["factor"]
+    count = projection.shape[-1]
     if mean.shape[1:] != (count,) or factor.shape != (len(mean), count, count):
-        raise ValueError("mean and factor do not fit the number of channels")
+        raise ValueError("mean and factor do not fit the projection")
     if (len(mean) == 1) != (record.covariance == "shared") or len(record.tap_scales) != len(record.taps):
         raise ValueError("the tensors do not fit the record")
-    return PadimHead(record, channels, mean, factor)
+    return PadimHead(record, projection, mean, factor)

@@ -1,4 +1,4 @@
-"""PaDiM as a method: mean and covariance of a random choice of channels at every place, from one look at good parts."""
+"""PaDiM as a method: mean and covariance of reduced patch features at every place, from one look at good parts."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ from models.heads.base import FitRun, GoodParts, Method, SourceNeeds, taps_of
 from models.heads.padim.config import PadimConfig, PadimRecord
 from models.heads.padim.head import PadimHead, load_head
 from models.heads.parts.gaussians import PlaceMoments, mahalanobis, whitening_factor
-from models.heads.parts.patches import ChannelChoice, channels_of, middle_tap, patch_features
+from models.heads.parts.patches import channels_of, middle_tap, projected_features
 from models.sources.registry import SourceSpec
 
-ASIDE = 0.2  # of the images, on which the two kinds of covariance are compared
+ASIDE = 0.2  # of the images, on which covariances and regularisations are compared
 FEWEST_ASIDE = 4
+PAPERS_REGULARISATION = 0.01
+REGULARISATIONS = (0.001, 0.003, 0.01, 0.03, 0.1)
 
 
 class PadimMethod(Method[PadimConfig]):
@@ -33,57 +35,69 @@ class PadimMethod(Method[PadimConfig]):
     @torch.no_grad()
     def fit(self, config: PadimConfig, parts: GoodParts, run: FitRun) -> PadimHead:
         """One look at the images; tells whether they lie still enough for a Gaussian at each place."""
-        taps = taps_of(config.taps, parts.source)
-        total = channels_of(taps, parts.source)
-        drawn = torch.randperm(total, generator=run.generator("padim channels"))[: min(config.channels, total)]
-        rms = parts.rms()
+        taps, rms = taps_of(config.taps, parts.source), parts.rms()
         record = PadimRecord(
             taps=taps,
             tap_scales=tuple(rms[tap] for tap in taps),
             grid_tap=middle_tap(taps, parts.source),
             covariance=config.covariance,
         )
-        channels = drawn.sort().values
-        choice = ChannelChoice(channels, record.tap_scales)
+        generator = run.generator("padim reduction")
+        projection = drawn_projection(config, channels_of(taps, parts.source), generator).half()
+        look = (taps, record.grid_tap, record.tap_scales, projection.to(run.device))
         features = torch.cat(
-            [
-                patch_features(activations, taps, record.grid_tap, choice).flatten(1, 2).cpu()
-                for _, activations in parts.batches()
-            ]
+            [projected_features(activations, *look).flatten(1, 2).cpu() for _, activations in parts.batches()]
         )
-        _compare(features, config, run)
+        regularisation = _regularisation(features, config, run)
         moments = PlaceMoments(features.shape[1], features.shape[2])
         moments.add(features)
         mean, covariance = moments.by_place() if config.covariance == "place" else moments.shared()
-        factor = whitening_factor(covariance, config.regularisation)
-        return PadimHead(record, channels, mean.half(), factor.half())
+        factor = whitening_factor(covariance, regularisation)
+        return PadimHead(record, projection, mean.half(), factor.half())
 
     def load(self, record: Mapping[str, object], tensors: Mapping[str, Tensor]) -> PadimHead:
         """See Method.load."""
         return load_head(record, tensors)
 
 
-def _compare(features: Tensor, config: PadimConfig, run: FitRun) -> None:
-    """Says which covariance describes images that it has not seen better: their log-likelihood under both."""
+def drawn_projection(config: PadimConfig, channels: int, generator: torch.Generator) -> Tensor:
+    """(channels, D): orthonormal columns at random, or columns that pick one channel each."""
+    count = min(config.dimensions, channels)
+    if config.reduction == "channels":
+        picked = torch.randperm(channels, generator=generator)[:count].sort().values
+        return torch.nn.functional.one_hot(picked, channels).t().float()
+    mixtures: Tensor = torch.linalg.qr(torch.randn(channels, count, generator=generator)).Q
+    return mixtures
+
+
+def _regularisation(features: Tensor, config: PadimConfig, run: FitRun) -> float:
+    """The given one, or that under which images set aside are likeliest; says where the other covariance is better."""
+    fixed = None if config.regularisation == "auto" else config.regularisation
     count = len(features)
     aside = int(ASIDE * count)
     if aside < FEWEST_ASIDE:
-        return
+        return PAPERS_REGULARISATION if fixed is None else fixed
     order = torch.randperm(count, generator=run.generator("padim comparison"))
     moments = PlaceMoments(features.shape[1], features.shape[2])
     moments.add(features[order[aside:]])
     unseen = features[order[:aside]]
     costs = {}
-    for kind, (mean, covariance) in (("place", moments.by_place()), ("shared", moments.shared())):
-        factor = whitening_factor(covariance, config.regularisation)
-        distances = mahalanobis(unseen, mean.float(), factor.float())
-        log_volume = -factor.diagonal(dim1=1, dim2=2).log().sum(dim=1).mean()  # half the log determinant
-        costs[kind] = float(distances.square().mean() / 2 + log_volume)
-    gain = costs["shared"] - costs["place"]
+    for kind, fitted in (("place", moments.by_place()), ("shared", moments.shared())):
+        tried = REGULARISATIONS if fixed is None else (fixed,)
+        costs[kind] = min((_cost(unseen, *fitted, one), one) for one in tried)
+    gain = costs["shared"][0] - costs["place"][0]
     run.note("place_gain_nats", round(gain, 3))
+    run.note("regularisation", costs[config.covariance][1])
     better = "place" if gain > 0 else "shared"
-    if better == config.covariance:
-        run.say(f"covariance {better} describes unseen good parts better, by {abs(gain):.1f} nats a place")
-    else:
-        why = "they do not lie still" if better == "shared" else "they lie still"
-        run.say(f"beware: covariance {better} describes unseen good parts better, by {abs(gain):.1f} nats: {why}")
+    why = "they lie still" if better == "place" else "they do not lie still"
+    beware = "" if better == config.covariance else "beware: "
+    run.say(f"{beware}covariance {better} describes unseen good parts better, by {abs(gain):.1f} nats a place: {why}")
+    return costs[config.covariance][1]
+
+
+def _cost(unseen: Tensor, mean: Tensor, covariance: Tensor, regularisation: float) -> float:
+    """Minus the mean log-likelihood of vectors (B, P, C), in nats a place, but for a constant."""
+    factor = whitening_factor(covariance, regularisation)
+    distances = mahalanobis(unseen, mean.float(), factor.float())
+    log_volume = -factor.diagonal(dim1=1, dim2=2).log().sum(dim=1).mean()  # half the log determinant
+    return float(distances.square().mean() / 2 + log_volume)

@@ -2,7 +2,8 @@
 
     |q - b|^2 = |q|^2 - 2 q.b + |b|^2
 
-The product is a library's matrix multiplication at full speed. Each query's result depends on that query alone.
+The product is a library's matrix multiplication at full speed; it finds the nearest vector, whose distance is then taken
+directly, as the difference of large squares would lose small ones. Each query's result depends on that query alone.
 """
 
 from __future__ import annotations
@@ -30,11 +31,9 @@ class Bank(NamedTuple):
 def nearest(queries: Tensor, bank: Bank, piece_bytes: int = PIECE_BYTES) -> tuple[Tensor, Tensor]:
     """Queries (m, C) -> the distance to the nearest vector of the bank (m,), and which one it is (m,)."""
     rows = max(1, piece_bytes // (4 * len(bank.vectors)))
-    closeness, index = [], []
-    for piece in torch.split(queries, rows):
-        table = torch.addmm(bank.half_squares[None], piece, bank.vectors.t(), beta=-1)
-        best = table.max(dim=1)
-        closeness.append(best.values)
-        index.append(best.indices)
-    squared = queries.square().sum(dim=1) - 2 * torch.cat(closeness)
-    return squared.clamp_min(0).sqrt(), torch.cat(index)
+    found = [
+        torch.addmm(bank.half_squares[None], piece, bank.vectors.t(), beta=-1).argmax(dim=1)
+        for piece in torch.split(queries, rows)
+    ]
+    index = torch.cat(found)
+    return (queries - bank.vectors[index]).square().sum(dim=1).sqrt(), index

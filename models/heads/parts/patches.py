@@ -9,7 +9,6 @@ averaged down to it, coarser ones interpolated up.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -20,29 +19,38 @@ from models.sources.registry import Activations, SourceSpec
 NEIGHBOURHOOD = 3  # places to a side
 
 
-class ChannelChoice(NamedTuple):
-    """Which channels are taken, and what each tap is divided by.
+def patch_features(activations: Activations, taps: Sequence[str], grid_tap: str, tap_scales: Sequence[float]) -> Tensor:
+    """Activations (B, C_i, h_i, w_i) -> (B, h, w, sum of C_i), float32; h and w are those of `grid_tap`.
 
-    `channels` (C,) ascending are places in the taps' channels laid end to end; None takes all of them.
+    Each tap is divided by its scale.
     """
-
-    channels: Tensor | None
-    tap_scales: Sequence[float]
-
-
-def patch_features(activations: Activations, taps: Sequence[str], grid_tap: str, choice: ChannelChoice) -> Tensor:
-    """Activations (B, C_i, h_i, w_i) -> (B, h, w, C), float32; h and w are those of `grid_tap`."""
     grid = activations[grid_tap].shape[-2:]
-    parts, start = [], 0
-    for tap, scale in zip(taps, choice.tap_scales, strict=True):
-        values = activations[tap]
-        width = values.shape[1]
-        if choice.channels is not None:
-            own = choice.channels[(choice.channels >= start) & (choice.channels < start + width)] - start
-            values = values[:, own]
-        parts.append(_on_grid(values.float() / scale, grid))
-        start += width
+    parts = [_on_grid(activations[tap].float() / scale, grid) for tap, scale in zip(taps, tap_scales, strict=True)]
     return torch.cat(parts, dim=1).permute(0, 2, 3, 1)
+
+
+def projected_features(
+    activations: Activations,
+    taps: Sequence[str],
+    grid_tap: str,
+    tap_scales: Sequence[float],
+    projection: Tensor,
+) -> Tensor:
+    """`patch_features` times `projection` (sum of C_i, D) -> (B, h, w, D).
+
+    Averaging and projecting are both linear and commute, so each tap is projected first: D channels are averaged
+    instead of all.
+    """
+    grid = activations[grid_tap].shape[-2:]
+    total, start = None, 0
+    for tap, scale in zip(taps, tap_scales, strict=True):
+        values = activations[tap]
+        rows = projection[start : start + values.shape[1]].float() / scale
+        part = _on_grid((values.float().permute(0, 2, 3, 1) @ rows).permute(0, 3, 1, 2), grid)
+        total = part if total is None else total + part
+        start += values.shape[1]
+    assert total is not None  # a configuration has at least one tap
+    return total.permute(0, 2, 3, 1)
 
 
 def _on_grid(tap: Tensor, grid: torch.Size) -> Tensor:

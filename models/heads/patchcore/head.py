@@ -16,7 +16,7 @@ from torch import Tensor
 from models.heads.base import Head, HeadOutput, SourceNeeds
 from models.heads.parts.maps import patch_map
 from models.heads.parts.nearest import Bank, nearest
-from models.heads.parts.patches import ChannelChoice, patch_features
+from models.heads.parts.patches import patch_features
 from models.heads.patchcore.config import PatchcoreRecord
 from models.sources.registry import Activations
 
@@ -66,8 +66,8 @@ class PatchcoreHead(Head):
 
     def features(self, activations: Activations) -> Tensor:
         """(B, h, w, C), whitened where the record says so."""
-        choice = ChannelChoice(None, self.record.tap_scales)
-        found = patch_features(activations, self.record.taps, self.record.grid_tap, choice)
+        record = self.record
+        found = patch_features(activations, record.taps, record.grid_tap, record.tap_scales)
         return found if self.mean is None else whitened(found, self.mean, self.matrix)
 
     def _weights(self, patches: Tensor, kept: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor
 from models.heads.base import FitRun, GoodParts, Method, SourceNeeds, taps_of
 from models.heads.parts.coreset import coreset, project
 from models.heads.parts.moments import Moments
-from models.heads.parts.patches import ChannelChoice, middle_tap, patch_features
+from models.heads.parts.patches import middle_tap, patch_features
 from models.heads.patchcore.config import PatchcoreConfig, PatchcoreRecord
 from models.heads.patchcore.head import PatchcoreHead, load_head, whitened
 from models.sources.registry import SourceSpec
@@ -59,11 +59,10 @@ class PatchcoreMethod(Method[PatchcoreConfig]):
 def _look(record: PatchcoreRecord, config: PatchcoreConfig, parts: GoodParts, run: FitRun) -> tuple[Tensor, Moments]:
     """As many random patches of each image, `candidates` in all, and the moments of all patches."""
     generator = run.generator("patchcore candidates")
-    choice = ChannelChoice(None, record.tap_scales)
     each = -(-config.candidates // parts.count)
     moments, drawn = Moments(), []
     for _, activations in parts.batches():
-        features = patch_features(activations, record.taps, record.grid_tap, choice).flatten(1, 2)
+        features = patch_features(activations, record.taps, record.grid_tap, record.tap_scales).flatten(1, 2)
         if config.whiten:
             moments.add(features)
         drawn += [image[torch.randperm(len(image), generator=generator)[:each].to(image.device)] for image in features]
