@@ -25,9 +25,9 @@ from examples.demo_sheet import Column, picture_of, write_sheet
 from models.sources.weights import SourceWeightsError, cache_folder, load_source_weights
 
 PRODUCT = "brick"
-STEPS = 400
-# A short run: larger steps, and an average over fewer of them. The trainer's own defaults are made for 3,000.
-SHORT_RUN = ("--lr", "0.003", "--average-decay", "0.98")
+METHOD, STEPS = "mkd", 400
+# A short run of MKD: larger steps, and an average over fewer of them. Its defaults are made for longer runs.
+SHORT_RUN = ("learning_rate=0.003", "average_decay=0.98")
 HOLD_OUT = 0.34  # 102 of 300: the least number that can promise a false-reject rate of 1 % is 99
 KINDS = ("good", *PAINTERS)
 ON_THE_SHEET = ("good", "good", "good", *PAINTERS)  # the first pictures of each kind, not the nicest
@@ -60,11 +60,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs all stages; 0 when the service has answered and stopped well, 1 with a sentence where something failed."""
     options = argparse.ArgumentParser(prog="python -m examples.demo", description=__doc__)
     options.add_argument("--out", type=Path, default=Path("demo"), help="folder that is written [demo]")
-    options.add_argument("--steps", type=int, default=STEPS, help=f"training steps [{STEPS}]")
+    options.add_argument("--method", default=METHOD, help=f"what judges; `mkd-train methods` lists them [{METHOD}]")
+    options.add_argument("--steps", type=int, default=STEPS, help=f"training steps of mkd [{STEPS}]")
     given = options.parse_args(arguments)
     started = time.monotonic()
     try:
-        judged = run(given.out, given.steps)
+        judged = run(given.out, given.method, given.steps)
     except (ServiceFailed, SourceWeightsError, OSError) as error:
         print(f"\ndemo: {error}", file=sys.stderr)
         return 1
@@ -79,7 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def run(out: Path, steps: int) -> list[Judged]:
+def run(out: Path, method: str, steps: int) -> list[Judged]:
     """All stages, leaving their files in `out`; every test picture with its verdict."""
     data, artifacts = out / "data", out / "artifacts"
     with stage(1, "photographs: crops of scikit-image's brick wall, defects painted on some"):
@@ -87,8 +88,8 @@ def run(out: Path, steps: int) -> list[Judged]:
     with stage(2, "source weights: VGG-16 as Oxford published it"):
         load_source_weights()
         print(f"      checked and kept in {cache_folder()}")
-    with stage(3, f"training on good parts only, {steps} steps"):
-        train(data, artifacts, steps)
+    with stage(3, f"fitting {method} to good parts only"):
+        train(data, artifacts, method, steps)
     with stage(4, "service: start, judge every test picture, stop"):
         judged, reply = ask(artifacts, data, out / "service.log")
     with stage(5, "pictures"):
@@ -100,10 +101,12 @@ def run(out: Path, steps: int) -> list[Judged]:
     return judged
 
 
-def train(data: Path, artifacts: Path, steps: int) -> None:
+def train(data: Path, artifacts: Path, method: str, steps: int) -> None:
     """`python -m trainer fit`, as a person would call it."""
     command = [sys.executable, "-m", "trainer", "fit", str(data), "--product", PRODUCT, "--out", str(artifacts)]
-    command += ["--steps", str(steps), *SHORT_RUN, "--hold-out", str(HOLD_OUT), "--replace"]
+    command += ["--method", method, "--hold-out", str(HOLD_OUT), "--replace"]
+    if method == METHOD:
+        command += [part for setting in (f"steps={steps}", *SHORT_RUN) for part in ("--set", setting)]
     print(f"      $ {' '.join(['python', *command[1:]])}", flush=True)
     process = subprocess.Popen(command)
     try:

@@ -27,7 +27,7 @@ from docker.trial.visit import ask, checked, expected, refused
 CONTEXT = Path(__file__).parents[2]
 TRIAL = "trial"
 PICTURES = 24
-TRAIN = f"fit /data --product {TRIAL} --out /artifacts --image-size 32 --steps 20 --device cpu --threads 1".split()
+TRAIN = f"fit /data --product {TRIAL} --out /artifacts --image-size 32 --set steps=20 --device cpu --threads 1".split()
 START_S = 300  # a busy machine may take minutes for what an idle one does in ten seconds
 USER = 10001  # of the Dockerfile
 

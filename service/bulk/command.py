@@ -45,7 +45,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--restart", action="store_true", help="throw away the parts of a run that was interrupted")
     machine = top.add_argument_group("machine")
     machine.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 ... [auto]")
-    machine.add_argument("--engine", choices=BACKEND_NAMES, default="auto", help="what runs the source [auto]")
+    machine.add_argument("--backend", choices=BACKEND_NAMES, default="auto", help="what runs the source [auto]")
     machine.add_argument("--threads", type=_positive, help="CPU threads of the network [all]")
     machine.add_argument("--decode-threads", type=_positive, help="threads that decode [a quarter of the cores]")
     machine.add_argument("--batch", type=_positive, default=32, help="images judged at once, at most [32]")
@@ -136,7 +136,7 @@ def settings_of(given: argparse.Namespace) -> ScoringSettings:
     elif device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     artifact = load_artifact(given.artifact)
-    engine, _ = choose_backend(given.engine, torch.device(device), spec_of(artifact.source.source))
+    engine, _ = choose_backend(given.backend, torch.device(device), spec_of(artifact.source.source))
     return ScoringSettings(
         artifact=given.artifact.resolve(),
         sha256=artifact.sha256,

@@ -16,7 +16,8 @@ from PIL import Image
 
 from benchmarks.harness.service_process import ROOT, ServiceProcess
 
-TRAINING = ("--image-size", "32", "--steps", "4", "--batch-size", "4", "--hold-out", "0.4", "--threads", "1")
+STEPS = ("--set", "steps=4", "--set", "batch_size=4")
+TRAINING = ("--image-size", "32", *STEPS, "--hold-out", "0.4", "--threads", "1")
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import torch
 from models.artifact import load_artifact
 from trainer.__main__ import main
 
-TINY = ("--image-size", "32", "--steps", "2", "--batch-size", "4", "--backend", "torch", "--threads", "1")
+TINY = ("--image-size", "32", "--set", "steps=2", "--set", "batch_size=4", "--backend", "torch", "--threads", "1")
 
 
 @pytest.fixture

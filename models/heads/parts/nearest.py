@@ -2,8 +2,8 @@
 
     |q - b|^2 = |q|^2 - 2 q.b + |b|^2
 
-The product is a library's matrix multiplication at full speed; it finds the nearest vector, whose distance is then taken
-directly, as the difference of large squares would lose small ones. Each query's result depends on that query alone.
+The product is a library's matrix multiplication at full speed. It finds the nearest vector, whose distance is then
+taken directly, as the difference of large squares would lose small ones. Each query's result depends on it alone.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ def test_a_node_that_dies_costs_no_row_and_changes_none(
     (tmp_path / "4.jpg").write_bytes(b"no picture")
     pq.write_table(pa.table({"path": [f"{number % 5}.jpg" for number in range(PARTS)]}), tmp_path / "list.parquet")
     arguments = [str(tmp_path / "list.parquet"), "--artifact", str(artifacts_folder / "bolt"), "--part", "1"]
-    arguments += ["--engine", "torch", "--threads", "1", "--decode-threads", "1"]
+    arguments += ["--backend", "torch", "--threads", "1", "--decode-threads", "1"]
     assert main([*arguments, "--out", str(tmp_path / "here.parquet")]) == 0
     out = tmp_path / "there.parquet"
     with cluster.node() as doomed:

@@ -13,7 +13,7 @@ pytest.importorskip("ray", reason="needs Ray: pip install 'mkdserve[ray]'")
 from models.artifact import load_artifact
 from trainer.__main__ import main
 
-TINY = ("--image-size", "32", "--steps", "2", "--batch-size", "4", "--engine", "torch", "--threads", "1")
+TINY = ("--image-size", "32", "--set", "steps=2", "--set", "batch_size=4", "--backend", "torch", "--threads", "1")
 
 
 def test_products_are_trained_as_tasks_of_the_cluster(cluster: Any, good_folder_of_bolts: Path, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from service.bulk.__main__ import main
 from service.bulk.result_parts import ResultParts
 from service.engine.device_runner import DeviceRunner
 
-ONE_THREAD = ("--engine", "torch", "--threads", "1", "--decode-threads", "1", "--batch", "4")
+ONE_THREAD = ("--backend", "torch", "--threads", "1", "--decode-threads", "1", "--batch", "4")
 
 
 @pytest.fixture
