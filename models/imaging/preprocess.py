@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from models.imaging.decode import ImageLimits, Pixels, decode_at_least
+from models.imaging.decode import ImageLimits, Pixels, decode
 
 Prepared = npt.NDArray[np.float32]
 JPEG_SIDES = 4  # a reduced JPEG has at least so many times the network's side: less moves grey levels visibly
@@ -55,8 +55,8 @@ class PreparedFile(NamedTuple):
 def prepare_file(data: bytes, preprocessing: Preprocessing, limits: ImageLimits | None = None) -> PreparedFile:
     """The bytes of an image file -> the network's input. Raises ImageError."""
     least = JPEG_SIDES * preprocessing.image_size if preprocessing.jpeg == "reduced" else None
-    pixels, width, height = decode_at_least(data, limits, least)
-    return PreparedFile(prepare(pixels, preprocessing), width, height)
+    decoded = decode(data, limits, least)
+    return PreparedFile(prepare(decoded.pixels, preprocessing), decoded.width, decoded.height)
 
 
 def prepare(pixels: Pixels, preprocessing: Preprocessing) -> Prepared:

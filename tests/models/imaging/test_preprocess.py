@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 from pydantic import ValidationError
 
-from models.imaging.decode import ORIENTATION_TAG, ImageError, decode_at_least
+from models.imaging.decode import ImageError, decode
+from models.imaging.orientation import ORIENTATION_TAG
 from models.imaging.preprocess import JPEG_SIDES, Preprocessing, WhiteLevel, prepare, prepare_file
 
 
@@ -124,7 +125,7 @@ def test_a_reduced_jpeg_is_nearly_what_the_full_one_gives(
     apart = 255 * np.abs(full.image - reduced.image)
     assert apart.max() <= most
     assert apart.mean() <= most / 5
-    pixels = decode_at_least(data, least_side=JPEG_SIDES * 32).pixels
+    pixels = decode(data, least_side=JPEG_SIDES * 32).pixels
     assert max(pixels.shape) == -(-max(height, width) // decoded)
 
 
