@@ -40,7 +40,7 @@ def _stretched(values: npt.NDArray[Any], samples: Samples) -> npt.NDArray[Any]:
 def _from_palette(samples: Samples) -> Pixels:
     assert samples.palette is not None
     indices = samples.values[:, :, 0]
-    rgb = samples.palette[indices]
+    rgb: npt.NDArray[np.uint8] = samples.palette[indices]
     if samples.palette_opacity is None:
         return rgb
     return over_black(rgb, samples.palette_opacity[indices])

@@ -6,6 +6,7 @@ import struct
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from models.imaging.errors import ImageError, damaged, truncated
 from models.imaging.limits import JPEG_SCANS, JPEG_SEGMENTS, METADATA_BYTES, check_count
@@ -70,13 +71,14 @@ def read_markers(data: bytes) -> Markers:
     return found
 
 
-def _marks_in_scans(data: bytes) -> np.ndarray[tuple[int], np.dtype[np.intp]]:
+def _marks_in_scans(data: bytes) -> npt.NDArray[np.intp]:
     """Offsets of all that would end a scan: 0xFF before anything but a stuffed 0, a restart, or another 0xFF."""
     array = np.frombuffer(data, np.uint8)
     at = np.flatnonzero(array[:-1] == 0xFF)
     following = array[at + 1]
     ends = (following != 0) & ((following < 0xD0) | (following > 0xD7)) & (following != 0xFF)
-    return at[ends]
+    found: npt.NDArray[np.intp] = at[ends]
+    return found
 
 
 def _marker(data: bytes, place: int) -> tuple[int, int]:

@@ -133,7 +133,7 @@ def read_samples(header: PngHeader, data: bytes) -> Samples:
     fields = struct.pack(
         ">IIBBBBB", header.width, header.height, bits, 0 if kind == 3 else kind, 0, 0, header.interlace
     )
-    parts = [SIGNATURE, _chunk(b"IHDR", fields)]
+    parts: list[bytes | memoryview] = [SIGNATURE, _chunk(b"IHDR", fields)]
     view = memoryview(data)
     parts += [view[start : start + length] for start, length in header.image]
     parts.append(_chunk(b"IEND", b""))

@@ -84,7 +84,7 @@ def test_bytes_that_are_no_image(data: bytes) -> None:
     assert code_of(data) == "image_unreadable"
 
 
-@pytest.mark.parametrize("data", [b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"BM", b"II*\0", b"RIFF\0\0\0\0WEBP"])
+@pytest.mark.parametrize("data", [b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"BM", b"II*\0", b"RIFF\x40\0\0\0WEBP"])
 def test_a_signature_with_nothing_behind_it_is_truncated(data: bytes) -> None:
     assert code_of(data) == "image_truncated"
 

@@ -172,7 +172,7 @@ def test_a_sixteen_bit_colour_named_transparent_becomes_black(colour_type: int) 
 
 @pytest.mark.parametrize("kind", [np.float32, np.int32])
 def test_pixels_that_are_neither_eight_nor_sixteen_bit_are_refused(kind: type[np.generic]) -> None:
-    with pytest.raises(ImageError, match="sample format '(float|signed)' is not taken; taken are unsigned") as caught:
+    with pytest.raises(ImageError, match=r"sample format '(float|signed)' is not taken; taken are unsigned") as caught:
         decode_image(saved(Image.fromarray(GREY8.astype(kind)), "TIFF"))
     assert caught.value.code == "image_layout_not_supported"
 
