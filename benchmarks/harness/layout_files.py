@@ -70,7 +70,7 @@ def samples(random: np.random.Generator, size: tuple[int, int], channels: int, b
 
 
 def _png(case: Case, random: np.random.Generator, size: tuple[int, int], orientation: int) -> Written:
-    before = (chunk(b"eXIf", exif(orientation)),)
+    before: tuple[bytes, ...] = (chunk(b"eXIf", exif(orientation)),)
     if case.colour == "palette":
         count = 2**case.bits
         palette, indices = samples(random, (count, 1), 3, 8)[:, 0], samples(random, size, 1, case.bits)
@@ -109,7 +109,7 @@ def smooth(random: np.random.Generator, size: tuple[int, int], channels: int) ->
     """8-bit values without sharp edges, as lossy formats like them."""
     rows, columns = np.linspace(0, 3, size[0])[:, None, None], np.linspace(0, 4, size[1])[None, :, None]
     waves = np.sin(rows * random.uniform(0.5, 2, channels) + columns + random.uniform(0, 6, channels))
-    return np.rint(128 + 100 * waves).astype(np.uint8)
+    return np.asarray(np.rint(128 + 100 * waves), dtype=np.uint8)
 
 
 def _jpeg(case: Case, random: np.random.Generator, size: tuple[int, int], orientation: int) -> Written:

@@ -10,8 +10,13 @@ import numpy.typing as npt
 Values = npt.NDArray[Any]
 # What the EXIF standard says a viewer has to do to the stored rows and columns.
 TURNS = {
-    **{1: lambda a: a, 2: lambda a: a[:, ::-1], 3: lambda a: a[::-1, ::-1], 4: lambda a: a[::-1]},
-    **{5: lambda a: a.swapaxes(0, 1), 6: lambda a: np.rot90(a, -1), 7: lambda a: np.rot90(a, 2).swapaxes(0, 1)},
+    1: lambda a: a,
+    2: lambda a: a[:, ::-1],
+    3: lambda a: a[::-1, ::-1],
+    4: lambda a: a[::-1],
+    5: lambda a: a.swapaxes(0, 1),
+    6: lambda a: np.rot90(a, -1),
+    7: lambda a: np.rot90(a, 2).swapaxes(0, 1),
     8: lambda a: np.rot90(a, 1),
 }
 
@@ -38,9 +43,12 @@ def from_inks(inks: Values, bits: int) -> Values:
     """CMYK (H, W, 4), 0 no ink -> RGB."""
     white = 2**bits - 1
     light = white - inks.astype(np.float64)
-    return np.floor(light[:, :, :3] * light[:, :, 3:] / white + 0.5).astype(np.uint8 if bits == 8 else np.uint16)
+    found: Values = np.floor(light[:, :, :3] * light[:, :, 3:] / white + 0.5).astype(
+        np.uint8 if bits == 8 else np.uint16
+    )
+    return found
 
 
 def turned(rgb: Values, orientation: int) -> Values:
     """As stored -> as shown."""
-    return np.asarray(TURNS[orientation](rgb))
+    return np.asarray(TURNS.get(orientation, TURNS[1])(rgb))

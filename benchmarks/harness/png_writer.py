@@ -28,9 +28,7 @@ def write_png(values: Values, bits: int, colour_type: int, before: tuple[bytes, 
     return png_file((width, height, bits, colour_type), zlib.compress(filtered), before, split)
 
 
-def png_file(
-    header: tuple[int, int, int, int], image: bytes, before: tuple[bytes, ...] = (), split: int = 0
-) -> bytes:
+def png_file(header: tuple[int, int, int, int], image: bytes, before: tuple[bytes, ...] = (), split: int = 0) -> bytes:
     """(width, height, depth, colour type) and a compressed stream -> a file."""
     size = split or len(image)
     data = [chunk(b"IDAT", image[at : at + size]) for at in range(0, len(image), size)]

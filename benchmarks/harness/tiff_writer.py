@@ -130,7 +130,7 @@ def _differences(part: Values, layout: TiffLayout) -> Values:
         return part
     kind = np.uint8 if layout.bits == 8 else np.uint16
     before = np.pad(part[:, :-1], ((0, 0), (1, 0), (0, 0)))
-    return (part.astype(np.int64) - before).astype(kind)
+    return np.asarray((part.astype(np.int64) - before).astype(kind))
 
 
 def packed_rows(values: Values, bits: int, order: str) -> npt.NDArray[np.uint8]:

@@ -22,7 +22,7 @@ from models.imaging.layouts import (
 from models.imaging.limits import TIFF_SEGMENTS, ImageLimits, check_count
 from models.imaging.orientation import ORIENTATION_TAG, valid_orientation
 from models.imaging.samples import Header
-from models.imaging.tiff.directory import Directory, check_metadata, read_directory
+from models.imaging.tiff.directory import UNSIGNED, Directory, check_metadata, read_directory
 
 WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC, FILL_ORDER = 256, 257, 258, 259, 262, 266
 STRIP_OFFSETS, SAMPLES, ROWS_PER_STRIP, STRIP_BYTES, MAX_SAMPLE, PLANAR = 273, 277, 278, 279, 281, 284
@@ -185,7 +185,7 @@ def _grid(
     check_count("strips or tiles", expected, TIFF_SEGMENTS)
     for tag in (offsets, counts):
         entry = tags.entries.get(tag)
-        found = entry.count if entry else 0
+        found = entry.count if entry and entry.kind in UNSIGNED else 0
         if found != expected:
             raise damaged(f"{expected} strips or tiles are needed, tag {tag} lists {found}")
     return segment, tiled, tags.array(offsets), tags.array(counts)
