@@ -43,8 +43,10 @@ def read_samples(header: TiffHeader, data: bytes) -> Samples:
 def _planes_together(header: TiffHeader, data: bytes, kept: int) -> npt.NDArray[Any]:
     kind = np.uint8 if header.facts.bits <= 8 else np.uint16
     out = np.empty((header.height, header.width, kept), kind)
-    for channel in range(kept):
-        out[:, :, channel] = _plane(header, data, channel, 1)[:, :, 0]
+    for channel in range(header.samples):
+        plane = _plane(header, data, channel, 1)[:, :, 0]
+        if channel < kept:  # the others are read for their damage alone
+            out[:, :, channel] = plane
     return out
 
 

@@ -1,7 +1,9 @@
 """Decompresses the strips or tiles of one plane of a TIFF into rows of bytes, every one of them or an error.
 
-Deflate and LZMA go through the standard library, which compares their checksums; LZW, PackBits and Zstandard through
-libtiff (in Pillow), which is given the bytes as a grey picture of 8 bits, so that no meaning of samples is left to it.
+Deflate and LZMA go through the standard library, which compares their checksums; LZW and Zstandard through libtiff (in
+Pillow), which is given the bytes as a grey picture of 8 bits, so that no meaning of samples is left to it. libtiff
+stops where the rows are full, so the last segment is tried for a row more than it should have: a header that promises
+less than the data hold is damage.
 """
 
 from __future__ import annotations
@@ -18,7 +20,8 @@ from PIL import Image
 
 from models.imaging.errors import damaged
 
-LIBTIFF = {"LZW": 5, "PackBits": 32773, "Zstandard": 50000}
+LIBTIFF = {"LZW": 5, "Zstandard": 50000}
+PADDING = 3  # bytes behind a strip that some writers round its length up by
 STACK_ROWS = 60_000  # Pillow takes at most 65,500 or so in one picture
 
 
@@ -33,7 +36,12 @@ def decompress(
         return _by_libtiff(data, list(where), LIBTIFF[compression], rows, row_bytes)
     out = np.empty((sum(rows), row_bytes), np.uint8)
     top = 0
-    one: Callable[[bytes, int], bytes] = {"none": _stored, "Deflate": _inflated, "LZMA": _unxz}[compression]
+    one: Callable[[bytes, int], bytes] = {
+        "none": _stored,
+        "Deflate": _inflated,
+        "LZMA": _unxz,
+        "PackBits": _unpackbits,
+    }[compression]
     for (offset, count), height in zip(where, rows, strict=True):
         wanted = height * row_bytes
         found = one(data[offset : offset + count], wanted)
@@ -45,7 +53,30 @@ def decompress(
 
 
 def _stored(segment: bytes, wanted: int) -> bytes:
+    if len(segment) > wanted + PADDING:
+        raise damaged(f"a strip or tile of {wanted:,} bytes has {len(segment):,}")
     return segment[:wanted]
+
+
+def _unpackbits(segment: bytes, wanted: int) -> bytes:
+    """Runs: n < 128 stands before n + 1 bytes as they are, n > 128 before one that is repeated 257 - n times."""
+    pieces: list[bytes] = []
+    place, length = 0, 0
+    while length < wanted and place + 1 < len(segment):
+        code = segment[place]
+        if code < 128:
+            pieces.append(segment[place + 1 : place + 2 + code])
+            place += 2 + code
+        elif code > 128:
+            pieces.append(segment[place + 1 : place + 2] * (257 - code))
+            place += 2
+        else:  # 128 does nothing
+            place += 1
+            continue
+        length += len(pieces[-1])
+    if length > wanted or place + PADDING < len(segment) or place > len(segment):
+        raise damaged("a strip or tile does not end where its rows do")
+    return b"".join(pieces)
 
 
 def _inflated(segment: bytes, wanted: int) -> bytes:
@@ -91,7 +122,19 @@ def _by_libtiff(
         except (OSError, ValueError, SyntaxError, RuntimeError) as error:
             raise damaged(f"a strip or tile cannot be decompressed ({error})") from error
         top += height
+    if _goes_on(data, where[-1], compression, rows[-1], row_bytes):
+        raise damaged("a strip or tile does not end where its rows do")
     return out
+
+
+def _goes_on(data: bytes, where: tuple[int, int], compression: int, rows: int, row_bytes: int) -> bool:
+    file = _grey_tiff(data, [where], compression, (row_bytes, rows + 1), rows + 1)
+    try:
+        with Image.open(io.BytesIO(file), formats=["TIFF"]) as image:
+            image.load()
+    except (OSError, ValueError, SyntaxError, RuntimeError):
+        return False
+    return True
 
 
 def _grey_tiff(
