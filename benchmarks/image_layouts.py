@@ -48,7 +48,7 @@ def main() -> int:
         case = of_kind[int(random.integers(len(of_kind)))]
         damage = str(random.choice(DAMAGES))
         outcome = one(case, damage, random)
-        counts[case.layout.format, damage, outcome] += 1
+        counts["TIFF" if damage == "foreign" else case.layout.format, damage, outcome] += 1
         if outcome.startswith(("SILENT", "REFUSED")):
             wrong.append(f"picture {number} of seed {given.seed}: {case.name}, {damage}: {outcome}")
     print_table(counts)

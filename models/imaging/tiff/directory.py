@@ -80,6 +80,8 @@ def read_directory(data: bytes, *, whole: bool = True) -> Directory:
         raise truncated("it has no TIFF header") if len(data) < 8 else damaged("it has no TIFF byte order")
     order = "<" if data[:2] == b"II" else ">"
     (magic,) = struct.unpack_from(order + "H", data, 2)
+    if magic not in {42, 43}:
+        raise damaged(f"its TIFF header has the number {magic}; 42 or 43 is right")
     big = magic == 43
     try:
         at = struct.unpack_from(order + ("Q" if big else "I"), data, 8 if big else 4)[0]
