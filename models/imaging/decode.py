@@ -13,11 +13,12 @@ Trainer and service read images through this module alone, so both follow the sa
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from models.imaging import bmp, jpeg, png, webp
 from models.imaging.colours import to_rgb
-from models.imaging.errors import ERROR_CODES, ImageError
+from models.imaging.errors import ERROR_CODES, ImageError, nothing_but_image_errors
 from models.imaging.limits import FORMATS, SMALLEST_SIDE, ImageLimits
 from models.imaging.orientation import SIDEWAYS, oriented
 from models.imaging.samples import Header, Pixels, Samples
@@ -39,6 +40,14 @@ __all__ = [
     "read_header",
     "read_samples",
 ]
+
+HEADERS: dict[str, Callable[[bytes, ImageLimits], Header]] = {
+    "PNG": png.read_header,
+    "JPEG": jpeg.read_header,
+    "BMP": bmp.read_header,
+    "TIFF": tiff_header.read_header,
+    "WEBP": webp.read_header,
+}
 
 
 @dataclass(frozen=True)
@@ -95,25 +104,19 @@ def read_header(data: bytes, limits: ImageLimits | None = None) -> Header:
     limits.check_bytes(data)
     name = format_of(data)
     limits.check_format(name)
-    if name == "PNG":
-        return png.read_header(data, limits)
-    if name == "JPEG":
-        return jpeg.read_header(data, limits)
-    if name == "BMP":
-        return bmp.read_header(data, limits)
-    if name == "WEBP":
-        return webp.read_header(data, limits)
-    return tiff_header.read_header(data, limits)
+    with nothing_but_image_errors():
+        return HEADERS[name](data, limits)
 
 
 def read_samples(header: Header, data: bytes, least_side: int | None = None) -> Samples:
     """The raw samples of the file whose header it is, as they are stored. Raises ImageError."""
-    if isinstance(header, png.PngHeader):
-        return png.read_samples(header, data)
-    if isinstance(header, bmp.BmpHeader):
-        return bmp.read_samples(header, data)
-    if isinstance(header, tiff_header.TiffHeader):
-        return tiff_read.read_samples(header, data)
-    if header.facts.format == "WEBP":
-        return webp.read_samples(header, data)
-    return jpeg.read_samples(header, data, least_side)
+    with nothing_but_image_errors():
+        if isinstance(header, png.PngHeader):
+            return png.read_samples(header, data)
+        if isinstance(header, bmp.BmpHeader):
+            return bmp.read_samples(header, data)
+        if isinstance(header, tiff_header.TiffHeader):
+            return tiff_read.read_samples(header, data)
+        if header.facts.format == "WEBP":
+            return webp.read_samples(header, data)
+        return jpeg.read_samples(header, data, least_side)

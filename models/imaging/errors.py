@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import cv2
+
 ERROR_CODES: dict[str, str] = {
     "image_empty": "The part has no bytes at all.",
     "image_too_many_bytes": "The file is larger than the limit; nothing of it was decoded.",
@@ -41,3 +47,26 @@ def truncated(detail: str) -> ImageError:
 def too_large(detail: str) -> ImageError:
     """The error of a header that would take too long to walk."""
     return ImageError("image_header_too_large", detail)
+
+
+UNFORESEEN = (ValueError, TypeError, LookupError, ArithmeticError, OSError, RuntimeError, struct.error, cv2.error)
+
+
+@contextmanager
+def nothing_but_image_errors() -> Iterator[None]:
+    """Whatever a reader stumbles over in bytes that it did not foresee is damage of that one image."""
+    try:
+        yield
+    except ImageError:
+        raise
+    except (
+        ValueError,
+        TypeError,
+        LookupError,
+        ArithmeticError,
+        OSError,
+        RuntimeError,
+        struct.error,
+        cv2.error,
+    ) as error:
+        raise damaged(str(error) or type(error).__name__) from error

@@ -39,7 +39,7 @@ def code_of(data: bytes) -> tuple[str, str]:
 @pytest.mark.parametrize("row", range(len(LAYOUTS)))
 def test_every_cell_of_a_row_gives_the_pixels_that_were_written(row: int) -> None:
     for number, case in enumerate(case for case in ALL if case.layout is LAYOUTS[row]):
-        for seed in range(3):
+        for seed in range(1 if case.layout.format == "TIFF" else 3):
             written = write(case, np.random.default_rng([number, seed]), orientation=1 + (number + seed) % 8)
             if written.expected is None:
                 continue
