@@ -2,8 +2,8 @@
 
 Deflate and LZMA go through the standard library, which compares their checksums; LZW and Zstandard through libtiff (in
 Pillow), which is given the bytes as a grey picture of 8 bits, so that no meaning of samples is left to it. libtiff
-stops where the rows are full, so the last segment is tried for a row more than it should have: a header that promises
-less than the data hold is damage.
+stops where the rows are full. That a stream holds more than the header promises is damage: a Zstandard stream gets
+one known row behind it, which must be what follows; of LZW the shortest stream is counted.
 """
 
 from __future__ import annotations
@@ -19,8 +19,13 @@ import numpy.typing as npt
 from PIL import Image
 
 from models.imaging.errors import damaged
+from models.imaging.tiff.lzw_length import lzw_length
+from models.imaging.tiff.zstandard_frame import with_known_bytes
 
 LIBTIFF = {"LZW": 5, "Zstandard": 50000}
+TOO_LONG = "a strip or tile does not end where its rows do"
+KNOWN = 0xA5  # the byte of the row that is put behind a Zstandard stream
+LZW_COUNTED = 2**16  # bytes of a stream that are counted in Python, some 10 ms
 PADDING = 3  # bytes behind a strip that some writers round its length up by
 STACK_ROWS = 60_000  # Pillow takes at most 65,500 or so in one picture
 
@@ -33,7 +38,7 @@ def decompress(
     Raises image_damaged where a segment has too little data or contradicts its checksum.
     """
     if compression in LIBTIFF:
-        return _by_libtiff(data, list(where), LIBTIFF[compression], rows, row_bytes)
+        return _by_libtiff(data, list(where), compression, rows, row_bytes)
     out = np.empty((sum(rows), row_bytes), np.uint8)
     top = 0
     one: Callable[[bytes, int], bytes] = {
@@ -75,7 +80,7 @@ def _unpackbits(segment: bytes, wanted: int) -> bytes:
             continue
         length += len(pieces[-1])
     if length > wanted or place + PADDING < len(segment) or place > len(segment):
-        raise damaged("a strip or tile does not end where its rows do")
+        raise damaged(TOO_LONG)
     return b"".join(pieces)
 
 
@@ -88,7 +93,7 @@ def _inflated(segment: bytes, wanted: int) -> bytes:
     except zlib.error as error:
         raise damaged(str(error)) from error
     if more or not stream.eof:
-        raise damaged("a compressed strip or tile does not end where its rows do")
+        raise damaged(TOO_LONG)
     return found
 
 
@@ -102,49 +107,54 @@ def _unxz(segment: bytes, wanted: int) -> bytes:
     except lzma.LZMAError as error:
         raise damaged(str(error)) from error
     if more or not stream.eof:
-        raise damaged("a compressed strip or tile does not end where its rows do")
+        raise damaged(TOO_LONG)
     return found
 
 
 def _by_libtiff(
-    data: bytes, where: list[tuple[int, int]], compression: int, rows: list[int], row_bytes: int
+    data: bytes, where: list[tuple[int, int]], compression: str, rows: list[int], row_bytes: int
 ) -> npt.NDArray[np.uint8]:
     """All but the last segment have equally many rows, as TIFF's strips do."""
+    more = 1 if compression == "Zstandard" else 0
     out = np.empty((sum(rows), row_bytes), np.uint8)
     each = max(1, STACK_ROWS // rows[0])
     top = 0
     for first in range(0, len(where), each):
-        height = sum(rows[first : first + each])
-        file = _grey_tiff(data, where[first : first + each], compression, (row_bytes, height), rows[first])
+        heights = rows[first : first + each]
+        pieces = [data[offset : offset + length] for offset, length in where[first : first + each]]
+        if more:
+            pieces = [with_known_bytes(piece, KNOWN, row_bytes) for piece in pieces]
+        size = (row_bytes, sum(heights) + more * len(heights))
+        file = _grey_tiff(pieces, LIBTIFF[compression], size, heights[0] + more)
         try:
             with Image.open(io.BytesIO(file), formats=["TIFF"]) as image:
-                out[top : top + height] = np.asarray(image)
+                found = np.asarray(image)
         except (OSError, ValueError, SyntaxError, RuntimeError) as error:
             raise damaged(f"a strip or tile cannot be decompressed ({error})") from error
-        top += height
-    if _goes_on(data, where[-1], compression, rows[-1], row_bytes):
-        raise damaged("a strip or tile does not end where its rows do")
+        place = 0
+        for height in heights:
+            out[top : top + height] = found[place : place + height]
+            if more and (found[place + height] != KNOWN).any():
+                raise damaged(TOO_LONG)
+            top, place = top + height, place + height + more
+    if compression == "LZW":
+        _check_lzw(data, where, rows, row_bytes)
     return out
 
 
-def _goes_on(data: bytes, where: tuple[int, int], compression: int, rows: int, row_bytes: int) -> bool:
-    file = _grey_tiff(data, [where], compression, (row_bytes, rows + 1), rows + 1)
-    try:
-        with Image.open(io.BytesIO(file), formats=["TIFF"]) as image:
-            image.load()
-    except (OSError, ValueError, SyntaxError, RuntimeError):
-        return False
-    return True
+def _check_lzw(data: bytes, where: list[tuple[int, int]], rows: list[int], row_bytes: int) -> None:
+    """Counts the shortest stream: where a header promises too little, all streams are too long."""
+    (offset, length), height = min(zip(where, rows, strict=True), key=lambda pair: pair[0][1])
+    if length <= LZW_COUNTED and lzw_length(data[offset : offset + length]) > height * row_bytes + PADDING:
+        raise damaged(TOO_LONG)
 
 
-def _grey_tiff(
-    data: bytes, where: list[tuple[int, int]], compression: int, size: tuple[int, int], rows_per_strip: int
-) -> bytes:
-    """A little-endian TIFF of 8-bit grey whose strips are the given pieces of `data`."""
-    count = len(where)
+def _grey_tiff(pieces: list[bytes], compression: int, size: tuple[int, int], rows_per_strip: int) -> bytes:
+    """A little-endian TIFF of 8-bit grey whose strips are the given pieces."""
+    count = len(pieces)
     tables = 8 + 2 + 12 * 9 + 4
     begin = tables + (8 * count if count > 1 else 0)
-    lengths = np.array([length for _, length in where], "<u4")
+    lengths = np.array([len(piece) for piece in pieces], "<u4")
     offsets = (begin + np.concatenate([[0], np.cumsum(lengths[:-1])])).astype("<u4")
     offset_field, length_field = (tables, tables + 4 * count) if count > 1 else (int(offsets[0]), int(lengths[0]))
     entries = [
@@ -154,4 +164,4 @@ def _grey_tiff(
     head = struct.pack("<2sHIH", b"II", 42, 8, len(entries))
     head += b"".join(struct.pack("<HHII", *entry) for entry in entries) + bytes(4)
     listed = offsets.tobytes() + lengths.tobytes() if count > 1 else b""
-    return b"".join([head, listed, *(data[offset : offset + length] for offset, length in where)])
+    return b"".join([head, listed, *pieces])

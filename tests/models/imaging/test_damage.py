@@ -14,9 +14,10 @@ import pytest
 from PIL import Image
 
 from benchmarks.harness.png_writer import png_file, write_bmp, write_png
-from benchmarks.harness.tiff_writer import TiffLayout, write_tiff
+from benchmarks.harness.tiff_writer import TiffLayout, tiff_file, write_tiff
 from models.imaging.decode import ImageError, decode_image
 from models.imaging.preprocess import Preprocessing, prepare_file
+from models.imaging.tiff.lzw_length import lzw_length
 
 RANDOM = np.random.default_rng(6)
 COLOUR: npt.NDArray[np.uint8] = RANDOM.integers(0, 256, (40, 33, 3), dtype=np.uint8)
@@ -157,3 +158,46 @@ def test_a_multi_picture_file_is_refused_as_what_it_is() -> None:
     with pytest.raises(ImageError, match=r"MPO.* 2 pictures") as caught:
         decode_image(stream.getvalue())
     assert caught.value.code == "image_multiple_frames"
+
+
+@pytest.mark.parametrize("compression", ["none", "LZW", "Deflate", "LZMA", "Zstandard", "PackBits"])
+@pytest.mark.parametrize("rows", [40, 7])
+def test_strips_that_hold_more_than_the_header_promises_are_damage(compression: str, rows: int) -> None:
+    """Written 66 pixels wide, said to be of 33: the rest of every strip would be dropped in silence."""
+    wide = np.repeat(COLOUR, 2, axis=1)
+    good = write_tiff(wide, TiffLayout(photometric=2, compression=compression, rows=rows))
+    assert decode_image(good).shape == wide.shape
+    width = struct.pack("<HHII", 256, 4, 1, 66)
+    assert width in good
+    assert code_of(good.replace(width, struct.pack("<HHII", 256, 4, 1, 33))) == "image_damaged"
+
+
+def test_no_decoder_complains_of_a_good_file(capfd: pytest.CaptureFixture[str]) -> None:
+    for compression in ("LZW", "Zstandard", "Deflate", "PackBits", "LZMA"):
+        decode_image(write_tiff(COLOUR, TiffLayout(photometric=2, compression=compression)))
+    decode_image(write_png(COLOUR, 8, 2))
+    decode_image(jpeg())
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("size", [1, 500, 4_000, 60_000, 300_000])
+def test_the_length_of_an_lzw_stream_is_counted_as_libtiff_makes_it(size: int) -> None:
+    for values in (RANDOM.integers(0, 256, size), RANDOM.integers(0, 3, size), np.zeros(size)):
+        rows = values.astype(np.uint8).reshape(1, -1, 1)
+        data = write_tiff(rows, TiffLayout(compression="LZW", rows=1))
+        assert lzw_length(data[-lzw_bytes(data) :]) == size
+
+
+def lzw_bytes(data: bytes) -> int:
+    (count,) = struct.unpack_from("<I", data, data.index(struct.pack("<HHI", 279, 4, 1)) + 8)
+    return int(count)
+
+
+@pytest.mark.parametrize("size", [(9, 8), (40, 33), (300, 700)])
+def test_a_zstandard_strip_that_says_its_own_length_is_read(size: tuple[int, int]) -> None:
+    codecs = pytest.importorskip("imagecodecs")
+    values = RANDOM.integers(0, 9, (*size, 3), dtype=np.uint8)
+    tags = [(256, 4, [size[1]]), (257, 4, [size[0]]), (258, 3, [8, 8, 8]), (259, 3, [50000]), (262, 3, [2])]
+    piece = codecs.zstd_encode(values.tobytes())
+    data = tiff_file([*tags, (277, 3, [3]), (278, 3, [size[0]])], [piece], "<")
+    assert np.array_equal(decode_image(data), values)

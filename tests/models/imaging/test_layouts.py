@@ -154,3 +154,14 @@ def test_fax_pages_are_refused() -> None:
     code, detail = code_of(stream.getvalue())
     assert code == "image_layout_not_supported"
     assert "CCITT fax 4" in detail
+
+
+@pytest.mark.parametrize("compression", ["LZW", "Zstandard"])
+@pytest.mark.parametrize(("size", "tile"), [((1280, 944), (256, 16)), ((70_000, 8), None)], ids=["tiles", "one strip"])
+def test_more_rows_than_libtiff_is_given_at_once(
+    compression: str, size: tuple[int, int], tile: tuple[int, int] | None
+) -> None:
+    """295 tiles of 256 rows are 75,520 rows, one below the other."""
+    values = (np.arange(size[0] * size[1]) % 251).astype(np.uint8).reshape(*size, 1)
+    data = write_tiff(values, TiffLayout(compression=compression, rows=size[0], tile=tile))
+    assert np.array_equal(decode_image(data)[:, :, :1], values)
