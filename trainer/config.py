@@ -68,4 +68,4 @@ class TrainingSettings(BaseModel):
 
     def preprocessing(self, sixteen_bit_white: WhiteLevel) -> Preprocessing:
         """How images become the network's input; the white level is read off the training images."""
-        return Preprocessing(image_size=self.image_size, sixteen_bit_white=sixteen_bit_white, jpeg="reduced")
+        return Preprocessing(image_size=self.image_size, sixteen_bit_white=sixteen_bit_white, jpeg="reduced", version=2)

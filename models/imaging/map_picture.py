@@ -6,6 +6,7 @@ looks quiet.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import cv2
@@ -19,6 +20,8 @@ Map = npt.NDArray[np.float32]
 Grey = npt.NDArray[np.uint8]
 GREY_AT_THRESHOLD = 128
 OVERLAY_OPACITY = 0.65
+OVERLAY_BYTES = 6  # a pixel, at most
+STRIP_PIXELS = 2**18  # blended at a time: intermediate values take 40 bytes a pixel
 
 
 class Region(NamedTuple):
@@ -72,16 +75,31 @@ def eight_bit(pixels: Pixels, sixteen_bit_white: int) -> npt.NDArray[np.uint8]:
     """The image as a person looks at it: uint8 as it is, uint16 scaled by the product's white level."""
     if pixels.dtype == np.uint8:
         return np.asarray(pixels, dtype=np.uint8)
-    scaled = np.clip(pixels.astype(np.float32) * (255 / sixteen_bit_white), 0, 255)
-    return np.asarray(scaled, dtype=np.uint8)
+    result = np.empty(pixels.shape, np.uint8)
+    for rows in _strips(pixels.shape):
+        result[rows] = np.clip(pixels[rows].astype(np.float32) * (255 / sixteen_bit_white), 0, 255)
+    return result
 
 
 def overlay(picture: npt.NDArray[np.uint8], grey: Grey) -> npt.NDArray[np.uint8]:
-    """RGB (H, W, 3) with its grey map (H, W) laid over it, the opaquer the brighter: quiet places stay as they are."""
-    colours = cv2.cvtColor(cv2.applyColorMap(grey, cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB)
-    opacity = (grey.astype(np.float32) / 255 * OVERLAY_OPACITY)[:, :, None]
-    blended = picture * (1 - opacity) + colours * opacity
-    edges, _ = cv2.findContours((grey >= GREY_AT_THRESHOLD).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    result: npt.NDArray[np.uint8] = np.ascontiguousarray(np.rint(blended).astype(np.uint8))
+    """RGB (H, W, 3) with its grey map (H, W) laid over it, the opaquer the brighter: quiet places stay as they are.
+
+    Holds at most OVERLAY_BYTES a pixel beside its arguments: the result (3), the outline's mask with what OpenCV makes
+    of it (2), and one strip of intermediate values.
+    """
+    result = np.empty_like(picture, order="C")
+    for rows in _strips(picture.shape):
+        colours = cv2.cvtColor(cv2.applyColorMap(grey[rows], cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB)
+        opacity = (grey[rows].astype(np.float32) / 255 * OVERLAY_OPACITY)[:, :, None]
+        result[rows] = np.rint(picture[rows] * (1 - opacity) + colours * opacity)
+    lit = cv2.threshold(grey, GREY_AT_THRESHOLD - 1, 1, cv2.THRESH_BINARY)[1]
+    edges, _ = cv2.findContours(lit, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     cv2.drawContours(result, edges, -1, (255, 64, 64), max(1, round(min(picture.shape[:2]) / 200)))
     return result
+
+
+def _strips(shape: tuple[int, ...]) -> Iterator[slice]:
+    """The rows of a picture in pieces of some STRIP_PIXELS."""
+    step = max(1, STRIP_PIXELS // shape[1])
+    for top in range(0, shape[0], step):
+        yield slice(top, top + step)

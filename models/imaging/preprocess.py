@@ -5,17 +5,18 @@ It is part of the artifact (`Preprocessing` in its manifest), so nothing outside
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from models.imaging.decode import ImageLimits, Pixels, decode_at_least
+from models.imaging.decode import ImageLimits, Pixels, decode
 
 Prepared = npt.NDArray[np.float32]
 JPEG_SIDES = 4  # a reduced JPEG has at least so many times the network's side: less moves grey levels visibly
+STRIP_PIXELS = 2**18  # averaged at a time where one side shrinks
 WhiteLevel = Literal[1023, 4095, 16383, 65535]
 
 
@@ -25,8 +26,11 @@ class Preprocessing(BaseModel):
     `image_size` is the side S in pixels, a multiple of 32. `resize` "stretch" squeezes the whole image into the square,
     as the paper's code does. `sixteen_bit_white` is the value that counts as white in 16-bit images: cameras of 10 or
     12 bits leave the upper bits empty, so the trainer takes the smallest of 1023, 4095, 16383, 65535 that holds its
-    training images. Values above are cut off. `jpeg` "reduced" lets a JPEG be decoded at 1/2, 1/4 or 1/8 while both
-    sides stay JPEG_SIDES times `image_size` or more; artifacts from before this was known are "full".
+    training images. Values above are cut off. `version` 2 resizes one side at a time where one shrinks and the other
+    grows: the side that shrinks is averaged, the other interpolated. Version 1 samples both linearly there and passes
+    over thin defects; artifacts from before this was known are of version 1 and are served so. `jpeg` "reduced" lets a
+    JPEG be decoded at 1/2, 1/4 or 1/8 while both sides stay JPEG_SIDES times `image_size` or more; artifacts from
+    before this was known are "full".
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -35,6 +39,7 @@ class Preprocessing(BaseModel):
     resize: Literal["stretch"] = "stretch"
     sixteen_bit_white: WhiteLevel = 65535
     jpeg: Literal["full", "reduced"] = "full"
+    version: Literal[1, 2] = 1
 
     @field_validator("image_size")
     @classmethod
@@ -55,18 +60,55 @@ class PreparedFile(NamedTuple):
 def prepare_file(data: bytes, preprocessing: Preprocessing, limits: ImageLimits | None = None) -> PreparedFile:
     """The bytes of an image file -> the network's input. Raises ImageError."""
     least = JPEG_SIDES * preprocessing.image_size if preprocessing.jpeg == "reduced" else None
-    pixels, width, height = decode_at_least(data, limits, least)
-    return PreparedFile(prepare(pixels, preprocessing), width, height)
+    decoded = decode(data, limits, least)
+    return PreparedFile(prepare(decoded.pixels, preprocessing), decoded.width, decoded.height)
 
 
 def prepare(pixels: Pixels, preprocessing: Preprocessing) -> Prepared:
-    """RGB (H, W, 3) uint8 or uint16 -> contiguous float32 (3, S, S) in [0, 1]."""
-    size = preprocessing.image_size
-    height, width = pixels.shape[:2]
-    if (height, width) != (size, size):
-        # Averaging whole areas is right for shrinking only; enlarging needs an interpolation.
-        shrinks = height >= size and width >= size
-        pixels = cv2.resize(pixels, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)  # type: ignore[assignment]
+    """RGB (H, W, 3) uint8 or uint16 -> contiguous float32 (3, S, S) in [0, 1].
+
+    Beside the pixels it holds the resized picture and the result; in mixed cases also the one with one side resized.
+    """
     white = 255 if pixels.dtype == np.uint8 else preprocessing.sixteen_bit_white
-    scaled = pixels.transpose(2, 0, 1).astype(np.float32) / np.float32(white)
-    return np.ascontiguousarray(np.minimum(scaled, np.float32(1)))
+    resized = resize(pixels, preprocessing.image_size, preprocessing.version)
+    out = np.empty((3, *resized.shape[:2]), np.float32)
+    np.divide(resized.transpose(2, 0, 1), np.float32(white), out=out, casting="unsafe")
+    return np.minimum(out, np.float32(1), out=out)
+
+
+def resize(pixels: Pixels, size: int, version: int) -> npt.NDArray[Any]:
+    """(H, W, 3) -> (S, S, 3). Averaging is right for a side that shrinks, interpolation for one that grows.
+
+    Where one side does each, version 2 averages the first to float32, then interpolates the second. OpenCV's
+    INTER_AREA itself stops averaging as soon as one side grows.
+    """
+    height, width = pixels.shape[:2]
+    if (height, width) == (size, size):
+        return pixels
+    if height >= size and width >= size:
+        return np.asarray(cv2.resize(pixels, (size, size), interpolation=cv2.INTER_AREA))
+    if version == 1 or max(height, width) <= size:
+        return np.asarray(cv2.resize(pixels, (size, size), interpolation=cv2.INTER_LINEAR))
+    shrunk = (size, height) if width > size else (width, size)
+    averaged = _averaged(pixels, shrunk)
+    return np.asarray(cv2.resize(averaged, (size, size), interpolation=cv2.INTER_LINEAR))
+
+
+def _averaged(pixels: Pixels, shape: tuple[int, int]) -> npt.NDArray[np.float32]:
+    """One side averaged to (width, height), in float32 as a second resize follows. Strip by strip: rows (or columns)
+    do not touch each other where only the other side shrinks."""
+    width, height = shape
+    out = np.empty((height, width, 3), np.float32)
+    along = 0 if height == pixels.shape[0] else 1  # the side that stays as it is
+    step = max(1, STRIP_PIXELS // pixels.shape[1 - along])
+    for start in range(0, shape[1 - along], step):
+        part = (slice(start, start + step), slice(None)) if along == 0 else (slice(None), slice(start, start + step))
+        strip = pixels[part].astype(np.float32)
+        size = (width, len(strip)) if along == 0 else (strip.shape[1], height)
+        out[part] = cv2.resize(strip, size, interpolation=cv2.INTER_AREA)
+    return out
+
+
+def is_enlarged(width: int, height: int, image_size: int) -> bool:
+    """Whether a side of a picture is shorter than the network's input, so that a fit should warn of it."""
+    return min(width, height) < image_size

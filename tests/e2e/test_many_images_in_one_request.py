@@ -29,7 +29,7 @@ def broken_images(whole: bytes) -> dict[bytes, set[str]]:
         b"this is no picture": {"image_unreadable"},
         whole[: len(whole) // 2]: {"image_truncated"},
         encoded(pixels, "JPEG")[:-200]: {"image_truncated"},
-        bytes(damaged): {"image_unreadable", "image_truncated"},
+        bytes(damaged): {"image_damaged", "image_truncated"},
         encoded(pixels, "GIF"): {"image_format_not_allowed"},
         encoded(pixels, "TIFF", save_all=True, append_images=[pixels]): {"image_multiple_frames"},
         promising(whole, 60_000, 60_000): {"image_too_many_pixels"},

@@ -79,9 +79,14 @@ def test_no_bytes_at_all() -> None:
     assert code_of(b"") == "image_empty"
 
 
-@pytest.mark.parametrize("data", [b"x", b"not an image at all" * 20, bytes(500), b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"])
+@pytest.mark.parametrize("data", [b"x", b"not an image at all" * 20, bytes(500)])
 def test_bytes_that_are_no_image(data: bytes) -> None:
     assert code_of(data) == "image_unreadable"
+
+
+@pytest.mark.parametrize("data", [b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"BM", b"II*\0", b"RIFF\x40\0\0\0WEBP"])
+def test_a_signature_with_nothing_behind_it_is_truncated(data: bytes) -> None:
+    assert code_of(data) == "image_truncated"
 
 
 def test_one_byte_more_than_the_limit_is_refused_and_the_limit_itself_is_not() -> None:
@@ -148,7 +153,7 @@ def test_a_truncated_file_never_passes_as_a_whole_one(name: str) -> None:
             codes.add(error.code)
         else:
             assert np.array_equal(pixels, whole)
-    assert codes <= {"image_truncated", "image_unreadable"}
+    assert codes <= {"image_truncated", "image_unreadable", "image_damaged"}
     assert codes
 
 
@@ -161,7 +166,7 @@ def test_a_file_cut_in_half_is_called_truncated(name: str) -> None:
 def test_a_flipped_pixel_byte_in_a_sixteen_bit_png_fails_its_checksum() -> None:
     data = bytearray(FILES["16-bit png"])
     data[len(data) // 2] ^= 1
-    assert code_of(bytes(data)) == "image_unreadable"
+    assert code_of(bytes(data)) == "image_damaged"
 
 
 @st.composite

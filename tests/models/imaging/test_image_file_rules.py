@@ -104,8 +104,8 @@ def test_colour_with_alpha_is_laid_over_black(kind: str) -> None:
 
 def test_a_transparent_pixel_is_black_whatever_colour_hides_in_it() -> None:
     hidden = np.full((10, 10, 4), 255, np.uint8)
-    hidden[:, :, 3] = 0
-    assert not decode_image(saved(Image.fromarray(hidden), "PNG")).any()
+    hidden[1:, :, 3] = 0
+    assert not decode_image(saved(Image.fromarray(hidden), "PNG"))[1:].any()
 
 
 def test_a_palette_is_expanded() -> None:
@@ -172,9 +172,9 @@ def test_a_sixteen_bit_colour_named_transparent_becomes_black(colour_type: int) 
 
 @pytest.mark.parametrize("kind", [np.float32, np.int32])
 def test_pixels_that_are_neither_eight_nor_sixteen_bit_are_refused(kind: type[np.generic]) -> None:
-    with pytest.raises(ImageError, match="send 8 or 16 bits") as caught:
+    with pytest.raises(ImageError, match=r"sample format '(float|signed)' is not taken; taken are unsigned") as caught:
         decode_image(saved(Image.fromarray(GREY8.astype(kind)), "TIFF"))
-    assert caught.value.code == "image_unreadable"
+    assert caught.value.code == "image_layout_not_supported"
 
 
 def test_the_content_decides_and_never_a_name() -> None:

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
+import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
 
 from models.calibration.conformal import MapScale
-from models.imaging.map_picture import GREY_AT_THRESHOLD, eight_bit, grey_picture, mask, overlay, regions
+from models.imaging.map_picture import (
+    GREY_AT_THRESHOLD,
+    OVERLAY_BYTES,
+    OVERLAY_OPACITY,
+    STRIP_PIXELS,
+    eight_bit,
+    grey_picture,
+    mask,
+    overlay,
+    regions,
+)
 
 SCALE = MapScale(low=1.0, high=5.0, threshold=3.0, rate_promised=0.05)
 
@@ -130,3 +143,43 @@ def test_sixteen_bit_pictures_are_shown_by_the_products_white_level() -> None:
     assert eight_bit(pixels, 4095).tolist() == [[[0, 127, 255]]]
     eight = np.array([[[0, 128, 255]]], np.uint8)
     assert np.array_equal(eight_bit(eight, 4095), eight)
+
+
+def blended_whole(picture: npt.NDArray[np.uint8], grey: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """The overlay's blending in one piece, without the outline."""
+    colours = cv2.cvtColor(cv2.applyColorMap(grey, cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB)
+    opacity = (grey.astype(np.float32) / 255 * OVERLAY_OPACITY)[:, :, None]
+    return np.asarray(np.rint(picture * (1 - opacity) + colours * opacity), dtype=np.uint8)
+
+
+def test_blending_in_strips_gives_what_blending_at_once_does() -> None:
+    random = np.random.default_rng(3)
+    picture = random.integers(0, 256, (700, 900, 3), dtype=np.uint8)  # three strips
+    grey = random.integers(0, GREY_AT_THRESHOLD, (700, 900), dtype=np.uint8)  # nothing is lit: no outline
+    assert np.array_equal(overlay(picture, grey), blended_whole(picture, grey))
+
+
+def test_an_overlay_holds_a_few_bytes_a_pixel() -> None:
+    """numpy's memory is traced; OpenCV's outline takes one or two bytes a pixel more, which OVERLAY_BYTES counts."""
+    picture = np.zeros((2000, 3000, 3), np.uint8)
+    grey = np.zeros((2000, 3000), np.uint8)
+    grey[500:900, 500:900] = 200
+    tracemalloc.start()
+    try:
+        overlay(picture, grey)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak <= (OVERLAY_BYTES - 1) * grey.size + 48 * STRIP_PIXELS
+
+
+def test_a_sixteen_bit_picture_is_shown_without_a_large_intermediate() -> None:
+    pixels = np.random.default_rng(4).integers(0, 65536, (1500, 2000, 3), dtype=np.uint16)
+    tracemalloc.start()
+    try:
+        shown = eight_bit(pixels, 4095)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert np.array_equal(shown, np.clip(pixels.astype(np.float32) * (255 / 4095), 0, 255).astype(np.uint8))
+    assert peak <= pixels.size + 48 * STRIP_PIXELS

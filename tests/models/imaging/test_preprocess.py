@@ -11,8 +11,9 @@ import pytest
 from PIL import Image
 from pydantic import ValidationError
 
-from models.imaging.decode import ORIENTATION_TAG, ImageError, decode_at_least
-from models.imaging.preprocess import JPEG_SIDES, Preprocessing, WhiteLevel, prepare, prepare_file
+from models.imaging.decode import ImageError, decode
+from models.imaging.orientation import ORIENTATION_TAG
+from models.imaging.preprocess import JPEG_SIDES, Preprocessing, WhiteLevel, is_enlarged, prepare, prepare_file
 
 
 def test_the_input_is_contiguous_float32_with_the_colours_first() -> None:
@@ -124,7 +125,7 @@ def test_a_reduced_jpeg_is_nearly_what_the_full_one_gives(
     apart = 255 * np.abs(full.image - reduced.image)
     assert apart.max() <= most
     assert apart.mean() <= most / 5
-    pixels = decode_at_least(data, least_side=JPEG_SIDES * 32).pixels
+    pixels = decode(data, least_side=JPEG_SIDES * 32).pixels
     assert max(pixels.shape) == -(-max(height, width) // decoded)
 
 
@@ -137,3 +138,58 @@ def test_a_reduced_jpeg_that_ends_early_is_still_refused() -> None:
 
 def test_an_artifact_from_before_decodes_in_full() -> None:
     assert Preprocessing.model_validate({"image_size": 64}).jpeg == "full"
+
+
+def scratched(turned: bool) -> list[npt.NDArray[np.uint8]]:
+    """Strips of 4,096 x 64 with a scratch of 12 px across at 30 places."""
+    strips = []
+    for place in np.linspace(5, 4_070, 30).astype(int):
+        strip = np.full((64, 4096, 3), 120, np.uint8)
+        strip[20:44, place : place + 12] = 40
+        strips.append(strip.swapaxes(0, 1).copy() if turned else strip)
+    return strips
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_strip_is_averaged_along_and_interpolated_across(turned: bool) -> None:
+    good = np.full((4096, 64, 3) if turned else (64, 4096, 3), 120, np.uint8)
+    new, old = (Preprocessing(image_size=128, version=version) for version in (2, 1))
+    changed = [np.abs(prepare(strip, new) - prepare(good, new)).max() for strip in scratched(turned)]
+    assert min(changed) >= 0.3 * 80 / 255 / 2  # 12 of the 32 pixels that become one, over two of them at worst
+    lost = [np.abs(prepare(strip, old) - prepare(good, old)).max() == 0 for strip in scratched(turned)]
+    assert sum(lost) >= 15  # why there is a version 2
+
+
+@pytest.mark.parametrize("shape", [(600, 50), (50, 600), (65, 40), (40, 65), (6000, 63)])
+def test_the_mean_of_a_strip_is_kept_and_no_value_lies_outside(shape: tuple[int, int]) -> None:
+    pixels = np.random.default_rng(1).integers(60, 180, (*shape, 3), dtype=np.uint8)
+    image = prepare(pixels, Preprocessing(image_size=64, version=2))
+    along = 0 if shape[0] >= shape[1] else 1
+    averaged = cv2.resize(
+        pixels.astype(np.float32), (shape[1], 64) if along == 0 else (64, shape[0]), interpolation=cv2.INTER_AREA
+    )
+    expected = cv2.resize(averaged, (64, 64), interpolation=cv2.INTER_LINEAR) / 255
+    assert np.allclose(image.transpose(1, 2, 0), expected, atol=1e-6)
+    assert 60 / 255 - 1e-6 <= image.min() <= image.max() <= 180 / 255 + 1e-6
+
+
+@pytest.mark.parametrize("shape", [(64, 64), (200, 90), (33, 20), (64, 300)])
+def test_the_versions_differ_only_where_one_side_shrinks_and_one_grows(shape: tuple[int, int]) -> None:
+    pixels = np.random.default_rng(2).integers(0, 4096, (*shape, 3), dtype=np.uint16)
+    first, second = (
+        prepare(pixels, Preprocessing(image_size=64, sixteen_bit_white=4095, version=version)) for version in (1, 2)
+    )
+    assert np.array_equal(first, second)
+
+
+def test_version_one_is_served_as_it_was_trained() -> None:
+    pixels = np.random.default_rng(3).integers(0, 256, (500, 40, 3), dtype=np.uint8)
+    before = cv2.resize(pixels, (64, 64), interpolation=cv2.INTER_LINEAR).transpose(2, 0, 1).astype(np.float32) / 255
+    assert np.array_equal(prepare(pixels, Preprocessing(image_size=64)), before)
+    assert Preprocessing.model_validate({"image_size": 64}).version == 1
+
+
+def test_a_side_below_the_inputs_is_told() -> None:
+    assert is_enlarged(4096, 64, 128)
+    assert is_enlarged(127, 4096, 128)
+    assert not is_enlarged(128, 4096, 128)

@@ -1,0 +1,1 @@
+"""Reads TIFF: its directory of tags, its strips and tiles, its samples."""
