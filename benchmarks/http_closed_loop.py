@@ -54,7 +54,9 @@ def measure(given: argparse.Namespace) -> tuple[dict[str, object], list[Bar]]:
         BareDetector(
             artifact.path, batch=given.batch, threads=threads.torch, engine=given.engine, maps=given.path != "/score"
         ) as bare,
-        ServiceProcess(folder, "--max-batch", str(given.batch), "--engine", given.engine) as service,
+        ServiceProcess(
+            folder, "--max-batch", str(given.batch), "--engine", given.engine, "--max-wait-s", "0"
+        ) as service,
     ):
         turns = {
             "bare": lambda: bare.images_per_second(given.seconds),

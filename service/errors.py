@@ -5,6 +5,7 @@
     |  |- MalformedRequest          400 malformed_request
     |  |- Unauthorized              401 unauthorized
     |  |- Forbidden                 403 forbidden
+    |  |- ForeignRequest            403 foreign_request (admin routes without keys)
     |  |- ProductNotFound           404 product_not_found
     |  |- VersionNotFound           404 version_not_found
     |  |- ProductRequired           422 product_required
@@ -59,6 +60,10 @@ class Unauthorized(RequestError):
 
 class Forbidden(RequestError):
     code, status, title = "forbidden", 403, "The API key does not cover this call"
+
+
+class ForeignRequest(RequestError):
+    code, status, title = "foreign_request", 403, "Administration without keys is for this machine's own address"
 
 
 class ProductNotFound(RequestError):

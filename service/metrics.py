@@ -46,7 +46,10 @@ class Spec(NamedTuple):
 
 METRICS: tuple[Spec, ...] = (
     Spec(
-        "mkd_requests_total", "counter", ("route", "outcome"), "Requests answered; outcome is ok or the error's code."
+        "mkd_requests_total",
+        "counter",
+        ("route", "outcome"),
+        "Requests answered; outcome is ok or the error's code. Route unparsed: what could not be parsed.",
     ),
     Spec("mkd_request_seconds", "histogram", ("route",), "Time from first byte to the whole answer.", SECONDS),
     Spec(
@@ -68,15 +71,27 @@ METRICS: tuple[Spec, ...] = (
     ),
     Spec("mkd_queue_images", "gauge", (), "Images that wait for a device."),
     Spec("mkd_in_flight_images", "gauge", (), "Images admitted and not yet answered."),
-    Spec("mkd_in_flight_bytes", "gauge", (), "Bytes of bodies admitted and not yet answered."),
+    Spec(
+        "mkd_in_flight_bytes",
+        "gauge",
+        (),
+        "Bytes of bodies that have arrived, and of answers that have not left; 64 KiB at least for each request.",
+    ),
     Spec("mkd_in_flight_limit_images", "gauge", (), "Most images that are admitted at a time (max_waiting_images)."),
     Spec(
         "mkd_rejections_total",
         "counter",
         ("reason",),
-        "Images refused at the door: images or bytes (the house is full), wait (the answer would come after the "
-        "deadline), queue (the batcher is full), not_ready, shutting_down.",
-        values=("images", "bytes", "wait", "queue", "not_ready", "shutting_down"),
+        "Images refused by admission: images or bytes (too many in flight), caller (too many bytes of one key or "
+        "address), wait (longer than the deadline or max_wait_s), queue (the batcher is full), not_ready, "
+        "shutting_down.",
+        values=("images", "bytes", "caller", "wait", "queue", "not_ready", "shutting_down"),
+    ),
+    Spec(
+        "mkd_answers_dropped_total",
+        "counter",
+        (),
+        "Connections ended with an answer that the client had not read within send_timeout_s.",
     ),
     Spec(
         "mkd_cancellations_total",

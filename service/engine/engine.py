@@ -49,6 +49,8 @@ class EngineSettings:
     batch_wait_s: float = 0.0
     max_in_flight_images: int = 512
     max_in_flight_bytes: int = 512 << 20
+    max_wait_s: float = 0.0  # by the measured rate; 0 for no limit
+    caller_share: float = 1.0  # of max_in_flight_bytes, for the requests of one caller together
     stall_limit_s: float = (
         60.0  # a device step that takes longer has hung: its images are answered, its worker replaced
     )
@@ -86,7 +88,7 @@ class Engine:
     `runners` names the devices and how each is taken into use (`service.engine.device_runner.device_runners`); the
     call is
     made on the device's own worker thread. Order of the start: `start()`, then the registry, which proves its artifacts
-    here. Before a body is read, a route takes a permit: `with engine.admission.enter(images, size) as permit:`.
+    here. Before a body is read, a request takes a permit: `with engine.admission.try_admit(images) as permit:`.
     """
 
     def __init__(
@@ -107,6 +109,8 @@ class Engine:
             rate=lambda: self._pace.images_per_second(len(runners)),
             observer=self._observer,
             step_s=self._pace.longest_step_s,
+            max_wait_s=settings.max_wait_s,
+            caller_share=settings.caller_share,
         )
         self._batcher = Batcher(
             max_queued=settings.max_in_flight_images,

@@ -7,8 +7,10 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field, fields
 
-CONTEXT_PATTERN = r"^[^\x00-\x1f\x7f]{1,128}$"
-CONTEXT_RULE = "1 to 128 characters, no control characters"
+from service.inspection.characters import unprintable
+
+CONTEXT_PATTERN = f"^[^{unprintable()}]{{1,128}}$"
+CONTEXT_RULE = "1 to 128 characters, no control or direction characters, no separator other than the space"
 _TEXT = re.compile(CONTEXT_PATTERN[1:-1])
 
 

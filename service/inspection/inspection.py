@@ -53,9 +53,9 @@ class Inspection:
         """Room for so many images and bytes, to be released when the reply is made (it is a context manager).
 
         A surface that can be told to wait asks before it has read the images; the permit grows with what comes.
-        Raises what `Admission.enter` raises: Overloaded, ShuttingDown, TooManyImages, BodyTooLarge.
+        Raises what `Admission.try_admit` raises: Overloaded, ShuttingDown, TooManyImages, BodyTooLarge.
         """
-        return self.engine.admission.enter(images, size, patience_s=seconds_to(self.context.deadline))
+        return self.engine.admission.try_admit(images, size, patience_s=seconds_to(self.context.deadline))
 
     async def judge(self, images: Sequence[EncodedImage], permit: Permit) -> list[Verdict | ImageFailure]:
         """One entry per image, in order; `permit` is made to hold all of them.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Annotated, TypeVar, cast
@@ -21,6 +22,7 @@ from service.products.registry import Registry
 from service.rest.app_state import Operation
 from service.rest.bodies.forms import JSON
 from service.rest.bodies.reader import declared_length, pieces
+from service.rest.foreign import refuse_foreign
 from service.rest.options import RestOptions
 from service.rest.product_schemas import LoadBody, VersionBody
 from service.rest.request_checks import RequestChecks
@@ -30,6 +32,8 @@ from service.rest.schemas import LocalizeQuery, ScoreQuery
 BEARER = HTTPBearer(auto_error=False, description="API key", scheme_name="bearer")
 API_KEY = APIKeyHeader(name="X-API-Key", auto_error=False, scheme_name="apiKey")
 B = TypeVar("B", bound=BaseModel)
+ADMIN = "admin"
+QUERIES: dict[str, type[ScoreQuery]] = {"/score": ScoreQuery, "/localize": LocalizeQuery}
 SMALL_BODY_BYTES = 4096
 LONGEST_DEADLINE_MS = 3_600_000
 DEADLINE_PATTERN = r"^[0-9]{1,7}(\.[0-9]{1,3})?$"
@@ -86,6 +90,7 @@ def allowed(scope: str) -> Callable[..., Awaitable[None]]:
     """A dependency that lets a request pass whose key covers `scope`; everything passes where there are no keys."""
 
     async def check(
+        request: Request,
         checks: Annotated[RequestChecks, Depends(checks)],
         record: Annotated[RequestRecord, Depends(the_record)],
         bearer: Annotated[HTTPAuthorizationCredentials | None, Security(BEARER)],
@@ -93,6 +98,8 @@ def allowed(scope: str) -> Callable[..., Awaitable[None]]:
     ) -> None:
         if checks.keys is not None:
             record.caller = checks.keys.check(bearer.credentials if bearer else api_key, scope)
+        elif scope == ADMIN:
+            refuse_foreign(request, checks.options.host)
 
     return check
 
@@ -144,13 +151,34 @@ async def inspection_context(
 def context_of(request: HTTPConnection) -> LineContext:
     """Line, station and part id, from the query or else from headers. Raises InvalidParameter."""
     given = {
-        name: request.query_params.get(name) or request.headers.get(header) for name, header in CONTEXT_HEADERS.items()
+        name: request.query_params.get(name) or header_text(request, header) for name, header in CONTEXT_HEADERS.items()
     }
     try:
         return LineContext(**given)
     except LineContextError as error:
         header = CONTEXT_HEADERS[error.member]
         raise InvalidParameter(f"{error.member} (header {header}): {CONTEXT_RULE}") from None
+
+
+def header_text(request: HTTPConnection, name: str) -> str | None:
+    """A header's value, UTF-8 where it is that; None where it is missing."""
+    text = request.headers.get(name)
+    if text is None or text.isascii():
+        return text
+    try:
+        return text.encode("latin-1").decode()
+    except UnicodeDecodeError:
+        return text
+
+
+async def known_parameters(request: Request) -> None:
+    """Refuses a query parameter that is not known, or is there twice: neither may change a decision silently."""
+    known = QUERIES[request.scope["route"].path].model_fields
+    counts = Counter(name for name, _ in request.query_params.multi_items())
+    wrong = [f"{name[:64]!r} is not known" for name in counts if name not in known]
+    wrong += [f"{name!r} is there {count} times" for name, count in counts.items() if name in known and count > 1]
+    if wrong:
+        raise InvalidParameter(f"query: {'; '.join(wrong[:4])}; known are {', '.join(known)}, each once")
 
 
 async def load_body(request: Request, options: Annotated[RestOptions, Depends(options)]) -> LoadBody:
@@ -183,6 +211,7 @@ def _parsed(schema: type[B], data: bytes) -> B:
         raise InvalidParameter(where) from None
 
 
+TheRecord = Annotated[RequestRecord, Depends(the_record)]
 TheOptions = Annotated[RestOptions, Depends(options)]
 TheInspector = Annotated[Inspector, Depends(inspector)]
 TheProducts = Annotated[Registry, Depends(products)]
@@ -194,6 +223,7 @@ ScoreParameters = Annotated[ScoreQuery, Query()]
 LocalizeParameters = Annotated[LocalizeQuery, Query()]
 LoadRequest = Annotated[LoadBody, Depends(load_body)]
 VersionRequest = Annotated[VersionBody, Depends(version_body)]
+KnownParameters = Depends(known_parameters)
 MayInfer = Depends(allowed("infer"))
 MayReadMetrics = Depends(allowed("metrics"))
-MayAdminister = Depends(allowed("admin"))
+MayAdminister = Depends(allowed(ADMIN))

@@ -1,4 +1,4 @@
-"""In: work for a client whose body has been read. Out: its result, or the end of the work when the client hangs up."""
+"""Ends the work for a client, whose body has been read, as soon as that client hangs up."""
 
 from __future__ import annotations
 

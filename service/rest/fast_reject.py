@@ -1,9 +1,8 @@
-"""In: the head of a request, before it has become one for the application. Out: its refusal where the house is full.
+"""Writes the usual refusal straight onto its connection: no task, no middleware, no routing.
 
-A rush is mostly refusals, and each costs the network its time. So the usual one is made here, by the connection itself:
-no task, no middleware, no routing. It is the same refusal (`service.rest.admission_check`) with the same answer,
-metrics and log
-line; whatever is out of the ordinary goes the long way, where the middleware asks the same door.
+In: a request that the admission check has refused. Out: the same answer, metrics and log line that the application
+would make. Whatever is out of the ordinary (a long body, one without a length, one that waits for permission) is left
+to the middleware, which finds the same decision in the scope.
 """
 
 from __future__ import annotations
@@ -14,11 +13,12 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
-from service.errors import Overloaded
-from service.rest.admission_check import first_values, refusal, text
+from service.errors import Overloaded, ShuttingDown
+from service.inspection.deadlines import seconds_to
+from service.rest.admission_check import AdmissionDecision, decide
 from service.rest.problems import MEDIA_TYPE, HttpCode, headers_of, problem_bytes
 from service.rest.request_checks import RequestChecks
-from service.rest.request_record import SCOPE_KEY, RequestRecord, accepted_request_id, finish
+from service.rest.request_record import finish
 
 PATHS = {b"/score": "/score", b"/localize": "/localize"}
 # What of a refused body is read off: closing on it would reset the connection, and the client would not see the answer.
@@ -27,13 +27,24 @@ LINGER_S = 2.0
 
 
 class FastReject:
-    """A refused request whose body is still arriving."""
+    """A refused request whose body is still arriving, or whose answer is held back."""
 
-    def __init__(self, record: RequestRecord, error: Overloaded, checks: RequestChecks) -> None:
-        self.record = record
+    def __init__(self, decision: AdmissionDecision, error: Overloaded | ShuttingDown, checks: RequestChecks) -> None:
+        self.record = decision.record
+        self._decision = decision
         self._error = error
         self._checks = checks
-        record.code, record.status = error.code, error.status
+        self.record.code, self.record.status = error.code, error.status
+
+    def hold_s(self, in_a_row: int) -> float:
+        """For how long to hold the answer, by the pace of refusals and never past the request's own deadline."""
+        hold_s = self._checks.refusal_pace.hold_s(self._decision.caller, in_a_row)
+        left_s = seconds_to(self._decision.deadline)
+        return hold_s if left_s is None else max(0.0, min(hold_s, left_s))
+
+    def retry_after_s(self) -> float:
+        """What the client is told to wait, in seconds."""
+        return float(headers_of(self._error)["Retry-After"])
 
     def answer(self, default_headers: Iterable[tuple[bytes, bytes]], *, close: bool) -> bytes:
         """The whole answer, with which the request is counted and logged."""
@@ -60,26 +71,26 @@ class FastReject:
 
 
 def fast_reject(scope: Any, url: bytes, method: bytes, checks: RequestChecks) -> FastReject | None:
-    """The refusal of this request, if it is an ordinary one; None where the application must look.
+    """Decide on this request where it is one for a verdict; its refusal where the connection can write it itself.
 
-    `scope` is the connection's for this request, with its headers. Where the door was asked and let it pass, the
-    request's record lies in `scope` and nobody asks the door again.
+    `scope` is the connection's for this request, with its headers. Afterwards the decision lies in it.
     """
     path, _, query = url.partition(b"?")
-    if path not in PATHS or method != b"POST" or not checks.shutdown.is_open:
-        return None
-    headers = first_values(scope["headers"])
-    length = headers.get(b"content-length", b"")
-    if not length.isdigit() or int(length) > LINGER_BYTES or b"transfer-encoding" in headers or b"expect" in headers:
+    if path not in PATHS or method != b"POST":
         return None
     scope["path"], scope["method"], scope["query_string"] = PATHS[path], "POST", query
-    record = RequestRecord(accepted_request_id(text(headers, b"x-request-id")), "POST", PATHS[path])
     try:
-        error = refusal(scope, headers, record, checks)
-    except Exception:  # the long way has an answer for faults
-        logging.getLogger("mkdserve").exception("fault at the door, request %s", record.request_id)
+        decision = decide(scope, checks)
+    except Exception:  # the middleware has an answer for faults
+        logging.getLogger("mkdserve").exception("fault in the admission check")
         return None
-    if error is None:
-        scope[SCOPE_KEY] = record
+    if decision.refusal is None or not checks.shutdown.is_open or not _is_short(decision):
         return None
-    return FastReject(record, error, checks)
+    return FastReject(decision, decision.refusal, checks)
+
+
+def _is_short(decision: AdmissionDecision) -> bool:
+    headers = decision.headers
+    length = headers.get(b"content-length", b"0")
+    short = length.isdigit() and int(length) <= LINGER_BYTES
+    return short and b"transfer-encoding" not in headers and b"expect" not in headers

@@ -12,8 +12,8 @@ from models.imaging.decode import ERROR_CODES
 from service import errors
 from service.errors import RequestCancelled, ServiceError
 from service.rest.bodies.forms import JSON, MULTIPART, RAW, JsonImage
+from service.rest.bounded_protocol import REQUEST_TIMEOUT
 from service.rest.problems import HTTP_CODES, MEDIA_TYPE, HttpCode, problem_body
-from service.rest.protocol import REQUEST_TIMEOUT
 from service.rest.schemas import Problem
 
 Document = dict[str, Any]

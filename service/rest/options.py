@@ -9,9 +9,13 @@ from service.rest.bodies.reader import BodyLimits
 
 @dataclass(frozen=True, kw_only=True)
 class RestOptions:
-    """`deadline_ms` is the deadline of a request that brings none, 0 for no deadline."""
+    """`host` is what the server listens on; `deadline_ms` is the deadline of a request that brings none, 0 for none."""
 
+    host: str
     body_limits: BodyLimits
+    header_timeout_s: float
+    max_header_bytes: int
+    send_timeout_s: float
     deadline_ms: float
     keys_needed: bool
     openapi: bool

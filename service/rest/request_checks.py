@@ -6,6 +6,7 @@ from service.auth import KeyRing
 from service.engine.admission import Admission
 from service.metrics import Metrics
 from service.rest.options import RestOptions
+from service.rest.refusal_pace import RefusalPace
 from service.shutdown_flag import ShutdownFlag
 
 
@@ -16,6 +17,7 @@ class RequestChecks:
         self.options = options
         self.keys = keys
         self.shutdown = ShutdownFlag()
+        self.refusal_pace = RefusalPace()
         self._admission: Admission | None = None
         self._metrics: Metrics | None = None
 

@@ -86,6 +86,11 @@ def finish(record: RequestRecord, metrics: Metrics) -> None:
     event("request", level, **record.line())
 
 
+def log_admin(record: RequestRecord, action: str, product: str, version: str | None = None) -> None:
+    """Log what an administrator has asked for, with whose key and under which request id."""
+    event("admin", action=action, product=product, version=version, caller=record.caller, request_id=record.request_id)
+
+
 def record_of(scope: Mapping[str, Any]) -> RequestRecord:
     """The record that the middleware put into this ASGI scope."""
     record = scope[SCOPE_KEY]

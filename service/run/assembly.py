@@ -92,4 +92,6 @@ def engine_settings(settings: Settings) -> EngineSettings:
         batch_wait_s=settings.batch_wait_ms / 1000,
         max_in_flight_images=settings.max_waiting_images,
         max_in_flight_bytes=settings.max_waiting_bytes,
+        max_wait_s=settings.max_wait_s,
+        caller_share=settings.caller_share,
     )

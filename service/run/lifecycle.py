@@ -133,12 +133,17 @@ def image_limits(settings: Settings) -> ImageLimits:
 def rest_options(settings: Settings) -> RestOptions:
     """The HTTP surface's share of the settings."""
     return RestOptions(
+        host=settings.host,
+        header_timeout_s=settings.header_timeout_s,
+        max_header_bytes=settings.max_header_bytes,
+        send_timeout_s=settings.send_timeout_s,
         body_limits=BodyLimits(
             max_bytes=settings.max_body_bytes,
             max_images=settings.max_images,
             max_image_bytes=settings.max_image_bytes,
             whole_s=settings.body_timeout_s,
             pause_s=settings.body_pause_s,
+            min_rate=settings.body_min_rate,
         ),
         deadline_ms=settings.deadline_ms,
         keys_needed=settings.auth_enabled,

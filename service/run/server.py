@@ -115,13 +115,14 @@ def make_server(app: FastAPI, settings: Settings) -> InspectionServer:
         app,
         host=settings.host,
         port=settings.port,
-        http=protocol_class(settings.header_timeout_s, settings.max_header_bytes, lifecycle.checks),
+        http=protocol_class(lifecycle.checks),
         ws="none",
         lifespan="on",
         log_config=None,
         access_log=False,
         server_header=False,
         proxy_headers=False,
+        timeout_keep_alive=settings.keep_alive_s,
         timeout_graceful_shutdown=math.ceil(settings.drain_s) + LAST_WORDS_S,
     )
     return InspectionServer(

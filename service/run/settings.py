@@ -73,9 +73,20 @@ class Settings(BaseSettings):
     batch_wait_ms: float = Field(
         default=0.0, ge=0, description="Milliseconds an idle device waits for more, from the first image on."
     )
-    max_waiting_images: int = Field(default=512, ge=1, description="Images in the house at most; beyond it 429.")
+    max_waiting_images: int = Field(default=512, ge=1, description="Images in flight at most; beyond it 429.")
     max_waiting_bytes: int = Field(
-        default=512 * MIB, ge=1, description="Bytes of bodies in the house at most; beyond it 429."
+        default=512 * MIB, ge=1, description="Bytes of bodies and answers in flight at most; beyond it 429."
+    )
+    caller_share: float = Field(
+        default=0.5,
+        gt=0,
+        le=1,
+        description="Share of max_waiting_bytes that the requests of one key, or of one address, may hold together.",
+    )
+    max_wait_s: float = Field(
+        default=2.0,
+        ge=0,
+        description="Longest wait by the measured rate, in seconds; a request beyond it is refused; 0 for no limit.",
     )
     deadline_ms: float = Field(
         default=30_000.0,
@@ -99,6 +110,17 @@ class Settings(BaseSettings):
     )
     body_timeout_s: float = Field(default=60.0, gt=0, description="Seconds within which the whole body must be here.")
     body_pause_s: float = Field(default=10.0, gt=0, description="Seconds that may pass between two pieces of a body.")
+    body_min_rate: int = Field(
+        default=1024,
+        ge=0,
+        description="Bytes a second at which a body must arrive on average, once body_pause_s is over; 0 for any rate.",
+    )
+    send_timeout_s: float = Field(
+        default=10.0, gt=0, description="Seconds after which an answer that the client does not read is dropped."
+    )
+    keep_alive_s: int = Field(
+        default=75, ge=1, description="Seconds for which an idle connection is kept open for the next request."
+    )
 
     # Security
     api_keys_file: Path | None = Field(

@@ -1,1 +1,1 @@
-"""The three forms of a request body: bytes as they arrive in, encoded images out."""
+"""Reads the three forms of a request body, from bytes as they arrive to encoded images."""

@@ -1,4 +1,4 @@
-"""In: a request of any of the three forms. Out: its images in order, still encoded.
+"""Reads the images of a request in any of its three forms, in order and still encoded.
 
 - multipart/form-data with the repeatable field `image`
 - a raw image/* (or application/octet-stream) body: one image
@@ -9,25 +9,41 @@ What breaks the request as a whole raises; what is wrong with one image is left 
 
 from __future__ import annotations
 
-import base64
-import binascii
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Callable
+from typing import ParamSpec, Protocol, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 
-from models.imaging.decode import ImageError
-from service.errors import MalformedRequest, NoImages, TooManyImages, UnsupportedBody
+from service.errors import NoImages, UnsupportedBody
 from service.inspection.encoded_image import EncodedImage
+from service.rest.bodies.json_images import JsonImages
 from service.rest.bodies.multipart import ImageParts
-from service.rest.bodies.reader import BodyLimits, Growing, pieces
-from service.rest.bodies.received import clean_name
+from service.rest.bodies.raw import RawImage
+from service.rest.bodies.reader import Arriving, BodyLimits, declared_length, pieces
 
-InThread = Callable[[Callable[[], list[EncodedImage]]], Awaitable[list[EncodedImage]]]
+P = ParamSpec("P")
+T = TypeVar("T")
 
 MULTIPART = "multipart/form-data"
 JSON = "application/json"
 RAW = "application/octet-stream"
+BATCH_BYTES = 256 << 10  # read at a time in a thread; a body that is no longer than ON_LOOP_BYTES is read without one
+ON_LOOP_BYTES = 64 << 10
+
+
+class InThread(Protocol):
+    """Runs a function outside the event loop."""
+
+    async def __call__(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T: ...
+
+
+class Form(Protocol):
+    """A form of body that is fed with pieces."""
+
+    def write(self, piece: bytes) -> None: ...
+
+    def finish(self) -> list[EncodedImage]: ...
 
 
 class JsonImage(BaseModel):
@@ -61,62 +77,46 @@ def check_content_type(request: Request) -> str:
 
 
 async def read_images(
-    request: Request, limits: BodyLimits, in_thread: InThread, permit: Growing | None = None
+    request: Request, limits: BodyLimits, in_thread: InThread, permit: Arriving | None = None
 ) -> list[EncodedImage]:
     """All images of the request, in order: at least 1, at most `limits.max_images`.
 
-    `in_thread` runs a function outside the event loop: reading a large JSON body takes long enough to be felt. `permit`
-    grows with a body whose length was not declared.
+    `in_thread` runs a function outside the event loop, where every body but a short one is read, a bounded piece at a
+    time; no piece is kept once it has been read. `permit` counts the bytes that arrive.
     Raises UnsupportedBody, MalformedRequest, BodyTooLarge, BodyTooSlow, TooManyImages, NoImages, RequestCancelled.
     """
-    media_type = check_content_type(request)
-    arriving = pieces(request, limits, permit)
-    if media_type == MULTIPART:
-        images = await _read_multipart(arriving, request.headers["content-type"], limits)
-    elif media_type == JSON:
-        body = b"".join([piece async for piece in arriving])
-        images = await in_thread(lambda: parse_json(body, limits))
+    form = _form_of(request, limits)
+    batch: list[bytes] = []
+    size, threaded = 0, False
+    async for piece in pieces(request, limits, permit):
+        batch.append(piece)
+        size += len(piece)
+        if size >= BATCH_BYTES:
+            await in_thread(_write, form, batch)
+            batch, size, threaded = [], 0, True
+    if threaded or size > ON_LOOP_BYTES:
+        images = await in_thread(_end, form, batch)
     else:
-        images = [await _read_raw(arriving, limits)]
+        images = _end(form, batch)
     if not images:
         raise NoImages("the request has no image: send at least one")
     return images
 
 
-def parse_json(body: bytes, limits: BodyLimits) -> list[EncodedImage]:
-    """The JSON form -> images; base64 that cannot be read becomes that image's own error."""
-    try:
-        parsed = JsonBody.model_validate_json(body)
-    except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False, include_context=False)[0]
-        where = ".".join(map(str, first["loc"])) or "the body"
-        raise MalformedRequest(f'{where}: {first["msg"]}; send {{"images": [{{"data": "<base64>"}}]}}') from None
-    if len(parsed.images) > limits.max_images:
-        raise TooManyImages(f"{len(parsed.images)} images; at most {limits.max_images} are taken in one request")
-    return [_from_base64(image) for image in parsed.images]
+def _form_of(request: Request, limits: BodyLimits) -> Form:
+    media_type = check_content_type(request)
+    if media_type == MULTIPART:
+        return ImageParts(request.headers["content-type"], limits)
+    if media_type == JSON:
+        return JsonImages(limits)
+    return RawImage(limits, declared_length(request, limits))
 
 
-def _from_base64(image: JsonImage) -> EncodedImage:
-    name = clean_name(image.name) if image.name else None
-    try:
-        return EncodedImage(base64.b64decode(image.data, validate=True), name)
-    except (binascii.Error, ValueError):
-        refusal = ImageError(
-            "image_base64_invalid", "`data` is not base64 (RFC 4648, with padding, without line breaks)"
-        )
-        return EncodedImage(b"", name, refusal)
+def _write(form: Form, batch: list[bytes]) -> None:
+    for piece in batch:
+        form.write(piece)
 
 
-async def _read_multipart(arriving: AsyncIterator[bytes], content_type: str, limits: BodyLimits) -> list[EncodedImage]:
-    parts = ImageParts(content_type, limits)
-    async for piece in arriving:
-        parts.write(piece)
-    return parts.finish()
-
-
-async def _read_raw(arriving: AsyncIterator[bytes], limits: BodyLimits) -> EncodedImage:
-    data = bytearray()
-    async for piece in arriving:
-        room = limits.max_image_bytes + 1 - len(data)  # one byte over is what makes the decoder refuse it
-        data += piece[: max(room, 0)]
-    return EncodedImage(bytes(data))
+def _end(form: Form, batch: list[bytes]) -> list[EncodedImage]:
+    _write(form, batch)
+    return form.finish()

@@ -1,10 +1,12 @@
-"""In: pieces of a multipart/form-data body. Out: its `image` parts in order, kept in memory, never in a temporary file.
+"""Reads the `image` parts of a multipart/form-data body that comes in pieces, in memory and never in a temporary file.
 
 The parser is python-multipart's streaming one; the rules are ours: only the field `image`, a bounded number of parts,
 and of an oversized image no more bytes than show that it is too large.
 """
 
 from __future__ import annotations
+
+from email.message import Message
 
 from python_multipart import MultipartParser
 from python_multipart.exceptions import FormParserError
@@ -91,6 +93,8 @@ class ImageParts:
             raise MalformedRequest(f"form field {named} is not known; send every image as a field named 'image'")
         if b"filename" in options:
             self._file_name = clean_name(options[b"filename"].decode("utf-8", "replace"))
+        elif b"filename*" in self._disposition.lower():
+            self._file_name = clean_name(extended_file_name(self._disposition))
 
     def _on_data(self, data: bytes, start: int, end: int) -> None:
         room = self._limits.max_image_bytes + 1 - len(self._data)  # one byte over is what makes the decoder refuse it
@@ -103,3 +107,10 @@ class ImageParts:
 
     def _on_end(self) -> None:
         self._complete = True
+
+
+def extended_file_name(disposition: bytes) -> str:
+    """The name of `filename*=UTF-8''...` (RFC 8187), which the parser leaves out; "" where it cannot be read."""
+    header = Message()
+    header["content-disposition"] = disposition.decode("latin-1")
+    return header.get_filename("")

@@ -1,4 +1,4 @@
-"""In: the body of a request as it arrives. Out: its pieces, counted and timed, or a refusal once a limit breaks."""
+"""Takes the body of a request as it arrives: counts and times its pieces, and refuses it once a limit is broken."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ from service.errors import BodyTooLarge, BodyTooSlow, MalformedRequest, RequestC
 
 @dataclass(frozen=True)
 class BodyLimits:
-    """What one request may bring. Sizes in bytes, times in seconds."""
+    """What one request may bring. Sizes in bytes, times in seconds, `min_rate` in bytes a second (0 for any)."""
 
     max_bytes: int
     max_images: int
     max_image_bytes: int
     whole_s: float
     pause_s: float
+    min_rate: int = 0
 
 
 def declared_length(request: Request, limits: BodyLimits) -> int | None:
@@ -38,23 +39,24 @@ def declared_length(request: Request, limits: BodyLimits) -> int | None:
     return length
 
 
-class Growing(Protocol):
-    """A permit that can take on more bytes, or refuse by raising."""
+class Arriving(Protocol):
+    """A permit that counts the bytes that arrive, or refuses them by raising."""
 
-    def grow(self, images: int = 0, size: int = 0) -> None: ...
+    def arrived(self, size: int) -> None: ...
 
 
-async def pieces(request: Request, limits: BodyLimits, permit: Growing | None) -> AsyncIterator[bytes]:
-    """The body, piece by piece; a `permit` grows with them, for bodies whose length was not declared.
+async def pieces(request: Request, limits: BodyLimits, permit: Arriving | None) -> AsyncIterator[bytes]:
+    """The body, piece by piece, counted by `permit`.
 
-    Raises BodyTooLarge at the first byte over the limit, BodyTooSlow when a piece or the whole is late,
-    RequestCancelled when the client is gone, and what the permit raises when the house is full.
+    Raises BodyTooLarge at the first byte over the limit, BodyTooSlow when a piece or the whole is late or when the body
+    comes at less than its least rate, RequestCancelled when the client is gone, and what the permit raises when too
+    many bytes are in flight.
     """
-    late = time.monotonic() + limits.whole_s
+    begun = time.monotonic()
     received = 0
     more = True
     while more:
-        message = await _next_message(request, limits, late)
+        message = await _next_message(request, limits, begun, received)
         if message["type"] == "http.disconnect":
             raise RequestCancelled("the client hung up while it sent the body")
         piece: bytes = message.get("body", b"")
@@ -64,16 +66,20 @@ async def pieces(request: Request, limits: BodyLimits, permit: Growing | None) -
             raise BodyTooLarge(f"the body has more than {limits.max_bytes:,} bytes, the most that are taken")
         if piece:
             if permit is not None:
-                permit.grow(size=len(piece))
+                permit.arrived(len(piece))
             yield piece
 
 
-async def _next_message(request: Request, limits: BodyLimits, late: float) -> Message:
-    patience = min(limits.pause_s, late - time.monotonic())
+async def _next_message(request: Request, limits: BodyLimits, begun: float, received: int) -> Message:
+    late = limits.whole_s
+    if limits.min_rate:  # after the first pause that is granted anyway
+        late = min(late, limits.pause_s + received / limits.min_rate)
+    patience = min(limits.pause_s, begun + late - time.monotonic())
     try:
         async with asyncio.timeout(patience):
             return await request.receive()
     except TimeoutError:
+        rate = f" and at {limits.min_rate:,} bytes a second at least" if limits.min_rate else ""
         raise BodyTooSlow(
-            f"the body must be here within {limits.whole_s:g} s, with no pause over {limits.pause_s:g} s"
+            f"the body must be here within {limits.whole_s:g} s, with no pause over {limits.pause_s:g} s{rate}"
         ) from None

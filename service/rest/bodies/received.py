@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 
+from service.inspection.characters import unprintable
+
 NAME_LENGTH = 255
-_NOT_PRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_NOT_PRINTABLE = re.compile(f"[{unprintable()}\ud800-\udfff]")
 
 
 def clean_name(name: str) -> str | None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from service.logs import event
-from service.rest.dependencies import MayAdminister, MayInfer, TheDriftObserver, TheOptions, TheProducts
+from service.rest.dependencies import MayAdminister, MayInfer, TheDriftObserver, TheOptions, TheProducts, TheRecord
 from service.rest.drift_schemas import DriftReply
 from service.rest.drift_view import drift_reply
 from service.rest.openapi import problems_for
+from service.rest.request_record import log_admin
 from service.rest.routes.operation import Name
 
 router = APIRouter()
@@ -34,10 +34,12 @@ async def drift(name: Name, products: TheProducts, observer: TheDriftObserver, o
     responses=problems_for(401, 403, 404, 422),
     dependencies=[MayAdminister],
 )
-async def reset(name: Name, products: TheProducts, observer: TheDriftObserver, options: TheOptions) -> DriftReply:
+async def reset(
+    name: Name, products: TheProducts, observer: TheDriftObserver, options: TheOptions, record: TheRecord
+) -> DriftReply:
     """After the lamp is changed: evidence and what was learnt of the production are forgotten, in this process."""
     products.status(name)
-    event("admin", action="drift reset", product=name)
+    log_admin(record, "drift reset", name)
     if observer is not None:
         observer.reset(name)
     return drift_reply(name, options, None)

@@ -9,9 +9,11 @@ from service.inspection.deadlines import in_time
 from service.inspection.inspector import Inspector
 from service.inspection.options import InspectionOptions, PictureOptions
 from service.inspection.verdict import ImageFailure, Verdict
+from service.rest.admission_check import permit_of
 from service.rest.bodies.forms import check_content_type, read_images
 from service.rest.bodies.reader import BodyLimits, declared_length
 from service.rest.dependencies import (
+    KnownParameters,
     LocalizeParameters,
     MayInfer,
     ScoreParameters,
@@ -24,7 +26,7 @@ from service.rest.openapi import INFER_RESPONSES, LOCALIZE_EXAMPLE, REQUEST_BODY
 from service.rest.schemas import Context, LocalizeReply, ScoreQuery, ScoreReply
 from service.rest.verdict_view import entry_of
 
-router = APIRouter(tags=["inspection"], dependencies=[MayInfer])
+router = APIRouter(tags=["inspection"], dependencies=[MayInfer, KnownParameters])
 Entries = list[Verdict | ImageFailure]
 
 
@@ -69,13 +71,12 @@ async def inspect(
 ) -> Entries:
     """The verdicts of one request. What can be refused without reading the body is refused before it is read."""
     check_content_type(request)
-    length = declared_length(request, limits)
+    declared_length(request, limits)
     options = InspectionOptions(query.max_false_reject, query.review == "on", pictures)
     async with inspector.open(query.product, options, context) as inspection:
-        with inspection.admit(size=length or 0) as permit:
-            hold = permit if length is None else None  # a declared length is held already
-            images = await in_time(read_images(request, limits, inspector.threads.run, hold), context.deadline)
-            return await unless_client_leaves(request, inspection.judge(images, permit))
+        permit = permit_of(request)  # given back by the middleware when the answer has left
+        images = await in_time(read_images(request, limits, inspector.threads.run, permit), context.deadline)
+        return await unless_client_leaves(request, inspection.judge(images, permit))
 
 
 def reply(schema: type[ScoreReply | LocalizeReply], context: InspectionContext, found: Entries) -> Response:

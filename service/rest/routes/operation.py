@@ -21,6 +21,7 @@ router = APIRouter()
 Name = Annotated[str, Path(pattern=WHOLE_NAME, description="Name of the product.", examples=["screw"])]
 
 
+@router.head("/healthz", include_in_schema=False)
 @router.get(
     "/healthz",
     tags=["operation"],
@@ -34,6 +35,7 @@ async def healthz(operation: TheOperation, response: Response) -> Health:
     return Health(status="ok" if alive else "dead")
 
 
+@router.head("/readyz", include_in_schema=False)
 @router.get(
     "/readyz",
     tags=["operation"],

@@ -21,13 +21,13 @@ def test_a_drain_lets_the_house_finish_and_refuses_newcomers(fakes: type[Fakes])
     gate = fakes.ShutdownFlag()
 
     async def ask(engine: Engine) -> None:
-        with engine.admission.enter(1):
+        with engine.admission.try_admit(1):
             first = asyncio.create_task(engine.judge([fakes.row(1)]))
             await fakes.in_step(gate)
             drain = asyncio.create_task(engine.drain(20))
             await fakes.until(lambda: engine.admission.closed)
             with pytest.raises(ShuttingDown):
-                engine.admission.enter(1)
+                engine.admission.try_admit(1)
             assert engine.ready() == (False, "the service is shutting down")
             gate.open.set()
             assert fakes.scores(await first) == [1]

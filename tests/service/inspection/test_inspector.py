@@ -289,6 +289,6 @@ def test_what_is_refused_without_the_images_is_refused_before_they_are_read(core
 
     with pytest.raises(ProductNotFound):
         asyncio.run(refused("bolt"))
-    with core.engine.admission.enter(8), pytest.raises(Overloaded):
+    with core.engine.admission.try_admit(8), pytest.raises(Overloaded):
         asyncio.run(refused(None))
     assert core.products.leased == 0

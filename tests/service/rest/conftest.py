@@ -6,6 +6,7 @@ import asyncio
 import base64
 import io
 import json
+import logging
 import socket
 import threading
 import time
@@ -32,6 +33,7 @@ from service.engine.engine import DrainReport, Outcome
 from service.engine.observer import Observer
 from service.errors import ProductNotFound, ProductRequired, ServiceError, VersionNotFound
 from service.inspection.observers import VerdictObserver
+from service.logs import JsonLines
 from service.metrics import Metrics
 from service.products.product import ProductStatus
 from service.run.application import create_app, lifecycle_of
@@ -257,7 +259,7 @@ def open_house() -> Iterator[OpenHouse]:
             stack = AsyncExitStack()
             state = runner.run(stack.enter_async_context(app.router.lifespan_context(app)))
             transport = httpx.ASGITransport(with_state(app, state))
-            client = httpx.AsyncClient(transport=transport, base_url="http://service")
+            client = httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8000")
             houses.append(House(runner, judge, products, with_state(app, state), app, used, client, stack))
             return houses[-1]
 
@@ -364,3 +366,21 @@ def talk_to(port: int, request: bytes) -> tuple[int, dict[str, str], dict[str, A
     status, *rows = head.decode().split("\r\n")
     headers = dict(row.lower().split(": ", 1) for row in rows)
     return int(status.split()[1]), headers, json.loads(body)
+
+
+@pytest.fixture
+def log_lines() -> Iterator[list[dict[str, Any]]]:
+    """The log lines of the service, as they would be written."""
+    found: list[dict[str, Any]] = []
+
+    class Keeper(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            found.append(json.loads(JsonLines().format(record)))
+
+    logger, keeper = logging.getLogger("mkdserve"), Keeper()
+    before = logger.level
+    logger.addHandler(keeper)
+    logger.setLevel(logging.INFO)
+    yield found
+    logger.removeHandler(keeper)
+    logger.setLevel(before)

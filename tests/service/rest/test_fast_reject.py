@@ -23,7 +23,7 @@ NEW_EACH_TIME = {"date", "x-request-id", "content-length"}
 def full_engine(fake_engine: type[FakeEngine]) -> Iterator[FakeEngine]:
     """An engine with no room; `release` makes some."""
     engine = fake_engine()
-    with engine.admission.enter(512, 0) as permit:
+    with engine.admission.try_admit(512, 0) as permit:
         engine.release = permit.release  # type: ignore[attr-defined]
         yield engine
 

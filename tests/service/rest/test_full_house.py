@@ -23,7 +23,7 @@ OTHER_SECRET, OTHER_KEY = new_key("prometheus", ["metrics"])
 def full(open_house: OpenHouse) -> Iterator[House]:
     """A house with keys and no room."""
     house = open_house(api_keys=f"{KEY.line()} {OTHER_KEY.line()}")
-    with house.engine.admission.enter(512, 0):
+    with house.engine.admission.try_admit(512, 0):
         yield house
 
 

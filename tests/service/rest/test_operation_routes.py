@@ -41,7 +41,7 @@ def test_only_an_engine_that_cannot_help_itself_ends_life(house: House) -> None:
 
 
 def test_load_changes_neither_health_nor_readiness(house: House, picture: Picture) -> None:
-    with house.engine.admission.enter(512, 0):
+    with house.engine.admission.try_admit(512, 0):
         assert house.score(picture()).status_code == 429
         assert house.get("/readyz").status_code == 200
         assert house.get("/healthz").status_code == 200

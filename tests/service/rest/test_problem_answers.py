@@ -68,7 +68,7 @@ def test_a_full_house_is_told_when_to_come_back(
 ) -> None:
     engine = fake_engine(max_images=64)
     house = open_house(engine=engine)
-    with engine.admission.enter(64, 0):
+    with engine.admission.try_admit(64, 0):
         response = house.score(picture())
         assert_problem(response, 429, "overloaded")
         assert int(response.headers["Retry-After"]) >= 1
@@ -80,7 +80,7 @@ def test_a_house_full_of_bytes_refuses_before_the_body_is_read(
 ) -> None:
     engine = fake_engine(max_bytes=4000)
     house = open_house(engine=engine)
-    with engine.admission.enter(1, 3990):
+    with engine.admission.try_admit(1, 3990):
         assert_problem(house.score(picture()), 429, "overloaded")
 
         async def unannounced() -> Any:
@@ -97,7 +97,7 @@ def test_more_images_than_there_is_room_for_are_refused_before_they_are_decoded(
 ) -> None:
     engine = fake_engine(max_images=64)
     house = open_house(engine=engine)
-    with engine.admission.enter(60, 0):
+    with engine.admission.try_admit(60, 0):
         assert_problem(house.score(*[picture()] * 5), 429, "overloaded")
         assert engine.judged == []
         assert house.score(*[picture()] * 4).status_code == 200
