@@ -8,10 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
-
 from docker.image.placeholders import absent, read, write
-from docker.image.requirements import requirements
 from docker.image.resolve_cpu import pinned, wanted
+
+from docker.image.requirements import requirements
 
 ROOT = Path(__file__).parents[1]
 NEEDER = """
