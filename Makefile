@@ -40,7 +40,7 @@ check: $(STAMP)  ## lint, format and types
 	$(BIN)/mypy
 
 docs: $(STAMP)  ## the documentation site, in site/
-	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict  # with --quiet it would not see the warnings
 
 lock: $(STAMP)  ## write constraints.txt: the versions that are installed here, and were tested
 	$(BIN)/python -m tools.lock constraints.txt

@@ -1,4 +1,4 @@
-"""The documentation site builds without a warning, every link and anchor in it leads somewhere, and it loads nothing."""
+"""The documentation site builds without a warning, its links and anchors lead somewhere, and it loads nothing."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LOADED = re.compile(r"""<(?:script|img|iframe)\b[^>]*\bsrc=["']?([^"' >]+)|<link
 
 def build(root: Path, site: Path) -> subprocess.CompletedProcess[str]:
     """The site of the repository at `root`, in `site`."""
-    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(site)]
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(site)]
     environment = os.environ | {"NO_MKDOCS_2_WARNING": "1"}
     return subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
 
