@@ -95,7 +95,7 @@ def operate(folder: Path, stock: Stock) -> None:
 def train(folder: Path, stock: Stock) -> None:
     """Labelled pictures, and good ones under a new lamp."""
     write_labelled(folder / "pictures" / "screw", stock.pictures)
-    write_all(folder / "pictures" / "screw-new-lamp", [*stock.pictures.good, *stock.pictures.good[:2]])
+    write_all(folder / "pictures" / "screw-new-lamp", stock.pictures.train[:4] + stock.pictures.good)
 
 
 PREPARED: dict[str, Callable[[Path, Stock], None]] = {
