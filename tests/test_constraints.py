@@ -33,7 +33,7 @@ def test_every_requirement_is_pinned_to_a_version_that_it_allows(requirement: Re
 
 def test_what_a_pinned_distribution_requires_is_pinned_as_well() -> None:
     """Of those that are installed here; pip would choose a version of its own for what is missing."""
-    loose = {}
+    loose: dict[str, str] = {}
     for name in PINNED:
         lines = metadata.requires(name) or [] if there(name) else []
         needed = [
