@@ -45,7 +45,7 @@ docs: $(STAMP)  ## the documentation site, in site/
 lock: $(STAMP)  ## write constraints.txt: the versions that are installed here, and were tested
 	$(BIN)/python -m tools.lock constraints.txt
 
-figures: $(STAMP)  ## draw docs/images/imports.svg anew: which folder imports which
+figures: $(STAMP)  ## draw docs/images/imports.svg anew: which part imports which
 	$(BIN)/python -m tools.import_figure docs/images/imports.svg
 
 serve: $(LIGHT)  ## serve ARTIFACTS (artifacts, else demo/artifacts) on http://127.0.0.1:8000

