@@ -4,37 +4,31 @@
 # pip takes the host's configuration (an index of its own, its certificates) as secrets, so that no address and no
 # password stays in the image:
 #   --secret id=pip,src=/etc/pip.conf --secret id=certificates,src=/etc/ssl/certs/ca-certificates.crt
-# Without an engine, `python docker/build_and_try.py` builds, runs and tries the target cpu with buildah.
+# Without an engine, `python -m docker.trial` builds, runs and tries the target cpu with buildah.
 # The same image trains: docker run --entrypoint mkd-train ... (see docker-compose.yml).
 
 ARG BASE=python:3.11-slim-bookworm
-# A base may keep pip and the compiler apart from what runs; this one only builds and reaches no final image.
+# A base may keep pip apart from what runs; this one only builds and reaches no final image.
 ARG BUILD_BASE=${BASE}
 
-# --- what installs: pip, and a compiler for the placeholders of the target cpu --------------------------------------
+# --- what installs: pip ---------------------------------------------------------------------------------------------
 FROM ${BUILD_BASE} AS build
 ENV PIP_NO_CACHE_DIR=1 \
     PIP_DISABLE_PIP_VERSION_CHECK=1 \
     PIP_ROOT_USER_ACTION=ignore
-RUN command -v cc > /dev/null \
-    || (apt-get update && apt-get install --yes --no-install-recommends gcc libc6-dev && rm -rf /var/lib/apt/lists/*)
 # ncnn: the faster source engine for CPUs. train: mkd-train with its reports; leave it out for an image that only serves.
 ARG EXTRAS="ncnn train"
 WORKDIR /src
 # Dependencies have a layer of their own: it is built again only when these files change.
-COPY pyproject.toml ./
+COPY pyproject.toml constraints.txt ./
 COPY docker/image ./docker/image
-RUN python docker/image/requirements.py pyproject.toml ${EXTRAS} > requirements.txt \
-    && python -m venv --without-pip /opt/mkdserve
+RUN python -m venv --without-pip /opt/mkdserve
 
 # --- the environment for CPUs: nothing that only a GPU uses ---------------------------------------------------------
 FROM build AS build-cpu
 RUN --mount=type=secret,id=pip,target=/etc/pip.conf --mount=type=secret,id=certificates \
-    python docker/image/resolve_cpu.py requirements.txt /opt/mkdserve/bin/python > pinned.txt \
-    && python -m pip --python /opt/mkdserve/bin/python install --quiet --no-deps --requirement pinned.txt \
-    && python -m pip install --quiet --target /opt/tools pyelftools \
-    && PYTHONPATH=/opt/tools python docker/image/placeholders.py /opt/mkdserve/lib/python3*/site-packages \
-    && rm -rf /opt/tools /opt/mkdserve/lib/python3*/site-packages/torch/include
+    python -m docker.image.install_cpu /opt/mkdserve/bin/python ${EXTRAS} \
+    && rm -rf /opt/mkdserve/lib/python3*/site-packages/torch/include
 COPY README.md LICENSE NOTICE ./
 COPY models ./models
 COPY service ./service
@@ -89,7 +83,8 @@ COPY --from=build-cpu /opt/mkdserve /opt/mkdserve
 # --- the same with CUDA ---------------------------------------------------------------------------------------------
 FROM build AS build-cuda
 RUN --mount=type=secret,id=pip,target=/etc/pip.conf --mount=type=secret,id=certificates \
-    python -m pip --python /opt/mkdserve/bin/python install --quiet --requirement requirements.txt
+    python docker/image/requirements.py pyproject.toml ${EXTRAS} > requirements.txt \
+    && python -m pip --python /opt/mkdserve/bin/python install --quiet --constraint constraints.txt --requirement requirements.txt
 COPY README.md LICENSE NOTICE ./
 COPY models ./models
 COPY service ./service

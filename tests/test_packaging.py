@@ -15,7 +15,12 @@ from setuptools import find_packages
 
 ROOT = Path(__file__).parents[1]
 LARGEST_BYTES = 1 << 20
-PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")
+PAGES = (
+    "README.md",
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
+    *sorted(f"docs/{file.name}" for file in ROOT.glob("docs/*.md")),
+)
 # A page may link to a licence or a paper, and every process is at home on the loopback.
 KNOWN_HOSTS = frozenset(
     {
@@ -26,6 +31,8 @@ KNOWN_HOSTS = frozenset(
         "creativecommons.org",
         "www.apache.org",
         "download.pytorch.org",  # torchvision's own address of the weights
+        "github.com",  # where NOTICE says EfficientNet-Lite0 came from
+        "www.w3.org",  # the name space of SVG
     }
 )
 # Folders that only a person's machine or this project's workshop has; a container's /opt or /tmp is no such thing.
@@ -94,6 +101,12 @@ def test_every_file_inside_a_package_that_is_no_code_is_packed() -> None:
     assert [file.as_posix() for file in data if not any(file.match(pattern) for pattern in patterns)] == []
 
 
+@pytest.mark.parametrize("package", ["models", "service", "trainer"])
+def test_type_checkers_are_told_that_the_package_is_typed(package: str) -> None:
+    assert (ROOT / package / "py.typed").read_bytes() == b""
+    assert "py.typed" in project()["tool"]["setuptools"]["package-data"][package]
+
+
 def test_the_import_names_belong_to_this_distribution_alone() -> None:
     owners = metadata.packages_distributions()
     for name in ("service", "models", "trainer"):
@@ -107,9 +120,9 @@ def test_the_package_cannot_be_uploaded_by_mistake() -> None:
 @pytest.mark.parametrize("page", PAGES)
 def test_every_make_target_that_a_page_names_exists(page: str) -> None:
     text = (ROOT / page).read_text(encoding="utf-8")
-    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
-    named = set(re.findall(r"^[ \t]*(?:\$ )?make ([a-z]+)\b", text, re.MULTILINE))
-    named |= set(re.findall(r"`make ([a-z]+)\b", text))
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    named = set(re.findall(r"^[ \t]*(?:\$ )?make ([a-z-]+)", text, re.MULTILINE))
+    named |= set(re.findall(r"`make ([a-z-]+)", text))
     assert named <= targets
 
 
@@ -117,7 +130,7 @@ def test_every_phony_target_has_a_rule_and_a_line_of_help() -> None:
     text = (ROOT / "Makefile").read_text(encoding="utf-8")
     phony = re.search(r"^\.PHONY: (.+)$", text, re.MULTILINE)
     assert phony is not None
-    assert set(re.findall(r"^([a-z]+):.*## \S", text, re.MULTILINE)) == set(phony[1].split())
+    assert set(re.findall(r"^([a-z-]+):.*## \S", text, re.MULTILINE)) == set(phony[1].split())
 
 
 def test_the_ci_runs_the_readmes_test_command_after_the_checks() -> None:

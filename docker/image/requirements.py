@@ -1,9 +1,9 @@
-"""pyproject.toml and names of extras in, the requirements that pip shall install (one per line) out.
+"""Reads from pyproject.toml the requirements that pip shall install for some extras.
 
     python requirements.py pyproject.toml ncnn train        # dependencies and these extras
     python requirements.py --only pyproject.toml weights    # these extras alone
 
-Run by the build before anything is installed, so the standard library must do.
+Writes one requirement a line. Run by the image's build before anything is installed, so the standard library must do.
 """
 
 from __future__ import annotations

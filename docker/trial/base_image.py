@@ -12,7 +12,7 @@ from docker.trial.host import debian_archive
 
 RELEASE = "bookworm"  # with Python 3.11
 RUNS = "python3,python-is-python3,ca-certificates"
-INSTALLS = "python3-pip python3-venv gcc libc6-dev"
+INSTALLS = "python3-pip python3-venv"
 BASE, BUILD_BASE = "localhost/mkdserve-base", "localhost/mkdserve-build-base"
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 INSTALL = (
@@ -45,7 +45,7 @@ def make(store: Store, folder: Path) -> dict[str, str]:
     store.output("commit", "--quiet", "--rm", container, BASE)
     shutil.rmtree(root)
     os.unlink(folder / "debian.tar")
-    say("base image: pip and a compiler, for the build alone")
+    say("base image: pip, for the build alone")
     container = store.output("from", BASE)
     shown(store.command("run", *ISOLATED, container, "--", "sh", "-c", INSTALL), folder / "build_base.log")
     store.output("commit", "--quiet", "--rm", container, BUILD_BASE)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 
 from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
 
 from service.rest import problems
 from service.rest.app_state import AppState
@@ -16,6 +18,7 @@ from service.rest.routes import admin, drift, infer, operation
 from service.version import service_version
 
 Running = Callable[[], AbstractAsyncContextManager[AppState]]
+DOCS_ASSETS = "/docs/assets"
 
 
 def rest_app(checks: RequestChecks, running: Running) -> FastAPI:
@@ -26,15 +29,17 @@ def rest_app(checks: RequestChecks, running: Running) -> FastAPI:
         async with running() as state:
             yield state
 
-    app = FastAPI(
+    # The page's script and style come from a package: a line's network reaches no CDN.
+    make = partial(FastAPIOffline, static_url=DOCS_ASSETS, redoc_url=None) if checks.options.openapi else FastAPI
+    app = make(
         title="mkdserve",
         summary="Visual inspection as a service",
         description=DESCRIPTION,
         version=service_version(),
         lifespan=lifespan,
-        redoc_url=None,
         openapi_url="/openapi.json" if checks.options.openapi else None,
         redirect_slashes=False,
+        swagger_ui_parameters={"validatorUrl": None},  # else it shows the document to a validator in the internet
     )
     problems.install(app)
     app.add_middleware(RecordMiddleware, checks=checks)
