@@ -21,7 +21,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from service.errors import RequestCancelled
 from service.logs import event
 from service.rest.problems import HTTP_CODES, HttpCode
-from service.rest.request_record import SCOPE_KEY
+from service.rest.request_record import record_of
 from service.rest.send_clock import SendClock
 from service.rest.unparsed import refuse_unparsed
 
@@ -202,7 +202,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self.checks.metrics.counter("mkd_answers_dropped_total").inc()
         event("answer dropped, the client does not read", logging.WARNING, peer=self.peer, after_s=self.send_timeout_s)
         if self.is_answering():
-            self.cycle.scope[SCOPE_KEY].code = RequestCancelled.code  # type: ignore[typeddict-item]
+            record_of(self.cycle.scope).code = RequestCancelled.code
         self.transport.abort()
 
     @property

@@ -7,9 +7,9 @@ application, with the decision in its scope.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-from service.rest.admission_check import DECISION_KEY
+from service.rest.admission_check import DECISION_KEY, AdmissionDecision
 from service.rest.bounded_protocol import BoundedProtocol
 from service.rest.fast_reject import LINGER_S, FastReject, fast_reject
 
@@ -57,7 +57,8 @@ class InspectionProtocol(BoundedProtocol):
         try:
             super().begin_request()
         except BaseException:  # nobody else will give the permit back
-            if (decision := self.scope.get(DECISION_KEY)) is not None:
+            decision = cast(AdmissionDecision | None, self.scope.get(DECISION_KEY))
+            if decision is not None:
                 decision.release()
             raise
 

@@ -7,7 +7,7 @@ import base64
 import tracemalloc
 from collections.abc import Callable, Iterator
 from itertools import chain, repeat
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import pytest
 from starlette.requests import Request
@@ -16,6 +16,8 @@ from service.errors import RequestError
 from service.rest.bodies.forms import read_images
 from service.rest.bodies.reader import BodyLimits
 
+P = ParamSpec("P")
+T = TypeVar("T")
 MULTIPLE = 3  # docs/operate.md says so
 BESIDES = 2 << 20
 SIZE = 6 << 20
@@ -69,8 +71,8 @@ async def peak_of(kind: str, body: Body) -> int:
         piece = next(pieces, None)
         return {"type": "http.request", "body": piece or b"", "more_body": piece is not None}
 
-    async def in_thread(function: Any, /, *args: Any) -> Any:
-        return function(*args)
+    async def in_thread(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return function(*args, **kwargs)
 
     request = Request({"type": "http", "headers": [(b"content-type", kind.encode())]}, receive)
     tracemalloc.start()

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from service.rest.schemas import CONTEXT_PATTERN, ScoreQuery
+from service.inspection.context import CONTEXT_PATTERN
+from service.rest.schemas import ScoreQuery
 
 if TYPE_CHECKING:
     from tests.service.rest.conftest import House, Picture
