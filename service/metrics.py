@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterable
 from typing import Literal, NamedTuple, TypeVar, cast
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
@@ -307,8 +306,3 @@ class Metrics:
                 self._gauges[spec.name] = Gauge(
                     spec.name, spec.help, spec.labels, registry=self.registry, multiprocess_mode=mode
                 )
-
-
-def documented_names(specs: Iterable[Spec] = METRICS) -> frozenset[str]:
-    """The names as the page's `# TYPE` lines print them (counters keep their `_total` there)."""
-    return frozenset(spec.name for spec in specs)

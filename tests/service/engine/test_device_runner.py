@@ -174,13 +174,13 @@ def test_hot_swaps_under_load_fail_no_request_and_mix_no_versions(tmp_path: Path
     assert seen == {"1", "2"}
 
 
-def test_proving_measures_the_pace_of_one_image_and_of_a_full_batch(tmp_path: Path) -> None:
+def test_validation_measures_the_latency_of_one_image_and_of_a_full_batch(tmp_path: Path) -> None:
     write(tmp_path / "screw")
 
     async def check() -> None:
         async with served(tmp_path) as (engine, _):
-            assert engine.stats().images_per_second is not None
-            assert engine._pace.seconds(SIZE * SIZE) > 0
+            assert engine._latency.images_per_second() is not None
+            assert engine._latency.seconds(SIZE * SIZE) > 0
 
     asyncio.run(check())
 

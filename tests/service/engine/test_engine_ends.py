@@ -18,44 +18,44 @@ if TYPE_CHECKING:
 
 
 def test_a_drain_lets_the_house_finish_and_refuses_newcomers(fakes: type[Fakes]) -> None:
-    gate = fakes.ShutdownFlag()
+    hold = fakes.HeldStep()
 
     async def ask(engine: Engine) -> None:
         with engine.admission.enter(1):
             first = asyncio.create_task(engine.judge([fakes.row(1)]))
-            await fakes.in_step(gate)
+            await fakes.in_step(hold)
             drain = asyncio.create_task(engine.drain(20))
             await fakes.until(lambda: engine.admission.closed)
             with pytest.raises(ShuttingDown):
                 engine.admission.enter(1)
             assert engine.ready() == (False, "the service is shutting down")
-            gate.open.set()
+            hold.open.set()
             assert fakes.scores(await first) == [1]
         report = await drain
         assert report.complete
         with pytest.raises(ShuttingDown):
             await engine.judge([fakes.row(2)])
 
-    with fakes.running(fakes.Device(gate)) as engine:
+    with fakes.running(fakes.Device(hold)) as engine:
         asyncio.run(ask(engine))
 
 
 def test_a_drain_that_runs_out_of_time_reports_and_answers_what_it_left(fakes: type[Fakes]) -> None:
-    gate = fakes.ShutdownFlag()
+    hold = fakes.HeldStep()
 
     async def ask(engine: Engine) -> None:
         first = asyncio.create_task(engine.judge([fakes.row(1)]))
-        await fakes.in_step(gate)
+        await fakes.in_step(hold)
         second = asyncio.create_task(engine.judge([fakes.row(2), fakes.row(3)]))
-        await fakes.until(lambda: engine.stats().queued_images == 2)
+        await fakes.until(lambda: engine.metrics.value("mkd_queue_images") == 2)
         drain = asyncio.create_task(engine.drain(0.05))
         assert fakes.scores(await second) == [ShuttingDown, ShuttingDown]
-        gate.open.set()
+        hold.open.set()
         report = await drain
         assert (report.left_images, report.left_in_queue) == (2, 2)
         assert fakes.scores(await first) == [1]
 
-    with fakes.running(fakes.Device(gate)) as engine:
+    with fakes.running(fakes.Device(hold)) as engine:
         asyncio.run(ask(engine))
 
 
@@ -107,7 +107,7 @@ def test_whatever_the_device_does_every_image_gets_exactly_one_answer(fakes: typ
         for thread in threads:
             thread.join(60)
         assert not any(thread.is_alive() for thread in threads)
-        assert engine.stats().queued_images == 0
+        assert engine.metrics.value("mkd_queue_images") == 0
     judged = [(number, answer) for number, answer in answered if isinstance(answer, Outcome)]
     assert judged
     assert all(answer.score == number for number, answer in judged)
