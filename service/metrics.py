@@ -157,6 +157,13 @@ METRICS: tuple[Spec, ...] = (
     Spec("mkd_head_unloads_total", "counter", ("reason",), "Heads that left memory: budget, replaced, asked or gone."),
     Spec("mkd_swaps_total", "counter", ("product",), "Times another version became the active one."),
     Spec(
+        "mkd_artifact_folder_unreadable",
+        "gauge",
+        (),
+        "1 while the artifact folder is away, empty or unreadable; what is loaded is served on.",
+        across="livemax",
+    ),
+    Spec(
         "mkd_device_memory_bytes", "gauge", ("device",), "Memory that this process holds on the device (CPU: resident)."
     ),
     Spec("mkd_device_busy_seconds_total", "counter", ("device",), "Time the device spent in steps."),

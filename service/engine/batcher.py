@@ -49,7 +49,7 @@ class _Look:
 
 
 class Batcher:
-    """The queue between all callers and all workers. Thread-safe. `clock` and `wait` are of one kind, real or a test's."""
+    """The queue between all callers and all workers. Thread-safe. `clock` and `wait` go together."""
 
     def __init__(
         self,

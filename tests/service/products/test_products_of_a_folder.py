@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,7 +15,7 @@ from service.errors import (
     VersionNotFound,
 )
 from service.metrics import Metrics
-from service.products.catalogue import Catalogue, in_order
+from service.products.artifact_folder import in_order
 from service.products.registry import Registry
 
 if TYPE_CHECKING:
@@ -104,31 +103,6 @@ def test_an_empty_folder_starts_and_is_not_ready(stock: Stock) -> None:
             assert await stock.version_of(registry) == "1"
 
     asyncio.run(check())
-
-
-def test_a_removed_product_goes_only_when_two_looks_have_missed_it(stock: Stock) -> None:
-    stock.write("screw")
-
-    async def check() -> None:
-        async with stock.opened() as registry:
-            shutil.rmtree(stock.root / "screw")
-            await registry.look()
-            assert await stock.version_of(registry) == "1"
-            await registry.look()
-            with pytest.raises(ProductNotFound):
-                await stock.version_of(registry)
-
-    asyncio.run(check())
-
-
-def test_a_folder_that_comes_back_between_two_looks_was_never_gone(stock: Stock) -> None:
-    stock.write("screw/1")
-    catalogue = Catalogue(stock.root)
-    before = catalogue.look()
-    (stock.root / "screw").rename(stock.root / "away")
-    assert "screw" in catalogue.look()
-    (stock.root / "away").rename(stock.root / "screw")
-    assert catalogue.look()["screw"] == before["screw"]
 
 
 def test_the_watch_takes_new_versions_over_by_itself(stock: Stock) -> None:
