@@ -66,7 +66,7 @@ def fast_reject(scope: Any, url: bytes, method: bytes, checks: RequestChecks) ->
     request's record lies in `scope` and nobody asks the door again.
     """
     path, _, query = url.partition(b"?")
-    if path not in PATHS or method != b"POST" or not checks.shutdown.is_open:
+    if path not in PATHS or method != b"POST" or checks.shutdown.is_set:
         return None
     headers = first_values(scope["headers"])
     length = headers.get(b"content-length", b"")

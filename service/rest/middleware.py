@@ -61,9 +61,9 @@ class Exchange:
     """One request and its answer on the wire: counts bytes, stamps headers, reads off what a refusal left unread."""
 
     def __init__(
-        self, headers: HeaderValues, receive: Receive, send: Send, record: RequestRecord, gate: ShutdownFlag
+        self, headers: HeaderValues, receive: Receive, send: Send, record: RequestRecord, shutdown: ShutdownFlag
     ) -> None:
-        self._receive, self._send, self._record, self._gate = receive, send, record, gate
+        self._receive, self._send, self._record, self._shutdown = receive, send, record, shutdown
         self._has_body = headers.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in headers
         self._awaits_permission = headers.get(b"expect", b"").lower() == b"100-continue"
         self._body_read = not self._has_body
@@ -91,7 +91,7 @@ class Exchange:
             headers.append((b"x-request-id", self._record.request_id.encode()))
             headers.append((b"x-content-type-options", b"nosniff"))
             # The rest of the body is still on the wire, or the next request had better go to another instance.
-            if message["status"] == TOO_SLOW or not await self._read_off() or not self._gate.is_open:
+            if message["status"] == TOO_SLOW or not await self._read_off() or self._shutdown.is_set:
                 headers.append((b"connection", b"close"))
         else:
             self._record.bytes_out += len(message.get("body", b""))
