@@ -49,10 +49,7 @@ def read_config(file: Path) -> dict[str, object]:
     known, given = tables(), {}
     for table, entries in content.items():
         if not isinstance(entries, Mapping):
-            where = (
-                f"write it below [{known[table]}]" if table in known else _nearest(table, FIRST_OF_TABLE, _bracketed)
-            )
-            raise ConfigFileError(f"{file}: {table} stands outside of any table; {where}")
+            raise ConfigFileError(f"{file}: {table} stands outside of any table; {_right_place(table, known)}")
         if table not in FIRST_OF_TABLE:
             raise ConfigFileError(f"{file}: [{table}] is no table; {_nearest(table, FIRST_OF_TABLE, _bracketed)}")
         for name, value in entries.items():

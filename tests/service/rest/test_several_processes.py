@@ -146,6 +146,7 @@ def test_no_process_outlives_its_parent_and_a_new_start_takes_the_port(family: F
         after.wait_until(ready=2)
         _, alive = psutil.wait_procs(servers, timeout=60)
         assert not alive
+        family.parent.communicate(timeout=60)  # the last of them had the pipe of the log
     finally:
         after.parent.send_signal(signal.SIGTERM)
         after.parent.communicate(timeout=60)
