@@ -144,18 +144,20 @@ class Registry:
         The product then goes to the version it should have: its pinned one, or its highest. Another one that was named
         stays in memory, ready to be activated. Ends an unload.
         """
-        return await self._change("load", self._version_manager.load, product, version)
+        return await self._change("load", lambda: self._version_manager.load(product, version), product, version)
 
     async def activate(self, product: str, version: str) -> ProductStatus:
         """Make `version` active and pin it; the pin survives a restart unless the status' note says otherwise.
 
         Ends an unload.
         """
-        return await self._change("activate", self._version_manager.activate, product, version)
+        return await self._change(
+            "activate", lambda: self._version_manager.activate(product, version), product, version
+        )
 
     async def unpin(self, product: str) -> ProductStatus:
         """Follow the highest version again."""
-        return await self._change("unpin", self._version_manager.unpin, product)
+        return await self._change("unpin", lambda: self._version_manager.unpin(product), product)
 
     async def rollback(self, product: str) -> ProductStatus:
         """Back to the version that was active before (else the next lower one), pinned.
@@ -164,23 +166,26 @@ class Registry:
         whose artifact was replaced goes back to the one in memory, as long as this process lives; refused where there
         are other processes, as they would not follow.
         """
-        return await self._change("rollback", self._version_manager.rollback, product)
+        return await self._change("rollback", lambda: self._version_manager.rollback(product), product)
 
     async def unload(self, product: str) -> ProductStatus:
         """Serve the product no more until load or activate, also after a restart; requests in flight finish.
 
         One whose folder was removed leaves the list.
         """
-        return await self._change("unload", self._version_manager.unload, product)
+        return await self._change("unload", lambda: self._version_manager.unload(product), product)
 
     async def look(self) -> None:
         """Take over what has changed in the folder and the state file, now instead of at the watch's next look."""
         await self._in(self._changes, self._version_manager.look)
 
-    async def _change(self, action: str, call: Callable[P, ProductStatus], *args: P.args) -> ProductStatus:  # type: ignore[valid-type]
-        asked = {"action": action, "product": args[0], "version": args[1] if len(args) > 1 else None}
+    async def _change(
+        self, action: str, call: Callable[[], ProductStatus], product: str, version: str | None = None
+    ) -> ProductStatus:
+        """Make the change and log what became of it."""
+        asked = {"action": action, "product": product, "version": version}
         try:
-            status = await self._in(self._changes, call, *args)
+            status = await self._in(self._changes, call)
         except ServiceError as error:
             event("admin failed", logging.WARNING, **asked, code=error.code, reason=error.detail)
             raise

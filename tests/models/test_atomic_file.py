@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from models import atomic_file
 from models.atomic_file import replace_file, replace_folder, write_bytes, write_text
 
 
@@ -113,7 +112,7 @@ def test_a_folder_returns_where_the_renaming_fails(tmp_path: Path, monkeypatch: 
             raise OSError(errno.EIO, "Input/output error", str(source))
         real(source, target)
 
-    monkeypatch.setattr(atomic_file.os, "rename", rename)
+    monkeypatch.setattr(os, "rename", rename)
     with pytest.raises(OSError, match="Input/output") as refused, replace_folder(folder) as beside:
         (beside / "new").touch()
     assert refused.value.filename == str(folder)
