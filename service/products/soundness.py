@@ -5,7 +5,6 @@ A manifest with a valid hash may still hold numbers that make every part OK, or 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -13,6 +12,8 @@ from pydantic import BaseModel
 
 from models.artifact import MANIFEST, Artifact, ArtifactError, golden_tolerance
 
+# A network's scores are float32: a threshold beyond them is never exceeded, a spread below them never seen.
+LARGEST, SMALLEST = 1e30, 1e-30
 FREE_FORM = frozenset({"training", "packages"})  # what was noted for people; no decision rests on it
 
 
@@ -22,7 +23,7 @@ def check_numbers(artifact: Artifact) -> None:
     for name in type(manifest).model_fields:
         if name not in FREE_FORM:
             for where, number in _numbers(getattr(manifest, name), name):
-                if not math.isfinite(number):
+                if not abs(number) < LARGEST:  # NaN is not, either
                     raise _refusal(artifact, f"{where} is {number}, not a number to decide by")
     scale = calibration.map_scale
     if not scale.low < scale.threshold <= scale.high:
@@ -41,7 +42,7 @@ def _check_spread(artifact: Artifact) -> None:
     and would be the threshold as well; so the tolerance must be small against what most of the scores show."""
     low, high = np.quantile(artifact.calibration.scores, (0.25, 0.75))
     tolerance = golden_tolerance(artifact.calibration)
-    if not tolerance < high - low:
+    if not max(tolerance, SMALLEST) < high - low:
         raise _refusal(
             artifact,
             f"calibration.scores: half of them lie within {high - low:.3g}, and golden scores could be off by "

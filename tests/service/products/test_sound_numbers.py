@@ -50,6 +50,8 @@ def test_what_the_trainer_writes_is_sound(artifact: Artifact) -> None:
         {"map_scale": {**SCALE, "low": 2.0}},
         {"map_peaks": (0.5, math.inf)},
         {"scores": (1.0, 1.0, 1.0, 1.0)},
+        {"scores": (1e40, 2e40, 3e40, 4e40)},  # no float32 ever gets there
+        {"scores": (0.0, 1e-310, 2e-310, 3e-310)},
         {"scores": (*np.linspace(1, 2, 20).tolist(), 1e300)},
         {"scores": tuple((1e12 + np.arange(20)).tolist())},
     ],
