@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from watchfiles import awatch
 
@@ -183,7 +183,7 @@ class Registry:
         self, action: str, call: Callable[[], ProductStatus], product: str, version: str | None = None
     ) -> ProductStatus:
         """Make the change and log what became of it."""
-        asked = {"action": action, "product": product, "version": version}
+        asked: dict[str, Any] = {"action": action, "product": product, "version": version}
         try:
             status = await self._in(self._changes, call)
         except ServiceError as error:
@@ -244,11 +244,14 @@ class Registry:
 
     async def _keep_looking(self) -> None:
         """At each change that the system tells of, and every `watch_s`, as a network's file system may not tell."""
+        told = ""
         while True:
             try:
                 await self._look_at_changes()
-            except Exception as error:  # the next look may find it mended
-                event("artifact folder not watched", logging.WARNING, error=f"{type(error).__name__}: {error}")
+            except Exception as error:
+                if str(error) != told:  # once, and not every `watch_s`
+                    told = str(error)
+                    event("artifact folder not watched", logging.WARNING, reason=told, look_every_s=self._watch_s)
             await asyncio.sleep(self._watch_s)
             await self._look_again()
 
