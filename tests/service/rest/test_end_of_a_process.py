@@ -133,7 +133,7 @@ sys.modules["fakes"] = fakes
 spec.loader.exec_module(fakes)
 from service.run.server import serve
 from service.run.settings import Settings
-from service.run.state import Parts
+from service.run.components import Components
 
 engine = fakes.FakeEngine()
 
@@ -142,7 +142,7 @@ def start():
     time.sleep(3600)
 
 engine.start = start
-sys.exit(serve(Settings(port=0), None, lambda _: Parts(engine, fakes.FakeRegistry(), engine.metrics, 1)))
+sys.exit(serve(Settings(port=0), None, lambda _: Components(engine, fakes.FakeRegistry(), engine.metrics, 1)))
 """
 
 
