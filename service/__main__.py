@@ -1,4 +1,4 @@
-"""The command `python -m service`: serves, makes an API key, or says what is wrong and ends with exit code 2."""
+"""The command mkd-serve: serves, makes an API key, or says what is wrong and ends with exit code 2."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from service.run.command_line import SettingsError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """`python -m service [--flags]` serves, `python -m service keys new ...` makes a key. Returns the exit code."""
+    """`mkd-serve [--flags]` serves, `mkd-serve keys new ...` makes a key. Returns the exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
         if given[:1] == ["keys"]:
@@ -20,14 +20,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 0
         return _serve(given)
     except (SettingsError, KeyFileError) as error:
-        command_line.warn(f"mkd-serve: {error}")
+        command_line.warn(f"{command_line.PROGRAM}: {error}")
         return 2
 
 
 def _serve(arguments: Sequence[str]) -> int:
-    settings = command_line.read(arguments)
+    command = command_line.read_command(arguments)
+    settings = command.settings
     openmp.let_waiting_threads_sleep()
     # Imported here: to refuse settings, to make a key, or to be the parent of several processes takes no torch.
+    if command.check:
+        from service.run.check import run_check
+
+        return run_check(settings, print)
     if settings.processes > 1:
         from service.run import processes
 

@@ -107,6 +107,9 @@ class KeyRing:
             raise Forbidden(f"key {key.name!r} lacks the scope {scope!r}")
         return key.name
 
+    def __len__(self) -> int:
+        return len(self._keys)
+
     def reload(self, *, force: bool = False) -> None:
         """Read the file again where it has changed (or `force`, on SIGHUP); errors are logged and change nothing."""
         self._looked = time.monotonic()

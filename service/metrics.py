@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterable
 from typing import Literal, NamedTuple, TypeVar, cast
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
@@ -173,6 +172,13 @@ METRICS: tuple[Spec, ...] = (
     Spec("mkd_head_unloads_total", "counter", ("reason",), "Heads that left memory: budget, replaced, asked or gone."),
     Spec("mkd_swaps_total", "counter", ("product",), "Times another version became the active one."),
     Spec(
+        "mkd_artifact_folder_unreadable",
+        "gauge",
+        (),
+        "1 while the artifact folder is away, empty or unreadable; what is loaded is served on.",
+        across="livemax",
+    ),
+    Spec(
         "mkd_device_memory_bytes", "gauge", ("device",), "Memory that this process holds on the device (CPU: resident)."
     ),
     Spec("mkd_device_busy_seconds_total", "counter", ("device",), "Time the device spent in steps."),
@@ -322,8 +328,3 @@ class Metrics:
                 self._gauges[spec.name] = Gauge(
                     spec.name, spec.help, spec.labels, registry=self.registry, multiprocess_mode=mode
                 )
-
-
-def documented_names(specs: Iterable[Spec] = METRICS) -> frozenset[str]:
-    """The names as the page's `# TYPE` lines print them (counters keep their `_total` there)."""
-    return frozenset(spec.name for spec in specs)

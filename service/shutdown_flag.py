@@ -1,19 +1,19 @@
-"""Says whether the process is to stop, for readiness and for the answers that are still given."""
+"""Tells readiness and routes that the process was asked to stop."""
 
 from __future__ import annotations
 
 
 class ShutdownFlag:
-    """Open from start to SIGTERM; set from a signal handler, so it holds a plain flag and takes no lock."""
+    """Set once, at SIGTERM; from a signal handler, so it holds a plain flag and takes no lock."""
 
     def __init__(self) -> None:
-        self._open = True
+        self._set = False
 
     @property
-    def is_open(self) -> bool:
-        """Whether the service still wants to be sent requests."""
-        return self._open
+    def is_set(self) -> bool:
+        """Whether the process is about to end; requests that still come are served until the port closes."""
+        return self._set
 
-    def close(self) -> None:
-        """From here on readiness is red; requests that still come are served until the port closes."""
-        self._open = False
+    def set(self) -> None:
+        """From here on readiness is red."""
+        self._set = True

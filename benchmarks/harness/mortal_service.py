@@ -68,7 +68,7 @@ def main() -> int:
     def assemble(settings: Settings) -> Components:
         parts = assembly.assemble(settings)
         threads = thread_counts(settings, on_cpu=True)
-        takes = device_runners(["cpu"], engine=settings.engine, threads=threads.torch)
+        takes = device_runners(["cpu"], engine=settings.backend, threads=threads.torch)
         mortal = {name: (lambda take=take: MortalStepper.of(take(), fate)) for name, take in takes.items()}
         engine = Engine(mortal, assembly.engine_settings(settings), parts.metrics)
         registry = Registry(

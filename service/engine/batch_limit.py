@@ -12,7 +12,7 @@ class BatchLimit:
     """Count and pixels of a batch at most. Running out of memory halves both; quiet time doubles them again.
 
     Each further out-of-memory doubles the quiet time that is asked for, so that a device which can never hold the
-    configured batch is not driven into the wall every minute. Used by one worker; reading is safe from any thread.
+    configured batch does not run out of memory every minute. Used by one worker; reading is safe from any thread.
     """
 
     def __init__(self, images: int, pixels: int, *, recover_s: float, clock: Callable[[], float]) -> None:

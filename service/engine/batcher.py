@@ -17,10 +17,10 @@ from typing import Any
 
 from service.engine.forming import Batch, Limit, answer_if_late, form_batch
 from service.engine.latency_model import LatencyModel
-from service.engine.queued_image import Job
+from service.engine.queued_image import QueuedImage
 from service.errors import Overloaded, ServiceError, ShuttingDown
 
-Dropped = Callable[[str, list[Job]], None]  # ("queue" or "hopeless", answered jobs); called without the lock
+Dropped = Callable[[str, list[QueuedImage]], None]  # ("queue" or "hopeless", answered images); called without the lock
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,36 +40,38 @@ class MaintenanceTask:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """What a look at the queue found: a batch, jobs that were dropped, or how long to wait (None: for a job)."""
+class _Look:
+    """What a look at the queue found: a batch, images that were dropped, or how long to wait (None: for an image)."""
 
     batch: Batch | None
-    dropped: list[tuple[str, Job]]
+    dropped: list[tuple[str, QueuedImage]]
     wait_s: float | None = None
 
 
 class Batcher:
-    """The queue between all callers and all workers. Thread-safe."""
+    """The queue between all callers and all workers. Thread-safe. `clock` and `wait` go together."""
 
     def __init__(
         self,
         *,
         max_queued: int,
         wait_s: float,
-        pace: LatencyModel,
+        latency: LatencyModel,
         dropped: Dropped,
         clock: Callable[[], float],
         depth: Callable[[int], None] = lambda _: None,
+        wait: Callable[[threading.Condition, float | None], object] = threading.Condition.wait,
     ) -> None:
-        self._queue: deque[Job] = deque()
+        self._queue: deque[QueuedImage] = deque()
         self._tasks: dict[str, deque[MaintenanceTask]] = {}
         self._changed = threading.Condition()
         self._max_queued = max_queued
         self._wait_s = wait_s
-        self._pace = pace
+        self._latency = latency
         self._dropped = dropped
         self._depth = depth
         self._clock = clock
+        self._wait = wait
         self._closed = False
         self._idle_takers = 0
 
@@ -80,35 +82,35 @@ class Batcher:
     def __len__(self) -> int:
         return len(self._queue)
 
-    def submit(self, jobs: Sequence[Job]) -> None:
-        """Queue all of `jobs` or none. Raises Overloaded or ShuttingDown."""
+    def submit(self, images: Sequence[QueuedImage]) -> None:
+        """Queue all of `images` or none. Raises Overloaded or ShuttingDown."""
         with self._changed:
             if self._closed:
                 raise ShuttingDown("the service is shutting down", retry_after=5.0)
-            if len(self._queue) + len(jobs) > self._max_queued:
-                rate = self._pace.images_per_second()
+            if len(self._queue) + len(images) > self._max_queued:
+                rate = self._latency.images_per_second()
                 wait_s = len(self._queue) / rate if rate else 1.0
                 raise Overloaded(f"{len(self._queue)} images wait for the device already", retry_after=wait_s)
             now = self._clock()
-            for job in jobs:
-                job.submitted_at = now
-            self._queue.extend(jobs)
+            for image in images:
+                image.submitted_at = now
+            self._queue.extend(images)
             self._announce()
 
-    def requeue(self, jobs: Iterable[Job]) -> None:
+    def requeue(self, images: Iterable[QueuedImage]) -> None:
         """Back to the front, in order, each for a batch of its own: they were in hand when a worker died."""
         with self._changed:
-            for job in jobs:
-                job.alone = True
-            self._queue.extendleft(reversed(list(jobs)))
+            for image in images:
+                image.alone = True
+            self._queue.extendleft(reversed(list(images)))
             self._announce()
 
-    def discard(self, jobs: Iterable[Job]) -> int:
-        """Take answered jobs out of the queue; returns how many were still in it."""
-        gone = {id(job) for job in jobs}
+    def discard(self, images: Iterable[QueuedImage]) -> int:
+        """Take answered images out of the queue; returns how many were still in it."""
+        gone = {id(image) for image in images}
         with self._changed:
             before = len(self._queue)
-            self._queue = deque(job for job in self._queue if id(job) not in gone)
+            self._queue = deque(image for image in self._queue if id(image) not in gone)
             self._announce()
             return before - len(self._queue)
 
@@ -123,11 +125,15 @@ class Batcher:
         return task.done
 
     def take(
-        self, device: str, limit: Limit, stop: Callable[[], bool], hold: Callable[[list[Job]], None] = lambda _: None
+        self,
+        device: str,
+        limit: Limit,
+        stop: Callable[[], bool],
+        hold: Callable[[list[QueuedImage]], None] = lambda _: None,
     ) -> Batch | MaintenanceTask | None:
         """Block until there is work for `device`; None once `stop()` is true or all is done after `close`.
 
-        `hold` gets the jobs before they leave the queue, so that whenever a worker dies each job is in one place at
+        `hold` gets the images before they leave the queue, so that whenever a worker dies each image is in one place at
         least.
         """
         while True:
@@ -137,16 +143,11 @@ class Batcher:
                     found = self._wait_for_work(device, limit, stop, hold)
                 finally:
                     self._idle_takers -= 1
-            if not isinstance(found, Look):
+            if not isinstance(found, _Look):
                 return found
             self._report(found.dropped)
             if found.batch is not None:
                 return found.batch
-
-    def look(self, limit: Limit) -> Look:
-        """What `take` would do now, without blocking and without reporting: for tests with a manual clock."""
-        with self._changed:
-            return self._look(limit, lambda _: None)
 
     def close(self) -> None:
         """Take nothing more in; what is queued leaves at once, then `take` returns None."""
@@ -157,10 +158,10 @@ class Batcher:
     def abort(self, error: Callable[[], ServiceError]) -> int:
         """Answer everything that is queued with an error of its own; returns how many that were."""
         with self._changed:
-            jobs = list(self._queue)
+            images = list(self._queue)
             self._queue.clear()
             self._announce()
-        failed = [job for job in jobs if job.fail(error())]
+        failed = [image for image in images if image.fail(error())]
         if failed:
             self._dropped("aborted", failed)
         return len(failed)
@@ -178,8 +179,8 @@ class Batcher:
             self._changed.notify_all()
 
     def _wait_for_work(
-        self, device: str, limit: Limit, stop: Callable[[], bool], hold: Callable[[list[Job]], None]
-    ) -> Look | MaintenanceTask | None:
+        self, device: str, limit: Limit, stop: Callable[[], bool], hold: Callable[[list[QueuedImage]], None]
+    ) -> _Look | MaintenanceTask | None:
         while not stop():
             if tasks := self._tasks.get(device):
                 return tasks.popleft()
@@ -188,57 +189,57 @@ class Batcher:
                 return look
             if self._closed and not self._queue:
                 return None
-            self._changed.wait(look.wait_s)
+            self._wait(self._changed, look.wait_s)
         return None
 
-    def _look(self, limit: Limit, hold: Callable[[list[Job]], None]) -> Look:
+    def _look(self, limit: Limit, hold: Callable[[list[QueuedImage]], None]) -> _Look:
         now = self._clock()
         dropped = self._drop_the_late(now, limit)
         batch, wait_s = form_batch(
             self._queue,
             now,
             limit,
-            self._pace,
+            self._latency,
             wait_s=self._wait_s,
             share=-(-len(self._queue) // max(1, self._idle_takers)),  # idle devices share what there is
             closed=self._closed,
         )
         if batch is not None:
-            hold(batch.jobs)
-            for job in batch.jobs:
+            hold(batch.images)
+            for image in batch.images:
                 self._queue.popleft()
-                job.taken_at = now
+                image.taken_at = now
         elif any(stage == "hopeless" for stage, _ in dropped):
-            self._pace.doubt()
+            self._latency.doubt()
         if batch is not None or dropped:
             self._depth(len(self._queue))
-        return Look(batch, dropped, wait_s)
+        return _Look(batch, dropped, wait_s)
 
-    def _drop_the_late(self, now: float, limit: Limit) -> list[tuple[str, Job]]:
+    def _drop_the_late(self, now: float, limit: Limit) -> list[tuple[str, QueuedImage]]:
         """Remove what was answered meanwhile, is expired, or cannot be ready in time.
 
         With more than a batch in the queue, in time means: as part of half a batch. Smaller batches would save a few
         late images at the price of the rate, and so make all that wait behind them late.
         """
-        if all(job.deadline is None and not job.settled for job in self._queue):
+        if all(image.deadline is None and not image.settled for image in self._queue):
             return []
         company = max(1, limit.images // 2) if len(self._queue) > limit.images else 1
-        dropped: list[tuple[str, Job]] = []
-        kept: deque[Job] = deque()
-        for job in self._queue:
-            stage = answer_if_late(job, now, self._pace.seconds(min(limit.pixels, job.pixels * company)))
+        dropped: list[tuple[str, QueuedImage]] = []
+        kept: deque[QueuedImage] = deque()
+        for image in self._queue:
+            stage = answer_if_late(image, now, self._latency.seconds(min(limit.pixels, image.pixels * company)))
             if stage is not None:
-                dropped.append((stage, job))
-            elif not job.settled:
-                kept.append(job)
+                dropped.append((stage, image))
+            elif not image.settled:
+                kept.append(image)
         self._queue = kept
         return dropped
 
-    def _report(self, dropped: list[tuple[str, Job]]) -> None:
+    def _report(self, dropped: list[tuple[str, QueuedImage]]) -> None:
         for stage in ("queue", "hopeless"):
-            jobs = [job for found, job in dropped if found == stage and job.settled]
-            if jobs:
-                self._dropped(stage, jobs)
+            images = [image for found, image in dropped if found == stage and image.settled]
+            if images:
+                self._dropped(stage, images)
 
     def _announce(self) -> None:
         self._depth(len(self._queue))

@@ -1,30 +1,30 @@
-"""Answered jobs in, one wake-up per event loop out: how worker threads answer the coroutines that wait."""
+"""Answered images in, one wake-up per event loop out: how worker threads answer the coroutines that wait."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Sequence
 
-from service.engine.queued_image import Job
+from service.engine.queued_image import QueuedImage
 
 
 class Completion:
-    """The jobs of one call and its coroutine. Made and awaited on one loop; every job must be answered once."""
+    """The images of one call and its coroutine. Made and awaited on one loop; every image must be answered once."""
 
-    def __init__(self, jobs: Sequence[Job], loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, images: Sequence[QueuedImage], loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
-        self._jobs = jobs
+        self._jobs = images
         self._done: asyncio.Future[None] = loop.create_future()
-        for job in jobs:
-            job.ticket = self
+        for image in images:
+            image.completion = self
 
-    def look(self) -> None:
-        """On the loop's thread: some of the jobs have their answer. Looking once too often does no harm."""
-        if not self._done.done() and all(job.settled for job in self._jobs):
+    def check(self) -> None:
+        """On the loop's thread: some of the images have their answer. One call too many does no harm."""
+        if not self._done.done() and all(image.settled for image in self._jobs):
             self._done.set_result(None)
 
     async def wait(self, seconds: float | None) -> bool:
-        """True once every job is answered, False after `seconds`."""
+        """True once every image is answered, False after `seconds`."""
         if seconds is None:
             await self._done
             return True
@@ -32,25 +32,25 @@ class Completion:
         return bool(done)
 
 
-def deliver(jobs: Iterable[Job]) -> int:
-    """Wake the callers of these answered jobs from any thread; returns the wake-ups, one for each event loop.
+def deliver(images: Iterable[QueuedImage]) -> int:
+    """Wake the callers of these answered images from any thread; returns the wake-ups, one for each event loop.
 
-    A wake-up per job would cost the loop more than the rest of its work on a small image.
+    A wake-up per image would cost the loop more than the rest of its work on a small image.
     """
     by_loop: dict[asyncio.AbstractEventLoop, set[Completion]] = {}
-    for job in jobs:
-        if isinstance(job.ticket, Completion):
-            by_loop.setdefault(job.ticket.loop, set()).add(job.ticket)
+    for image in images:
+        if isinstance(image.completion, Completion):
+            by_loop.setdefault(image.completion.loop, set()).add(image.completion)
     woken = 0
-    for loop, tickets in by_loop.items():
+    for loop, completions in by_loop.items():
         try:
-            loop.call_soon_threadsafe(_look, tickets)
+            loop.call_soon_threadsafe(_check_all, completions)
         except RuntimeError:  # the loop is closed: nobody waits any more
             continue
         woken += 1
     return woken
 
 
-def _look(tickets: set[Completion]) -> None:
-    for ticket in tickets:
-        ticket.look()
+def _check_all(completions: set[Completion]) -> None:
+    for completion in completions:
+        completion.check()

@@ -22,7 +22,7 @@ from service.engine.batcher import Batcher
 from service.engine.completion import Completion
 from service.engine.latency_model import LatencyModel
 from service.engine.observer import Observer
-from service.engine.queued_image import Job
+from service.engine.queued_image import QueuedImage
 from service.engine.supervisor import Supervisor
 from service.engine.validation import ValidatingRunner, Validator
 from service.errors import NotReady, ServiceError, ShuttingDown
@@ -30,7 +30,7 @@ from service.metrics import Metrics
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class TimedJudgement:
     """One image judged. `score` and `map` (S, S) float32 are raw; times in seconds; `batch_size` counts images."""
 
     score: float
@@ -51,10 +51,10 @@ class EngineSettings:
     max_in_flight_bytes: int = 512 << 20
     max_wait_s: float = 0.0  # by the measured rate; 0 for no limit
     caller_share: float = 1.0  # of max_in_flight_bytes, for the requests of one caller together
-    stall_limit_s: float = (
-        60.0  # a device step that takes longer has hung: its images are answered, its worker replaced
-    )
-    recover_limit_s: float = 60.0  # after this long without running out of memory the batch limit doubles again
+    # A device step that takes longer has hung: its images are answered, its worker replaced.
+    stall_limit_s: float = 60.0
+    # After this long without running out of memory the batch limit doubles again.
+    recover_limit_s: float = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,25 +70,13 @@ class DrainReport:
         return self.left_images == 0
 
 
-@dataclass(frozen=True, slots=True)
-class EngineStats:
-    """A moment of the engine. `images_per_second` is the measured rate of full batches, None before the first."""
-
-    queued_images: int
-    in_flight_images: int
-    in_flight_bytes: int
-    images_per_second: float | None
-    batch_limits: dict[str, int]
-    workers: dict[str, str]  # device -> "ready", "starting", or why not
-
-
 class Engine:
     """Everything between the decoded image and its score.
 
-    `runners` names the devices and how each is taken into use (`service.engine.device_runner.device_runners`); the
-    call is
-    made on the device's own worker thread. Order of the start: `start()`, then the registry, which proves its artifacts
-    here. Before a body is read, a request takes a permit: `with engine.admission.try_admit(images) as permit:`.
+    `runners` names the devices and how each is taken into use (`service.engine.device_runner.device_runners`); the call
+    is made on the device's own worker thread. Order of the start: `start()`, then the registry, which has its artifacts
+    validated here. Before a body is read, a route takes a permit:
+    `with engine.admission.try_admit(images) as permit:`.
     """
 
     def __init__(
@@ -102,20 +90,20 @@ class Engine:
         self.metrics = metrics or Metrics()
         self._clock = clock
         self._observer = Observer(self.metrics)
-        self._pace = LatencyModel()
+        self._latency = LatencyModel()
         self.admission = Admission(
             max_images=settings.max_in_flight_images,
             max_bytes=settings.max_in_flight_bytes,
-            rate=lambda: self._pace.images_per_second(len(runners)),
+            rate=lambda: self._latency.images_per_second(len(runners)),
             observer=self._observer,
-            step_s=self._pace.longest_step_s,
+            step_s=self._latency.longest_step_s,
             max_wait_s=settings.max_wait_s,
             caller_share=settings.caller_share,
         )
         self._batcher = Batcher(
             max_queued=settings.max_in_flight_images,
             wait_s=settings.batch_wait_s,
-            pace=self._pace,
+            latency=self._latency,
             dropped=self._observer.dropped,
             depth=self._observer.queued,
             clock=clock,
@@ -126,14 +114,14 @@ class Engine:
             )
             for device in runners
         }
-        self._validator = Validator(self._limits, self._pace)
+        self._validator = Validator(self._limits, self._latency)
         self._supervisor = Supervisor(
             runners,
             self._batcher,
             self._limits,
             self._observer,
             warm_up=self._validator.warm_up,
-            measured=self._pace.observe,
+            measured=self._latency.observe,
             stall_limit_s=settings.stall_limit_s,
             clock=clock,
         )
@@ -144,8 +132,8 @@ class Engine:
             self._observer.limit_changed(device, limit.images)
         self._supervisor.start()
 
-    async def judge(self, rows: Sequence[Row], *, deadline: float | None = None) -> list[Outcome | ServiceError]:
-        """One entry per row, in order: its Outcome, or the error that is its answer (as DeadlineExceeded).
+    async def judge(self, rows: Sequence[Row], *, deadline: float | None = None) -> list[TimedJudgement | ServiceError]:
+        """One entry per row, in order: its TimedJudgement, or the error that is its answer (as DeadlineExceeded).
 
         `deadline` is a time of `time.monotonic()`; no answer comes later than that. Cancelling this call (the client
         hung up) takes its images out of the queue. Raises, before anything is queued, NotReady, ShuttingDown or
@@ -156,23 +144,24 @@ class Engine:
         if (reason := self._supervisor.failed_reason()) is not None:
             self._observer.refused("not_ready", len(rows))
             raise NotReady(reason, retry_after=5.0)
-        jobs = [
-            Job(payload=row, pixels=int(row.image.shape[-1] * row.image.shape[-2]), deadline=deadline) for row in rows
+        images = [
+            QueuedImage(payload=row, pixels=int(row.image.shape[-1] * row.image.shape[-2]), deadline=deadline)
+            for row in rows
         ]
-        ticket = Completion(jobs, asyncio.get_running_loop())
+        completion = Completion(images, asyncio.get_running_loop())
         try:
-            self._batcher.submit(jobs)
+            self._batcher.submit(images)
         except ServiceError as error:
             self._observer.refused("shutting_down" if isinstance(error, ShuttingDown) else "queue", len(rows))
             raise
         try:
-            in_time = await ticket.wait(None if deadline is None else deadline - self._clock())
+            in_time = await completion.wait(None if deadline is None else deadline - self._clock())
             if not in_time:
-                self._expire(jobs)
+                self._expire(images)
         except asyncio.CancelledError:
-            self._cancel(jobs)
+            self._cancel(images)
             raise
-        return [_answer(job) for job in jobs]
+        return [_answer(image) for image in images]
 
     def validate(self, artifact: Artifact) -> None:
         """Verify an artifact's golden scores and run its shapes, on every device, through the workers' own queues.
@@ -192,20 +181,10 @@ class Engine:
         """Whether the engine can still help itself: false only where its supervisor has died."""
         return self._supervisor.live()
 
-    def stats(self) -> EngineStats:
-        return EngineStats(
-            queued_images=len(self._batcher),
-            in_flight_images=self.admission.images,
-            in_flight_bytes=self.admission.size,
-            images_per_second=self._pace.images_per_second(len(self._limits)),
-            batch_limits={device: limit.images for device, limit in self._limits.items()},
-            workers=self._supervisor.states(),
-        )
-
     async def drain(self, limit_s: float) -> DrainReport:
-        """Refuse newcomers (503), let those in the house finish for up to `limit_s` seconds, answer the rest, stop.
+        """Refuse newcomers (503), let those in flight finish for up to `limit_s` seconds, answer the rest, stop.
 
-        Counts as in the house what holds a permit or waits in the queue.
+        In flight is what holds a permit or waits in the queue.
         """
         started = self._clock()
         self.admission.close()
@@ -225,23 +204,23 @@ class Engine:
         self._batcher.abort(lambda: ShuttingDown("the service stopped", retry_after=5.0))
         self._supervisor.stop(5.0)
 
-    def _cancel(self, jobs: Sequence[Job]) -> None:
-        open_jobs = [job for job in jobs if job.cancel()]
-        queued = self._batcher.discard(open_jobs)
+    def _cancel(self, images: Sequence[QueuedImage]) -> None:
+        open_images = [image for image in images if image.cancel()]
+        queued = self._batcher.discard(open_images)
         self._observer.cancelled("queue", queued)
-        self._observer.cancelled("device", len(open_jobs) - queued)
+        self._observer.cancelled("device", len(open_images) - queued)
 
-    def _expire(self, jobs: Sequence[Job]) -> None:
-        open_jobs = [job for job in jobs if job.expire()]
-        queued = self._batcher.discard(open_jobs)
+    def _expire(self, images: Sequence[QueuedImage]) -> None:
+        open_images = [image for image in images if image.expire()]
+        queued = self._batcher.discard(open_images)
         self._observer.expired("queue", queued)
-        self._observer.expired("device", len(open_jobs) - queued)
+        self._observer.expired("device", len(open_images) - queued)
 
 
-def _answer(job: Job) -> Outcome | ServiceError:
-    if job.error is not None:
-        return job.error
-    judgement = job.verdict
+def _answer(image: QueuedImage) -> TimedJudgement | ServiceError:
+    if image.error is not None:
+        return image.error
+    judgement = image.verdict
     if not isinstance(judgement, Judgement):
-        raise TypeError(f"a job was answered with {type(judgement).__name__}")
-    return Outcome(judgement.score, judgement.map, job.queue_s, job.device_s, job.batch_size)
+        raise TypeError(f"an image was answered with {type(judgement).__name__}")
+    return TimedJudgement(judgement.score, judgement.map, image.queue_s, image.device_s, image.batch_size)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 NEWEST = 0.3  # weight of the newest measurement in the running means
-WILD = 3.0  # one measurement counts as at most this many times the mean: a single hiccup must not close the door
+WILD = 3.0  # one measurement counts as at most this many times the mean: a single hiccup must not refuse every request
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from service.engine.completion import deliver
 from service.engine.forming import Reason
-from service.engine.queued_image import Job
+from service.engine.queued_image import QueuedImage
 from service.logs import event
 from service.metrics import Metrics
 
@@ -20,23 +20,23 @@ class Observer:
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
 
-    def wake(self, jobs: Iterable[Job]) -> None:
-        """Tell the callers of these answered jobs; telling them twice does no harm."""
-        deliver(jobs)
+    def wake(self, images: Iterable[QueuedImage]) -> None:
+        """Tell the callers of these answered images; telling them twice does no harm."""
+        deliver(images)
 
-    def answered(self, jobs: list[Job]) -> None:
+    def answered(self, images: list[QueuedImage]) -> None:
         """Jobs that left by a worker, judged or failed."""
-        deliver(jobs)  # first: whoever waits must not depend on what follows
-        for job in jobs:
-            self._metrics.stage("queue", job.queue_s)
-            if job.error is None:
-                self._metrics.stage("device", job.device_s)
+        deliver(images)  # first: whoever waits must not depend on what follows
+        for image in images:
+            self._metrics.stage("queue", image.queue_s)
+            if image.error is None:
+                self._metrics.stage("device", image.device_s)
 
-    def dropped(self, stage: str, jobs: list[Job]) -> None:
+    def dropped(self, stage: str, images: list[QueuedImage]) -> None:
         """Jobs the batcher answered: "queue" or "hopeless" (their deadline), "aborted" (nobody will serve them)."""
-        deliver(jobs)
+        deliver(images)
         if stage != "aborted":
-            self.expired(stage, len(jobs))
+            self.expired(stage, len(images))
 
     def expired(self, stage: str, count: int) -> None:
         if count:

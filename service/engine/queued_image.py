@@ -9,25 +9,25 @@ from typing import Any, Protocol
 from service.errors import DeadlineExceeded, RequestCancelled, ServiceError
 
 
-class Waiting(Protocol):
-    """Who waits for a job (service.engine.completion.Completion); the batcher and the worker only carry it along."""
+class Waiter(Protocol):
+    """Who waits for an image (service.engine.completion.Completion); the batcher and the worker only carry it along."""
 
-    def look(self) -> None: ...
+    def check(self) -> None: ...
 
 
 @dataclass(eq=False, slots=True)
-class Job:
+class QueuedImage:
     """One image. `payload` is opaque to the queue; `pixels` is its size there; `deadline` a time of the engine's clock.
 
     Exactly one of `answer`, `fail`, `expire` and `cancel` takes effect, whichever thread comes first; it returns True.
-    The fields below `ticket` are filled in on the way and are read only after that.
+    The fields below `completion` are filled in on the way and are read only after that.
     """
 
     payload: Any
     pixels: int = 1
     deadline: float | None = None
-    ticket: Waiting | None = None
-    lives: int = 2  # workers that may die with this job in hand before it is given up
+    completion: Waiter | None = None
+    lives: int = 2  # workers that may die with this image in hand before it is given up
     alone: bool = False  # it was in hand when a worker died: it gets a batch of its own, away from its neighbours
     submitted_at: float = 0.0
     taken_at: float = 0.0

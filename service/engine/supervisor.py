@@ -10,7 +10,7 @@ from typing import Generic, Protocol
 from service.engine.batch_limit import BatchLimit
 from service.engine.batcher import Batcher
 from service.engine.device_slot import DeviceSlot
-from service.engine.queued_image import Job
+from service.engine.queued_image import QueuedImage
 from service.engine.worker import RunnerT, Worker, WorkerObserver
 from service.errors import InferenceFailed, NotReady
 from service.logs import event
@@ -19,11 +19,12 @@ LOOK_S = 0.25  # a dead worker reports at once; this is for the one that hangs a
 # Pauses before the second, third, ... restart without a batch in between; the first restart is immediate.
 PAUSES_S = (0.0, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 START_LIMIT_S = 300.0  # building and warming up may load weights and compile
-BEYOND_HOPE = 7  # deaths without a batch in between after which only a new process can help (a dead CUDA context)
+# Deaths without a batch in between after which only a new process can help (a dead CUDA context).
+NEEDS_A_NEW_PROCESS = 7
 
 
 class SupervisorObserver(WorkerObserver, Protocol):
-    def wake(self, jobs: list[Job]) -> None: ...
+    def wake(self, images: list[QueuedImage]) -> None: ...
 
     def worker_died(self, device: str, cause: str) -> None: ...
 
@@ -35,8 +36,8 @@ class SupervisorObserver(WorkerObserver, Protocol):
 class Supervisor(Generic[RunnerT]):
     """The workers of all devices and the thread that watches them. Thread-safe.
 
-    A job in hand of a worker that died is queued once more, in a batch of its own; if its worker dies again it is
-    answered with InferenceFailed. A worker that hangs cannot be stopped: its jobs are answered, and it is left behind.
+    An image in hand of a worker that died is queued once more, in a batch of its own; if its worker dies again it is
+    answered with InferenceFailed. A worker that hangs cannot be stopped: its images are answered and it is left alone.
     """
 
     def __init__(
@@ -51,7 +52,7 @@ class Supervisor(Generic[RunnerT]):
         stall_limit_s: float,
         clock: Callable[[], float],
     ) -> None:
-        self._posts = {device: DeviceSlot(device, build, limits[device]) for device, build in builders.items()}
+        self._slots = {device: DeviceSlot(device, build, limits[device]) for device, build in builders.items()}
         self._batcher = batcher
         self._observer = observer
         self._warm_up = warm_up
@@ -65,39 +66,36 @@ class Supervisor(Generic[RunnerT]):
 
     def start(self) -> None:
         """Blocks until every device is ready. Raises NotReady, everything stopped again, where one is not."""
-        workers = [self._put_to_work(post) for post in self._posts.values()]
-        for post, worker in zip(self._posts.values(), workers, strict=True):
+        workers = [self._start_worker(slot) for slot in self._slots.values()]
+        for slot, worker in zip(self._slots.values(), workers, strict=True):
             give_up_at = self._clock() + START_LIMIT_S
             while worker.alive and not worker.ready.wait(0.02) and self._clock() < give_up_at:
                 pass
             if not worker.ready.is_set():
                 self.stop(5.0)
-                raise NotReady(f"{post.device} could not be taken into use: {worker.cause or 'it took too long'}")
-            self._note_readiness(post)
+                raise NotReady(f"{slot.device} could not be taken into use: {worker.cause or 'it took too long'}")
+            self._note_readiness(slot)
         self._thread.start()
 
     def ready(self) -> tuple[bool, str]:
         """True while any device has a warmed-up worker; the reason also tells of devices that are down."""
-        down = [f"{post.device}: {post.state}" for post in self._posts.values() if not post.ready]
-        return len(down) < len(self._posts), "; ".join(down)
+        down = [f"{slot.device}: {slot.state}" for slot in self._slots.values() if not slot.ready]
+        return len(down) < len(self._slots), "; ".join(down)
 
     def failed_reason(self) -> str | None:
         """Why nothing can be judged, once the supervisor has stopped expecting a quick recovery."""
-        if all(post.failed for post in self._posts.values()):
-            return "; ".join(f"{post.device}: {post.state}" for post in self._posts.values())
+        if all(slot.failed for slot in self._slots.values()):
+            return "; ".join(f"{slot.device}: {slot.state}" for slot in self._slots.values())
         return None
 
     def live(self) -> bool:
-        """False where only a new process can help: the watch is dead, or every device is beyond hope."""
-        beyond_hope = all(not post.ready and post.deaths >= BEYOND_HOPE for post in self._posts.values())
-        return self._thread.is_alive() and not beyond_hope
-
-    def states(self) -> dict[str, str]:
-        return {device: post.state for device, post in self._posts.items()}
+        """False where only a new process can help: the watch is dead, or no device can be had again."""
+        unrecoverable = all(not slot.ready and slot.deaths >= NEEDS_A_NEW_PROCESS for slot in self._slots.values())
+        return self._thread.is_alive() and not unrecoverable
 
     @property
     def devices(self) -> tuple[str, ...]:
-        return tuple(self._posts)
+        return tuple(self._slots)
 
     def run_on(
         self,
@@ -112,13 +110,13 @@ class Supervisor(Generic[RunnerT]):
         Raises what they raise, or NotReady where the worker is lost or not there within `patience_s`. A device that is
         given up is passed over while another one serves: its next worker warms everything up before it does.
         """
-        post = self._posts[device]
-        if not self._wait_ready(post, patience_s):
-            if post.failed and any(other.ready for other in self._posts.values()):
+        slot = self._slots[device]
+        if not self._wait_ready(slot, patience_s):
+            if slot.failed and any(other.ready for other in self._slots.values()):
                 return
-            raise NotReady(f"{device}: {post.state}", retry_after=5.0)
-        if post.worker is not None and post.worker.runner is not None:
-            prepare(post.worker.runner)
+            raise NotReady(f"{device}: {slot.state}", retry_after=5.0)
+        if slot.worker is not None and slot.worker.runner is not None:
+            prepare(slot.worker.runner)
         for task in tasks:
             self._batcher.add_task(device, task).result()
 
@@ -129,108 +127,108 @@ class Supervisor(Generic[RunnerT]):
         self._batcher.close()
         if self._thread.is_alive():  # first, so that no worker is started behind our back
             self._thread.join(seconds)
-        for post in self._posts.values():
-            if post.worker is not None:
-                post.worker.retire()
+        for slot in self._slots.values():
+            if slot.worker is not None:
+                slot.worker.retire()
         ended = True
-        for post in self._posts.values():
-            if post.worker is not None:
-                post.worker.join(seconds)
-                post.worker.drop_task()
-                ended &= not post.worker.alive
-                self._answer_for(post.worker, "the service stopped", requeue=False)
-            self._batcher.fail_tasks(post.device, NotReady("the service stopped"))
+        for slot in self._slots.values():
+            if slot.worker is not None:
+                slot.worker.join(seconds)
+                slot.worker.drop_task()
+                ended &= not slot.worker.alive
+                self._settle_in_hand(slot.worker, "the service stopped", requeue=False)
+            self._batcher.fail_tasks(slot.device, NotReady("the service stopped"))
         return ended
 
     def _watch(self) -> None:
         while not self._stopping:
             self._news.wait(LOOK_S)
             self._news.clear()
-            for post in self._posts.values():
+            for slot in self._slots.values():
                 try:
-                    self._look_after(post)
+                    self._check(slot)
                 except Exception as error:  # the watch must outlive whatever it looks after
-                    event("supervisor", logging.ERROR, device=post.device, error=f"{type(error).__name__}: {error}")
+                    event("supervisor", logging.ERROR, device=slot.device, error=f"{type(error).__name__}: {error}")
 
-    def _look_after(self, post: DeviceSlot[RunnerT]) -> None:
-        worker = post.worker
+    def _check(self, slot: DeviceSlot[RunnerT]) -> None:
+        worker = slot.worker
         if self._stopping or self._batcher.closed:  # workers end because they were told to
             return
         if worker is None:
-            if self._clock() >= post.restart_at:
-                self._put_to_work(post)
+            if self._clock() >= slot.restart_at:
+                self._start_worker(slot)
             return
-        if worker.served and post.deaths:
-            post.deaths, post.cause = 0, None
+        if worker.served and slot.deaths:
+            slot.deaths, slot.cause = 0, None
         busy_since = worker.busy_since
         limit_s = self._stall_limit_s if worker.ready.is_set() else START_LIMIT_S
         if not worker.alive:
-            self._bury(post, worker, worker.cause or "its thread ended", requeue=True)
+            self._replace_lost(slot, worker, worker.cause or "its thread ended", requeue=True)
         elif busy_since is not None and self._clock() - busy_since > limit_s:
             worker.retire()
             worker.drop_task()
-            self._bury(post, worker, f"it hung for more than {limit_s:g} s", requeue=False)
-        self._note_readiness(post)
-        if worker.runner is not None and post.ready:
-            self._observer.memory_held(post.device, worker.runner.memory_bytes())
+            self._replace_lost(slot, worker, f"it hung for more than {limit_s:g} s", requeue=False)
+        self._note_readiness(slot)
+        if worker.runner is not None and slot.ready:
+            self._observer.memory_held(slot.device, worker.runner.memory_bytes())
 
-    def _bury(self, post: DeviceSlot[RunnerT], worker: Worker[RunnerT], cause: str, *, requeue: bool) -> None:
-        post.worker = None
-        post.deaths += 1
-        post.cause = cause
-        post.restart_at = self._clock() + PAUSES_S[min(post.deaths, len(PAUSES_S)) - 1]
-        self._observer.worker_died(post.device, cause)
-        self._batcher.fail_tasks(post.device, NotReady(f"the worker of {post.device} was lost: {cause}"))
-        self._answer_for(worker, cause, requeue=requeue)
-        self._note_readiness(post)
+    def _replace_lost(self, slot: DeviceSlot[RunnerT], worker: Worker[RunnerT], cause: str, *, requeue: bool) -> None:
+        slot.worker = None
+        slot.deaths += 1
+        slot.cause = cause
+        slot.restart_at = self._clock() + PAUSES_S[min(slot.deaths, len(PAUSES_S)) - 1]
+        self._observer.worker_died(slot.device, cause)
+        self._batcher.fail_tasks(slot.device, NotReady(f"the worker of {slot.device} was lost: {cause}"))
+        self._settle_in_hand(worker, cause, requeue=requeue)
+        self._note_readiness(slot)
         reason = self.failed_reason()
         if reason is not None:
             self._batcher.abort(lambda: NotReady(reason, retry_after=5.0))
-        if self._clock() >= post.restart_at:
-            self._put_to_work(post)
+        if self._clock() >= slot.restart_at:
+            self._start_worker(slot)
 
-    def _answer_for(self, worker: Worker[RunnerT], cause: str, *, requeue: bool) -> None:
-        again: list[Job] = []
-        failed: list[Job] = []
-        for job in list(worker.in_hand):
-            job.lives -= 1
-            if requeue and job.lives > 0 and not job.settled:
-                again.append(job)
-            elif job.fail(InferenceFailed(f"the worker that had this image was lost: {cause}")):
-                failed.append(job)
+    def _settle_in_hand(self, worker: Worker[RunnerT], cause: str, *, requeue: bool) -> None:
+        again: list[QueuedImage] = []
+        failed: list[QueuedImage] = []
+        for image in list(worker.in_hand):
+            image.lives -= 1
+            if requeue and image.lives > 0 and not image.settled:
+                again.append(image)
+            elif image.fail(InferenceFailed(f"the worker that had this image was lost: {cause}")):
+                failed.append(image)
         if failed:
             self._observer.answered(failed)
         # It may have died between giving an answer and telling the caller.
-        self._observer.wake([job for job in worker.in_hand if job.settled])
+        self._observer.wake([image for image in worker.in_hand if image.settled])
         if again:
             self._batcher.requeue(again)
 
-    def _put_to_work(self, post: DeviceSlot[RunnerT]) -> Worker[RunnerT]:
+    def _start_worker(self, slot: DeviceSlot[RunnerT]) -> Worker[RunnerT]:
         worker = Worker(
-            post.device,
-            post.build,
+            slot.device,
+            slot.build,
             self._warm_up,
             self._batcher,
-            post.limit,
+            slot.limit,
             self._observer,
             measured=self._measured,
             changed=self._news.set,
             clock=self._clock,
         )
         worker.start()
-        post.worker = worker
+        slot.worker = worker
         return worker
 
-    def _note_readiness(self, post: DeviceSlot[RunnerT]) -> None:
-        if post.ready != post.was_ready:
-            post.was_ready = post.ready
-            self._observer.worker_ready(post.device, post.ready)
+    def _note_readiness(self, slot: DeviceSlot[RunnerT]) -> None:
+        if slot.ready != slot.was_ready:
+            slot.was_ready = slot.ready
+            self._observer.worker_ready(slot.device, slot.ready)
         with self._ready_changed:
             self._ready_changed.notify_all()
 
-    def _wait_ready(self, post: DeviceSlot[RunnerT], seconds: float) -> bool:
+    def _wait_ready(self, slot: DeviceSlot[RunnerT], seconds: float) -> bool:
         with self._ready_changed:
             return (
-                self._ready_changed.wait_for(lambda: post.ready or post.failed or self._stopping, seconds)
-                and post.ready
+                self._ready_changed.wait_for(lambda: slot.ready or slot.failed or self._stopping, seconds)
+                and slot.ready
             )

@@ -29,9 +29,9 @@ class ValidatingRunner(Runner, Protocol):
 class Validator:
     """Remembers one artifact for each shape (source and image size), for the warm-up of workers that come later."""
 
-    def __init__(self, limits: Mapping[str, BatchLimit], pace: LatencyModel) -> None:
+    def __init__(self, limits: Mapping[str, BatchLimit], latency: LatencyModel) -> None:
         self._limits = limits
-        self._pace = pace
+        self._latency = latency
         self._lock = threading.Lock()
         self._shapes: dict[tuple[SourceKey, int], Artifact] = {}
 
@@ -71,6 +71,6 @@ class Validator:
     def _warming(self, artifact: Artifact, count: int) -> Callable[[ValidatingRunner], None]:
         def run(runner: ValidatingRunner) -> None:
             seconds = runner.warm(artifact, count)
-            self._pace.observe(count, count * artifact.preprocessing.image_size**2, seconds)
+            self._latency.observe(count, count * artifact.preprocessing.image_size**2, seconds)
 
         return run

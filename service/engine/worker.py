@@ -15,7 +15,7 @@ from typing import Any, Generic, Literal, Protocol, TypeVar
 from service.engine.batch_limit import BatchLimit
 from service.engine.batcher import Batcher, MaintenanceTask
 from service.engine.forming import Batch, Reason
-from service.engine.queued_image import Job
+from service.engine.queued_image import QueuedImage
 from service.errors import InferenceFailed, NotReady
 
 RunnerT = TypeVar("RunnerT", bound="Runner")
@@ -44,7 +44,7 @@ class Runner(Protocol):
 class WorkerObserver(Protocol):
     """Who is told. Calls come from worker threads and must not block."""
 
-    def answered(self, jobs: list[Job]) -> None: ...
+    def answered(self, images: list[QueuedImage]) -> None: ...
 
     def stepped(self, device: str, images: int, seconds: float, reason: Reason) -> None: ...
 
@@ -71,7 +71,7 @@ class Worker(Generic[RunnerT]):
     """A thread that builds a runner, warms it up, and serves batches until it is retired, drained or dead.
 
     `ended` is called as the thread's last act, from that thread. Afterwards `cause` says why it died (None: it was told
-    to), and `in_hand` holds the jobs it may have left.
+    to), and `in_hand` holds the images it may have left.
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class Worker(Generic[RunnerT]):
         self.ready = threading.Event()
         self.cause: str | None = None
         self.retired = False
-        self.in_hand: list[Job] = []
+        self.in_hand: list[QueuedImage] = []
         self.busy_since: float | None = clock()  # building and warming up count as busy
         self.served = 0  # batches that went well
         self._task: MaintenanceTask | None = None
@@ -149,11 +149,11 @@ class Worker(Generic[RunnerT]):
                 self._run_task(runner, work)
             else:
                 self._serve(runner, work)
-                self.in_hand = [job for job in self.in_hand if not job.settled]  # not empty where it was retired
+                self.in_hand = [image for image in self.in_hand if not image.settled]  # not empty where it was retired
             self.busy_since = None
 
-    def _hold(self, jobs: list[Job]) -> None:
-        self.in_hand = jobs
+    def _hold(self, images: list[QueuedImage]) -> None:
+        self.in_hand = images
 
     def _run_task(self, runner: Runner, task: MaintenanceTask) -> None:
         self._task = task
@@ -169,14 +169,14 @@ class Worker(Generic[RunnerT]):
 
     def _serve(self, runner: Runner, batch: Batch) -> None:
         """Depth first through the halves of a batch that fails, so that answers keep the order of arrival."""
-        parts: list[list[Job]] = [batch.jobs]
+        parts: list[list[QueuedImage]] = [batch.images]
         reason = batch.reason
         while parts and not self.retired:
-            jobs = parts.pop()
-            if len(jobs) > self._limit.images:  # it was halved since this batch was formed
-                parts += _halves(jobs)
+            images = parts.pop()
+            if len(images) > self._limit.images:  # it was halved since this batch was formed
+                parts += _halves(images)
                 continue
-            fault = self._step(runner, jobs, reason)
+            fault = self._step(runner, images, reason)
             reason = "retry"
             if fault is None:
                 continue
@@ -184,24 +184,24 @@ class Worker(Generic[RunnerT]):
             if fault.kind == "lost":
                 raise LostDeviceError(fault.text)
             if fault.kind == "memory":
-                self._make_room(runner, jobs)
-            if len(jobs) == 1:
-                self._fail(jobs, fault)
+                self._make_room(runner, images)
+            if len(images) == 1:
+                self._fail(images, fault)
             else:
-                parts += _halves(jobs)
+                parts += _halves(images)
 
-    def _step(self, runner: Runner, jobs: list[Job], reason: Reason) -> _Fault | None:
-        # A payload goes when its job is answered: cancelled or expired since the batch was formed, say.
-        wanted = [(job, payload) for job in jobs if (payload := job.payload) is not None]
+    def _step(self, runner: Runner, images: list[QueuedImage], reason: Reason) -> _Fault | None:
+        # A payload goes when its image is answered: cancelled or expired since the batch was formed, say.
+        wanted = [(image, payload) for image in images if (payload := image.payload) is not None]
         if not wanted:
             return None
-        jobs, payloads = [job for job, _ in wanted], [payload for _, payload in wanted]
-        pixels = sum(job.pixels for job in jobs)
+        images, payloads = [image for image, _ in wanted], [payload for _, payload in wanted]
+        pixels = sum(image.pixels for image in images)
         started = self._clock()
         try:
             verdicts = runner.step(payloads)
-            if len(verdicts) != len(jobs):
-                return _Fault("images", f"{len(verdicts)} verdicts came back for {len(jobs)} images")
+            if len(verdicts) != len(images):
+                return _Fault("images", f"{len(verdicts)} verdicts came back for {len(images)} images")
             complaints = [
                 runner.complaint(payload, verdict) for payload, verdict in zip(payloads, verdicts, strict=True)
             ]
@@ -209,40 +209,40 @@ class Worker(Generic[RunnerT]):
             return _Fault(runner.diagnose(error), f"{type(error).__name__}: {error}")
         seconds = self._clock() - started
         if not self.retired:  # else it may have hung, and its time says nothing
-            self._measured(len(jobs), pixels, seconds)
-        self._observer.stepped(self.device, len(jobs), seconds, reason)
-        self._answer(jobs, verdicts, complaints, seconds)
+            self._measured(len(images), pixels, seconds)
+        self._observer.stepped(self.device, len(images), seconds, reason)
+        self._answer(images, verdicts, complaints, seconds)
         self.served += 1
         if self._limit.succeeded():
             self._observer.limit_changed(self.device, self._limit.images)
         return None
 
     def _answer(
-        self, jobs: list[Job], verdicts: Sequence[object], complaints: Sequence[str | None], seconds: float
+        self, images: list[QueuedImage], verdicts: Sequence[object], complaints: Sequence[str | None], seconds: float
     ) -> None:
         answered = []
-        for job, verdict, complaint in zip(jobs, verdicts, complaints, strict=True):
+        for image, verdict, complaint in zip(images, verdicts, complaints, strict=True):
             if complaint is not None:
                 self._observer.step_failed(self.device, complaint)
-                if job.fail(InferenceFailed(f"the network's answer is not usable: {complaint}")):
-                    answered.append(job)
-            elif job.answer(verdict, seconds, len(jobs)):
-                answered.append(job)
+                if image.fail(InferenceFailed(f"the network's answer is not usable: {complaint}")):
+                    answered.append(image)
+            elif image.answer(verdict, seconds, len(images)):
+                answered.append(image)
         self._observer.answered(answered)
 
-    def _fail(self, jobs: list[Job], fault: _Fault) -> None:
+    def _fail(self, images: list[QueuedImage], fault: _Fault) -> None:
         detail = "one image alone does not fit the device's memory" if fault.kind == "memory" else fault.text
-        self._observer.answered([job for job in jobs if job.fail(InferenceFailed(detail))])
+        self._observer.answered([image for image in images if image.fail(InferenceFailed(detail))])
 
-    def _make_room(self, runner: Runner, jobs: list[Job]) -> None:
+    def _make_room(self, runner: Runner, images: list[QueuedImage]) -> None:
         runner.relieve()
-        if len(jobs) > 1:
-            self._limit.halve(len(jobs), sum(job.pixels for job in jobs))
-            self._observer.memory_split(self.device, len(jobs))
+        if len(images) > 1:
+            self._limit.halve(len(images), sum(image.pixels for image in images))
+            self._observer.memory_split(self.device, len(images))
             self._observer.limit_changed(self.device, self._limit.images)
 
 
-def _halves(jobs: list[Job]) -> list[list[Job]]:
+def _halves(images: list[QueuedImage]) -> list[list[QueuedImage]]:
     """The second half, then the first: the end of a list of parts is served next."""
-    half = (len(jobs) + 1) // 2
-    return [jobs[half:], jobs[:half]]
+    half = (len(images) + 1) // 2
+    return [images[half:], images[:half]]

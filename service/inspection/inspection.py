@@ -18,7 +18,7 @@ from models.calibration.conformal import Thresholds
 from models.image_judge import PreparedImage
 from models.imaging.decode import ImageError, ImageLimits
 from service.engine.admission import Permit
-from service.engine.engine import Engine, Outcome
+from service.engine.engine import Engine, TimedJudgement
 from service.errors import InferenceFailed, ServiceError
 from service.inspection.context import InspectionContext
 from service.inspection.deadlines import in_time, seconds_to
@@ -132,7 +132,7 @@ class Inspection:
         )
         return verdict, prepared
 
-    async def _ask_engine(self, prepared: PreparedImage, took: dict[str, float]) -> Outcome:
+    async def _ask_engine(self, prepared: PreparedImage, took: dict[str, float]) -> TimedJudgement:
         judge = self.version.judge
         rows = judge.rows(prepared, wants_map=self.pictures is not None)
         answers = await self.engine.judge(rows, deadline=self.context.deadline)

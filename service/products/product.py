@@ -1,10 +1,10 @@
-"""One loaded artifact in, everything a request needs of its product out, and what `/products` says of it."""
+"""One version of a product as requests use it, and what `/products` says of a product."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from models.artifact import Artifact
 from models.calibration.conformal import Calibration
@@ -14,6 +14,19 @@ from models.imaging.input_statistics import InputStatistics
 from models.imaging.preprocess import Preprocessing
 
 State = Literal["served", "resting", "unloaded", "refused"]
+
+
+class VersionKey(NamedTuple):
+    """One artifact as it was read, without its head: the same folder with other contents is another key.
+
+    `folder` is the version's folder name, "" for a plain NAME; `version` is what replies and metrics call it.
+    """
+
+    name: str
+    folder: str
+    hash: str
+    version: str
+    method: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +42,10 @@ class ProductVersion:
     version: str
     hash: str
     artifact: Artifact
+
+    @property
+    def key(self) -> VersionKey:
+        return VersionKey(self.name, self.folder, self.hash, self.version, self.method)
 
     @property
     def head(self) -> Head:
@@ -63,9 +80,13 @@ class ProductVersion:
         """Unix time at which the artifact was made; 0 where its manifest gives no time that can be read."""
         try:
             made = datetime.fromisoformat(self.artifact.manifest.created_at)
-        except ValueError:
+            return max(0.0, (made if made.tzinfo else made.replace(tzinfo=UTC)).timestamp())
+        except (ValueError, OverflowError, OSError):
             return 0.0
-        return (made if made.tzinfo else made.replace(tzinfo=UTC)).timestamp()
+
+    def check(self) -> None:
+        """Raise here, and not at the switch to this version, what can be raised by what the manifest says."""
+        _ = self.calibration.thresholds(), self.calibrated_at, self.key, self.scores_are_worst_cases
 
     @property
     def judge(self) -> ImageJudge:
@@ -78,8 +99,8 @@ class ProductStatus:
     """A product as `/products` shows it.
 
     `state`: served; resting (unloaded to save memory, loads itself on the next request); unloaded (by an operator);
-    refused (no version could be loaded). `problems` says, for each version that was refused, why (version "" is a plain
-    NAME).
+    refused (no version could be loaded, or its folder was removed). `problems` says, for each version that was refused,
+    why (version "" is a plain NAME).
     """
 
     name: str
@@ -93,3 +114,4 @@ class ProductStatus:
     leases: int  # requests that use any of its versions now
     head_bytes: int  # in memory now
     problems: dict[str, str] = field(default_factory=dict)
+    note: str | None = None  # where what an operator decided would not survive a restart: that, and why

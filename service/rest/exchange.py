@@ -88,7 +88,7 @@ class Exchange:
         headers.append((b"x-content-type-options", b"nosniff"))
         through = message["status"] != TOO_SLOW and await self._read_off()
         # The rest of the body is still on the wire, or the next request had better go to another instance.
-        if not through or not self._checks.shutdown.is_open:
+        if not through or self._checks.shutdown.is_set:
             headers.append((b"connection", b"close"))
         unread = not self._body_read and not self._gone and message["status"] != TOO_SLOW
         self._lingers = unread and not self._is_kept_back and not self._checks.refusal_pace.full
@@ -142,7 +142,7 @@ class Exchange:
         late = time.monotonic() + LINGER_MOST_S
         with self._checks.refusal_pace.holding():
             try:
-                while not self._body_read and not self._gone and self._checks.shutdown.is_open:
+                while not self._body_read and not self._gone and not self._checks.shutdown.is_set:
                     async with asyncio.timeout(min(LINGER_S, late - time.monotonic())):
                         await self.receive()
             except TimeoutError:

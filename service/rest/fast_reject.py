@@ -84,7 +84,7 @@ def fast_reject(scope: Any, url: bytes, method: bytes, checks: RequestChecks) ->
     except Exception:  # the middleware has an answer for faults
         logging.getLogger("mkdserve").exception("fault in the admission check")
         return None
-    if decision.refusal is None or not checks.shutdown.is_open or not _is_short(decision):
+    if decision.refusal is None or checks.shutdown.is_set or not _is_short(decision):
         return None
     return FastReject(decision, decision.refusal, checks)
 

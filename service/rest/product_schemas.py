@@ -15,7 +15,7 @@ class ProductSummary(Schema):
     name: str
     state: Literal["served", "resting", "unloaded", "refused"] = Field(
         description="served; resting (out of memory's budget, loads itself when asked); unloaded (by an operator); "
-        "refused (no version could be loaded)."
+        "refused (no version could be loaded, or its folder was removed)."
     )
     version: str | None = Field(description="The active version.")
     method: str | None
@@ -26,6 +26,7 @@ class ProductSummary(Schema):
     leases: int = Field(description="Requests that use any of its versions now.")
     head_bytes: int = Field(description="Memory of its heads now.")
     problems: dict[str, str] = Field(description="Version -> why it was refused.")
+    note: str | None = Field(default=None, description="What will not survive a restart, and why; else null.")
 
 
 class ProductList(Schema):

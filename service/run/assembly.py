@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import time
+from pathlib import Path
 
 import torch
 
@@ -22,8 +23,11 @@ from service.run.settings import MIB, Settings, thread_counts
 from service.version import service_version
 
 
-def assemble(settings: Settings) -> Components:
-    """Everything that a server process owns, made and not started. Raises ServiceError where a device is not there."""
+def assemble(settings: Settings, shared: Path | None = None) -> Components:
+    """Everything that a server process owns, made and not started. Raises ServiceError where a device is not there.
+
+    `shared` is the folder that all server processes of one parent have, None for a process alone.
+    """
     devices = device_names(settings)
     threads = thread_counts(settings, on_cpu="cpu" in devices)
     torch.set_num_threads(threads.torch)
@@ -32,17 +36,19 @@ def assemble(settings: Settings) -> Components:
     metrics.gauge("mkd_start_timestamp_seconds").set(time.time())
     metrics.gauge("mkd_in_flight_limit_images").set(settings.max_waiting_images)
     runners = device_runners(
-        devices, engine=settings.engine, threads=threads.torch, half=settings.half, weights_file=settings.weights
+        devices, engine=settings.backend, threads=threads.torch, half=settings.half, weights_file=settings.weights
     )
     engine = Engine(runners, engine_settings(settings), metrics)
     registry = Registry(
         settings.artifacts,
         validate=engine.validate,
         metrics=metrics,
-        state_file=settings.state_file,
+        state_file=settings.pins_file,
+        state_required=settings.state_file is not None,
         watch_s=settings.watch_s,
+        grace_s=settings.removed_after_s,
         head_memory_bytes=settings.head_memory_mb << 20,
-        alone=settings.processes == 1,
+        shared=shared,
     )
     return Components(engine, registry, metrics, threads.decode, observers(settings, metrics))
 

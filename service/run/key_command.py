@@ -1,4 +1,4 @@
-"""The command `python -m service keys new --name X --scopes infer,metrics`: makes a key and its line for the file."""
+"""Makes a fresh API key and its line for the key file: `mkd-serve keys new --name X --scopes infer,metrics`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from service.auth import SCOPES, KeyFileError, new_key
 
 def parser() -> argparse.ArgumentParser:
     """The parser of the `keys` command."""
-    options = argparse.ArgumentParser(prog="python -m service keys", description="Make API keys.")
+    options = argparse.ArgumentParser(prog="mkd-serve keys", description="Make API keys.")
     actions = options.add_subparsers(dest="action", required=True)
     new = actions.add_parser("new", help="print a fresh key and the line to put into the key file")
     new.add_argument("--name", required=True, help="whose key it is; appears in the log")

@@ -72,7 +72,7 @@ class Lifecycle:
             event("start failed", logging.ERROR, reason=error.detail)
             raise
         finally:
-            self.checks.shutdown.close()
+            self.checks.shutdown.set()
             self.ready()  # for the gauge
             await self._drain(self._settings.drain_s)
             await parts.registry.stop()
@@ -99,7 +99,7 @@ class Lifecycle:
         return ready, reason
 
     def _readiness(self) -> tuple[bool, str | None]:
-        if not self.checks.shutdown.is_open:
+        if self.checks.shutdown.is_set:
             return False, "the service is shutting down"
         for ready, reason in (self.components.engine.ready(), self.components.registry.ready()):
             if not ready:

@@ -1,11 +1,13 @@
 """Runs several server processes on one port and keeps them alive until the stop.
 
-The parent binds the port, hands the socket down, passes signals on and replaces a process that died. Metrics of all of
-them add up in a folder that the parent makes before any of them imports prometheus_client.
+The parent binds the port, hands the socket down, passes signals on and replaces a process that died; it gives up only
+where none has ever started. A process whose parent is gone, by whatever cause, ends. All of them share a folder: their
+metrics add up in it, and by it they agree on the version of each product.
 """
 
 from __future__ import annotations
 
+import errno
 import logging
 import multiprocessing
 import os
@@ -15,58 +17,84 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from multiprocessing.connection import wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from types import FrameType
 
 from service.logs import configure, event
+from service.products.agreement import Agreement
 from service.run.settings import Settings
 
-START_FAILED = 3  # uvicorn's exit code where the start failed: trying again would fail again
-QUICK_DEATH_S = 10.0
-MAX_QUICK_DEATHS = 5
+START_FAILED = 3
 LOOK_EVERY_S = 0.2
+FIRST_PAUSE_S, MOST_PAUSE_S = 1.0, 60.0  # before a process that died early is started again
+LIVED_S = 60.0  # after which a death is no sign of a start that fails
+PORT_PATIENCE_S = 10.0  # for the processes of a parent that was killed a moment ago to let go of the port
+LAST_WORDS_S = 10.0
+STARTED = "started-{}"  # the file by which the process of that number says that it serves
 
-Child = Callable[[Settings, socket.socket], None]
+Child = Callable[[Settings, socket.socket, Path], None]
 
 
 def run(settings: Settings, child: Child | None = None) -> int:
     """Serve with several processes until SIGTERM or SIGINT; each runs `child`. Returns the exit code."""
     configure(settings.log_level)
     try:
-        shared = bound_socket(settings)
+        port = bound_socket(settings)
     except OSError as error:
         event("the port cannot be had", logging.ERROR, host=settings.host, port=settings.port, reason=str(error))
         return START_FAILED
-    with tempfile.TemporaryDirectory(prefix="mkdserve-") as folder, shared:
-        metrics = Path(folder) / "metrics"
-        metrics.mkdir()
-        os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(metrics)
-        if settings.state_file is None:  # so that a version activated in one process is active in all
-            settings = settings.model_copy(update={"state_file": Path(folder) / "state.json"})
-        return Parent(settings, shared, child or serve_child).run()
+    with tempfile.TemporaryDirectory(prefix="mkdserve-") as folder, port:
+        shared = Path(folder)
+        (shared / "metrics").mkdir()
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(shared / "metrics")
+        Agreement.begin(shared)
+        return Parent(settings, port, shared, child or serve_child).run()
 
 
-def bound_socket(settings: Settings) -> socket.socket:
-    """The port, bound and not yet listening, to be shared by all processes."""
+def bound_socket(settings: Settings, patience_s: float = PORT_PATIENCE_S) -> socket.socket:
+    """The port, bound and not yet listening, to be shared by all processes. Raises OSError once patience is over."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    shared = socket.socket(family, socket.SOCK_STREAM)
-    shared.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    shared.bind((settings.host.strip("[]"), settings.port))
-    shared.set_inheritable(True)
-    return shared
+    give_up_at = time.monotonic() + patience_s
+    while True:
+        bound = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            bound.bind((settings.host.strip("[]"), settings.port))
+            bound.set_inheritable(True)
+        except OSError as error:
+            bound.close()
+            if error.errno != errno.EADDRINUSE or time.monotonic() >= give_up_at:
+                raise
+            time.sleep(LOOK_EVERY_S)
+        else:
+            return bound
+
+
+@dataclass
+class _Place:
+    """One of the processes: the one that runs now, and how those before it ended."""
+
+    process: SpawnProcess | None = None
+    started_at: float = 0.0
+    pause_s: float = 0.0
+    restart_at: float = 0.0
+    failed: bool = False
 
 
 class Parent:
     """Keeps `settings.processes` children alive."""
 
-    def __init__(self, settings: Settings, shared: socket.socket, child: Child) -> None:
+    def __init__(self, settings: Settings, port: socket.socket, shared: Path, child: Child) -> None:
         self._settings = settings
         self._child = child
-        self._socket = shared
-        self._children: list[tuple[SpawnProcess, float]] = []
+        self._socket = port
+        self._shared = shared
+        self._places = [_Place() for _ in range(settings.processes)]
         self._stop = threading.Event()
-        self._quick_deaths = 0
         self._exit_code = 0
 
     def run(self) -> int:
@@ -74,41 +102,56 @@ class Parent:
         for sig in (signal.SIGTERM, signal.SIGINT):
             signal.signal(sig, self._on_stop)
         signal.signal(signal.SIGHUP, lambda *_: self._tell(signal.SIGHUP))
-        self._children = [self._start() for _ in range(self._settings.processes)]
+        for place in self._places:
+            self._start(place)
         while not self._stop.wait(LOOK_EVERY_S):
             self._replace_the_dead()
         self._socket.close()  # else the kernel would go on taking connections that nobody is left to answer
         self._tell(signal.SIGTERM)
-        for child, _ in self._children:
-            child.join()
+        for place in self._places:
+            if place.process is not None:
+                place.process.join()
         return self._exit_code
 
-    def _start(self) -> tuple[SpawnProcess, float]:
-        child = multiprocessing.get_context("spawn").Process(target=self._child, args=(self._settings, self._socket))
-        child.start()
-        return child, time.monotonic()
+    def _start(self, place: _Place) -> None:
+        arguments = (self._child, self._settings, self._socket, self._shared)
+        place.process = multiprocessing.get_context("spawn").Process(target=run_child, args=arguments)
+        place.process.start()
+        place.started_at = time.monotonic()
 
     def _replace_the_dead(self) -> None:
-        for place, (child, started) in enumerate(self._children):
-            if child.is_alive():
-                continue
-            forget_gauges_of(child.pid)
-            event("server process died", logging.ERROR, pid=child.pid, exit_code=child.exitcode)
-            quick = time.monotonic() - started < QUICK_DEATH_S
-            self._quick_deaths = self._quick_deaths + 1 if quick else 0
-            if child.exitcode == START_FAILED or self._quick_deaths >= MAX_QUICK_DEATHS:
-                self._exit_code = START_FAILED
-                self._stop.set()
-                return
-            self._children[place] = self._start()
+        now = time.monotonic()
+        for place in self._places:
+            if place.process is not None and not place.process.is_alive():
+                self._note_the_death(place, now)
+        one_started = any(self._shared.glob(STARTED.format("*")))
+        if not one_started and all(place.failed for place in self._places):
+            event("no process could be started", logging.ERROR)
+            self._exit_code = START_FAILED
+            self._stop.set()
+            return
+        for place in self._places:
+            # Until one has started, a start that failed would most likely fail again, and the others need the cores.
+            if place.process is None and now >= place.restart_at and (one_started or not place.failed):
+                self._start(place)
+
+    def _note_the_death(self, place: _Place, now: float) -> None:
+        assert place.process is not None
+        dead, place.process = place.process, None
+        forget_gauges_of(dead.pid)
+        event("server process died", logging.ERROR, pid=dead.pid, exit_code=dead.exitcode)
+        place.failed = not (self._shared / STARTED.format(dead.pid)).exists()
+        early = place.failed or now - place.started_at < LIVED_S
+        place.pause_s = min(MOST_PAUSE_S, 2 * place.pause_s or FIRST_PAUSE_S) if early else 0.0
+        place.restart_at = now + (place.pause_s if place.failed else place.pause_s - FIRST_PAUSE_S)
 
     def _on_stop(self, sig: int, frame: FrameType | None) -> None:
         self._stop.set()
 
     def _tell(self, sig: signal.Signals) -> None:
-        for child, _ in self._children:
-            if child.is_alive() and child.pid is not None:
-                os.kill(child.pid, sig)
+        for place in self._places:
+            if place.process is not None and place.process.is_alive() and place.process.pid is not None:
+                os.kill(place.process.pid, sig)
 
 
 def forget_gauges_of(pid: int | None) -> None:
@@ -119,8 +162,35 @@ def forget_gauges_of(pid: int | None) -> None:
         mark_process_dead(pid)  # type: ignore[no-untyped-call]
 
 
-def serve_child(settings: Settings, shared: socket.socket) -> None:
-    """What a child runs; a module-level function, as it is found by name in the fresh interpreter."""
-    from service.run import server
+def end_with_parent(drain_s: float) -> None:
+    """From here on this process ends when its parent does, by whatever cause: as at SIGTERM, or at once if that hangs.
 
-    raise SystemExit(server.serve(settings, [shared]))
+    The pipe that `multiprocessing` keeps to the parent is closed by the kernel, so no death goes unnoticed.
+    """
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+
+    def watch() -> None:
+        wait([parent.sentinel])
+        event("the parent process is gone", logging.ERROR)
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(drain_s + LAST_WORDS_S)
+        os._exit(START_FAILED)
+
+    threading.Thread(target=watch, name="parent-watch", daemon=True).start()
+
+
+def run_child(child: Child, settings: Settings, port: socket.socket, shared: Path) -> None:
+    """What a process runs; a module-level function, as it is found by name in the fresh interpreter."""
+    end_with_parent(settings.drain_delay_s + settings.drain_s)
+    child(settings, port, shared)
+
+
+def serve_child(settings: Settings, port: socket.socket, shared: Path) -> None:
+    """The real service on that port."""
+    from service.run import server
+    from service.run.assembly import assemble
+
+    mark = shared / STARTED.format(os.getpid())
+    raise SystemExit(server.serve(settings, [port], partial(assemble, shared=shared), on_started=mark.touch))

@@ -1,8 +1,8 @@
-"""Serves the application on a port until SIGTERM or SIGINT, then drains it and ends with exit code 0.
+"""Serves a port until SIGTERM or SIGINT, then drains it and ends with exit code 0.
 
-uvicorn with three changes: readiness turns red at the signal and not when the port closes, requests that are left at
-the end of the drain are answered instead of cut off, and a stop that was asked for is a success (uvicorn raises the
-signal again, which makes it exit code 143).
+uvicorn with four changes: a stop during the start ends the process, readiness turns red at the signal and not when the
+port closes, requests that are left at the end of the drain are answered instead of cut off, and a stop that was asked
+for is a success (uvicorn raises the signal again, which makes it exit code 143).
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import logging
 import math
+import os
 import signal
 import socket
 import threading
@@ -35,26 +36,36 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class InspectionServer(uvicorn.Server):
-    """A uvicorn server that turns not ready before it closes the port."""
+    """A uvicorn server that sets the shutdown flag first. It overrides public methods alone."""
 
     def __init__(
         self,
         config: uvicorn.Config,
-        shutting_down: ShutdownFlag,
+        shutdown: ShutdownFlag,
         settings: Settings,
         *,
         on_hangup: Callable[[], None],
         on_last_call: Callable[[], None],
+        on_started: Callable[[], None] = lambda: None,
     ) -> None:
         super().__init__(config)
-        self._shutdown_flag = shutting_down
+        self._shutdown_flag = shutdown
+        self._on_started = on_started
         self._settings = settings
         self._on_hangup = on_hangup
         self._on_last_call = on_last_call
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """A first signal turns the service not ready; a second SIGINT gives up on what is left."""
-        self._shutdown_flag.close()
+        """A first signal begins the stop; a second SIGINT gives up on what is left, as a person at a terminal means.
+
+        During the start nobody has been promised anything, and what loads in a thread cannot be called off: the process
+        ends at once.
+        """
+        if not self.started:
+            event("stopped during the start")
+            logging.shutdown()
+            os._exit(0)
+        self._shutdown_flag.set()
         self.force_exit = self.should_exit and sig == signal.SIGINT
         self.should_exit = True
 
@@ -72,6 +83,11 @@ class InspectionServer(uvicorn.Server):
             for sig, handler in before.items():
                 signal.signal(sig, handler)
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._on_started()
+
     async def main_loop(self) -> None:
         await super().main_loop()
         waited = 0.0
@@ -80,7 +96,7 @@ class InspectionServer(uvicorn.Server):
             waited += 0.1
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self._shutdown_flag.close()
+        self._shutdown_flag.set()
         last_call = asyncio.get_running_loop().call_later(self._settings.drain_s, self._on_last_call)
         try:
             await super().shutdown(sockets)
@@ -89,16 +105,22 @@ class InspectionServer(uvicorn.Server):
 
 
 def serve(
-    settings: Settings, sockets: list[socket.socket] | None = None, assemble: Assemble = assemble_components
+    settings: Settings,
+    sockets: list[socket.socket] | None = None,
+    assemble: Assemble = assemble_components,
+    on_started: Callable[[], None] = lambda: None,
 ) -> int:
-    """Run one server process until it is told to stop, on `sockets` if a parent bound them. Returns the exit code."""
+    """Run one server process until it is told to stop, on `sockets` if a parent bound them. Returns the exit code.
+
+    `on_started` is called once the port is served.
+    """
     configure(settings.log_level)
     take_turns_quickly()
     say_how_open(settings)
     if unknown := unknown_variables():
         event("variables that are no settings", logging.WARNING, names=unknown)
     app = create_app(settings, assemble)
-    server = make_server(app, settings)
+    server = make_server(app, settings, on_started)
     collect_garbage_seldom()
     try:
         server.run(sockets)
@@ -108,7 +130,7 @@ def serve(
     return 0
 
 
-def make_server(app: FastAPI, settings: Settings) -> InspectionServer:
+def make_server(app: FastAPI, settings: Settings, on_started: Callable[[], None] = lambda: None) -> InspectionServer:
     """The server for `app`, not yet running."""
     lifecycle = lifecycle_of(app)
     config = uvicorn.Config(
@@ -131,6 +153,7 @@ def make_server(app: FastAPI, settings: Settings) -> InspectionServer:
         settings,
         on_hangup=lifecycle.reload_keys,
         on_last_call=lifecycle.answer_what_is_left,
+        on_started=on_started,
     )
 
 

@@ -1,6 +1,6 @@
-"""In: environment variables MKD_* and command-line flags of the same names. Out: one frozen, checked `Settings`.
+"""All settings of the service: one field each, from the command line, the environment, a file, or the default.
 
-Every setting is one field below and nothing else reads the environment. Unsafe values stop the start: without API keys
+Nothing else reads the environment. Unsafe values stop the start: without API keys
 the service binds to loopback only, unless `insecure_no_auth` says in so many words that it may not be so.
 """
 
@@ -17,6 +17,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from service.machine.cores import usable_cores
 
 ENV_PREFIX = "MKD_"
+STATE_FILE = ".mkd-state.json"
 MIB = 1 << 20
 IMAGE_FORMATS = frozenset({"PNG", "JPEG", "BMP", "TIFF", "WEBP"})
 
@@ -36,10 +37,20 @@ class Settings(BaseSettings):
     # Products
     artifacts: Path = Field(default=Path("artifacts"), description="Folder of artifacts, NAME/ or NAME/VERSION/ each.")
     state_file: Path | None = Field(
-        default=None, description="File that keeps the pinned versions, so that restarts and other processes agree."
+        default=None,
+        description="File that keeps the pinned versions over restarts; by default .mkd-state.json in the artifact "
+        "folder, off for memory only.",
     )
     watch_s: float = Field(
-        default=2.0, ge=0, description="Seconds between looks at the artifact folder; 0 turns the watch off."
+        default=2.0,
+        ge=0,
+        description="Seconds between looks at the artifact folder, beside those at each change that the system tells "
+        "of; 0 turns the watch off.",
+    )
+    removed_after_s: float = Field(
+        default=60.0,
+        ge=0,
+        description="Seconds that the folder of a product or version may be away before it counts as removed.",
     )
     head_memory_mb: int = Field(
         default=0,
@@ -54,7 +65,7 @@ class Settings(BaseSettings):
     devices: str = Field(
         default="auto", description="Devices, comma-separated (cpu, cuda:0,cuda:1); auto takes every GPU or the CPU."
     )
-    engine: Literal["auto", "torch", "ncnn", "winograd", "cuda"] = Field(
+    backend: Literal["auto", "torch", "ncnn", "winograd", "cuda"] = Field(
         default="auto", description="What runs the source network; auto takes the fastest that is installed."
     )
     half: bool = Field(default=False, description="Run the source network in half precision on GPUs.")
@@ -196,6 +207,13 @@ class Settings(BaseSettings):
         return self.api_keys_file is not None or bool(self.api_keys.strip())
 
     @property
+    def pins_file(self) -> Path | None:
+        """Where pins are kept, None for memory only; a file that nobody asked for lies beside the artifacts."""
+        if self.state_file is None:
+            return self.artifacts / STATE_FILE
+        return None if str(self.state_file) == "off" else self.state_file
+
+    @property
     def device_names(self) -> tuple[str, ...]:
         """The names in `devices`, in order; ("auto",) is left to whoever knows the hardware."""
         return tuple(name.strip() for name in self.devices.split(",") if name.strip())
@@ -210,7 +228,7 @@ class Settings(BaseSettings):
         if not self.auth_enabled and not self.insecure_no_auth and not is_loopback(self.host):
             raise ValueError(
                 f"host {self.host!r} can be reached by others and there are no API keys: give api_keys_file (make one "
-                "with `python -m service keys new`), bind to 127.0.0.1, or say insecure_no_auth"
+                "with `mkd-serve keys new`), bind to 127.0.0.1, or say insecure_no_auth"
             )
         if self.auth_enabled and self.insecure_no_auth:
             raise ValueError("insecure_no_auth contradicts the API keys that are given: drop one of them")

@@ -15,11 +15,11 @@ import pytest
 
 from models.artifact import Artifact
 from models.detector import Judgement, Row
-from service.engine.batcher import Batcher, Look
-from service.engine.engine import Engine, EngineSettings, Outcome
+from service.engine.batcher import Batcher
+from service.engine.engine import Engine, EngineSettings, TimedJudgement
 from service.engine.forming import Batch
 from service.engine.latency_model import LatencyModel
-from service.engine.queued_image import Job
+from service.engine.queued_image import QueuedImage
 from service.engine.worker import FaultKind
 from service.errors import ServiceError
 
@@ -30,6 +30,10 @@ class Limit:
     pixels: int = 1000
 
 
+class WouldWaitError(Exception):
+    """Instead of blocking the test's only thread."""
+
+
 @dataclass
 class Bench:
     """A batcher with everything that it touches."""
@@ -37,33 +41,46 @@ class Bench:
     max_queued: int = 100
     wait_s: float = 0.0
     now: float = 100.0
-    pace: LatencyModel = field(default_factory=LatencyModel)
-    dropped: list[tuple[str, Job]] = field(default_factory=list)
+    latency: LatencyModel = field(default_factory=LatencyModel)
+    dropped: list[tuple[str, QueuedImage]] = field(default_factory=list)
     depths: list[int] = field(default_factory=list)
+    blocks: bool = False  # whether `take` waits, as it does in a thread of its own
+    wait_for: float | None = None  # what the last `take` without a batch would have waited
 
     def __post_init__(self) -> None:
         self.batcher = Batcher(
             max_queued=self.max_queued,
             wait_s=self.wait_s,
-            pace=self.pace,
-            dropped=lambda stage, jobs: self.dropped.extend((stage, job) for job in jobs),
+            latency=self.latency,
+            dropped=lambda stage, images: self.dropped.extend((stage, image) for image in images),
             clock=lambda: self.now,
             depth=self.depths.append,
+            wait=threading.Condition.wait if self.blocks else self._wait,
         )
+
+    def _wait(self, _: threading.Condition, seconds: float | None) -> None:
+        self.wait_for = seconds
+        raise WouldWaitError
 
     @staticmethod
     def limit(images: int = 4, pixels: int = 1000) -> Limit:
         return Limit(images, pixels)
 
     @staticmethod
-    def jobs(count: int, pixels: int = 10, deadline: float | None = None) -> list[Job]:
-        return [Job(payload=number, pixels=pixels, deadline=deadline) for number in range(count)]
+    def images(count: int, pixels: int = 10, deadline: float | None = None) -> list[QueuedImage]:
+        return [QueuedImage(payload=number, pixels=pixels, deadline=deadline) for number in range(count)]
 
-    def look(self, limit: Limit | None = None) -> Look:
-        return self.batcher.look(limit or Limit())
+    def take(self, limit: Limit | None = None) -> Batch | None:
+        """What a device gets now; None where it would have to wait (`wait_for` says how long) or where all is done."""
+        try:
+            found = self.batcher.take("device", limit or Limit(), lambda: False)
+        except WouldWaitError:
+            return None
+        assert found is None or isinstance(found, Batch)
+        return found
 
     def batch(self, limit: Limit | None = None) -> Batch:
-        found = self.look(limit).batch
+        found = self.take(limit)
         assert found is not None
         return found
 
@@ -146,7 +163,7 @@ def running(*devices: Device, **settings: Any) -> Iterator[Engine]:
         engine.stop()
 
 
-class ShutdownFlag:
+class HeldStep:
     """Holds the device inside a step until it is opened."""
 
     def __init__(self) -> None:
@@ -158,24 +175,24 @@ class ShutdownFlag:
         assert self.open.wait(20)
 
 
-async def in_step(gate: ShutdownFlag) -> None:
-    await asyncio.to_thread(gate.entered.wait, 20)
+async def in_step(hold: HeldStep) -> None:
+    await asyncio.to_thread(hold.entered.wait, 20)
 
 
 @asynccontextmanager
-async def held(engine: Engine, gate: ShutdownFlag) -> AsyncIterator[asyncio.Task[list[Outcome | ServiceError]]]:
+async def held(engine: Engine, hold: HeldStep) -> AsyncIterator[asyncio.Task[list[TimedJudgement | ServiceError]]]:
     """A first image keeps the device busy for the block, so that what follows has to queue."""
     first = asyncio.create_task(engine.judge([row(0)]))
-    await in_step(gate)
+    await in_step(hold)
     try:
         yield first
     finally:
-        gate.open.set()
+        hold.open.set()
         await first
 
 
-def scores(answers: Sequence[Outcome | ServiceError]) -> list[object]:
-    return [answer.score if isinstance(answer, Outcome) else type(answer) for answer in answers]
+def scores(answers: Sequence[TimedJudgement | ServiceError]) -> list[object]:
+    return [answer.score if isinstance(answer, TimedJudgement) else type(answer) for answer in answers]
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -189,7 +206,7 @@ class Fakes:
     """What the tests of the engine are made of."""
 
     Device = Device
-    ShutdownFlag = ShutdownFlag
+    HeldStep = HeldStep
     Killed = Killed
     row = staticmethod(row)
     running = staticmethod(running)

@@ -148,37 +148,37 @@ def test_a_closed_door_refuses_newcomers_and_lets_those_inside_finish() -> None:
 
 
 def test_nothing_is_expected_before_anything_is_measured() -> None:
-    pace = LatencyModel()
-    assert pace.seconds(1000) == 0.0
-    assert pace.images_per_second() is None
+    latency = LatencyModel()
+    assert latency.seconds(1000) == 0.0
+    assert latency.images_per_second() is None
 
 
 def test_durations_between_measured_sizes_are_interpolated_and_beyond_them_extended() -> None:
-    pace = LatencyModel()
-    pace.observe(1, 100, 0.1)
-    pace.observe(10, 1000, 0.55)
-    assert pace.seconds(50) == pytest.approx(0.1)
-    assert pace.seconds(550) == pytest.approx(0.325)
-    assert pace.seconds(2000) == pytest.approx(1.1)
+    latency = LatencyModel()
+    latency.observe(1, 100, 0.1)
+    latency.observe(10, 1000, 0.55)
+    assert latency.seconds(50) == pytest.approx(0.1)
+    assert latency.seconds(550) == pytest.approx(0.325)
+    assert latency.seconds(2000) == pytest.approx(1.1)
 
 
 def test_the_rate_is_that_of_full_batches_even_after_a_quiet_hour() -> None:
-    pace = LatencyModel()
-    pace.observe(32, 3200, 0.64)
+    latency = LatencyModel()
+    latency.observe(32, 3200, 0.64)
     for _ in range(1000):
-        pace.observe(1, 100, 0.1)
-    assert pace.images_per_second() == pytest.approx(50)
-    assert pace.images_per_second(devices=2) == pytest.approx(100)
+        latency.observe(1, 100, 0.1)
+    assert latency.images_per_second() == pytest.approx(50)
+    assert latency.images_per_second(devices=2) == pytest.approx(100)
 
 
 def test_one_hiccup_moves_the_estimate_little_and_a_lasting_change_moves_it_all_the_way() -> None:
-    pace = LatencyModel()
-    pace.observe(1, 100, 0.1)
-    pace.observe(1, 100, 60.0)
-    assert pace.seconds(100) < 0.2
+    latency = LatencyModel()
+    latency.observe(1, 100, 0.1)
+    latency.observe(1, 100, 60.0)
+    assert latency.seconds(100) < 0.2
     for _ in range(60):
-        pace.observe(1, 100, 1.0)
-    assert pace.seconds(100) == pytest.approx(1.0, rel=0.01)
+        latency.observe(1, 100, 1.0)
+    assert latency.seconds(100) == pytest.approx(1.0, rel=0.01)
 
 
 def test_what_is_only_announced_is_held_by_nobody_and_refused_where_there_is_no_room() -> None:

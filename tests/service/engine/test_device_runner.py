@@ -25,7 +25,7 @@ from models.image_judge import PreparedImage
 from models.imaging.preprocess import Prepared, Preprocessing
 from models.sources.registry import SOURCES
 from service.engine.device_runner import DeviceRunner
-from service.engine.engine import Engine, EngineSettings, Outcome
+from service.engine.engine import Engine, EngineSettings, TimedJudgement
 from service.errors import InferenceFailed, ServiceError
 from service.metrics import Metrics
 from service.products.product import ProductVersion
@@ -116,8 +116,8 @@ def row_of(version: ProductVersion, image: Prepared, *, wants_map: bool = False)
     return found
 
 
-def judged(answers: list[Outcome | ServiceError]) -> list[Outcome]:
-    found = [answer for answer in answers if isinstance(answer, Outcome)]
+def judged(answers: list[TimedJudgement | ServiceError]) -> list[TimedJudgement]:
+    found = [answer for answer in answers if isinstance(answer, TimedJudgement)]
     assert len(found) == len(answers)
     return found
 
@@ -174,13 +174,13 @@ def test_hot_swaps_under_load_fail_no_request_and_mix_no_versions(tmp_path: Path
     assert seen == {"1", "2"}
 
 
-def test_proving_measures_the_pace_of_one_image_and_of_a_full_batch(tmp_path: Path) -> None:
+def test_validation_measures_the_latency_of_one_image_and_of_a_full_batch(tmp_path: Path) -> None:
     write(tmp_path / "screw")
 
     async def check() -> None:
         async with served(tmp_path) as (engine, _):
-            assert engine.stats().images_per_second is not None
-            assert engine._pace.seconds(SIZE * SIZE) > 0
+            assert engine._latency.images_per_second() is not None
+            assert engine._latency.seconds(SIZE * SIZE) > 0
 
     asyncio.run(check())
 
@@ -209,8 +209,8 @@ def test_an_image_that_is_not_a_number_fails_alone(tmp_path: Path) -> None:
             good = np.full((3, SIZE, SIZE), 0.3, np.float32)
             answers = await engine.judge([row_of(version, good), row_of(version, good * np.nan), row_of(version, good)])
             assert isinstance(answers[1], InferenceFailed)
-            assert isinstance(answers[0], Outcome)
-            assert isinstance(answers[2], Outcome)
+            assert isinstance(answers[0], TimedJudgement)
+            assert isinstance(answers[2], TimedJudgement)
 
     asyncio.run(check())
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from service.engine.engine import Engine, Outcome
+from service.engine.engine import Engine, TimedJudgement
 from service.errors import DeadlineExceeded, InferenceFailed, NotReady, Overloaded, ServiceError, ShuttingDown
 
 if TYPE_CHECKING:
@@ -18,44 +18,44 @@ if TYPE_CHECKING:
 
 
 def test_a_drain_lets_the_house_finish_and_refuses_newcomers(fakes: type[Fakes]) -> None:
-    gate = fakes.ShutdownFlag()
+    hold = fakes.HeldStep()
 
     async def ask(engine: Engine) -> None:
         with engine.admission.try_admit(1):
             first = asyncio.create_task(engine.judge([fakes.row(1)]))
-            await fakes.in_step(gate)
+            await fakes.in_step(hold)
             drain = asyncio.create_task(engine.drain(20))
             await fakes.until(lambda: engine.admission.closed)
             with pytest.raises(ShuttingDown):
                 engine.admission.try_admit(1)
             assert engine.ready() == (False, "the service is shutting down")
-            gate.open.set()
+            hold.open.set()
             assert fakes.scores(await first) == [1]
         report = await drain
         assert report.complete
         with pytest.raises(ShuttingDown):
             await engine.judge([fakes.row(2)])
 
-    with fakes.running(fakes.Device(gate)) as engine:
+    with fakes.running(fakes.Device(hold)) as engine:
         asyncio.run(ask(engine))
 
 
 def test_a_drain_that_runs_out_of_time_reports_and_answers_what_it_left(fakes: type[Fakes]) -> None:
-    gate = fakes.ShutdownFlag()
+    hold = fakes.HeldStep()
 
     async def ask(engine: Engine) -> None:
         first = asyncio.create_task(engine.judge([fakes.row(1)]))
-        await fakes.in_step(gate)
+        await fakes.in_step(hold)
         second = asyncio.create_task(engine.judge([fakes.row(2), fakes.row(3)]))
-        await fakes.until(lambda: engine.stats().queued_images == 2)
+        await fakes.until(lambda: engine.metrics.value("mkd_queue_images") == 2)
         drain = asyncio.create_task(engine.drain(0.05))
         assert fakes.scores(await second) == [ShuttingDown, ShuttingDown]
-        gate.open.set()
+        hold.open.set()
         report = await drain
         assert (report.left_images, report.left_in_queue) == (2, 2)
         assert fakes.scores(await first) == [1]
 
-    with fakes.running(fakes.Device(gate)) as engine:
+    with fakes.running(fakes.Device(hold)) as engine:
         asyncio.run(ask(engine))
 
 
@@ -75,7 +75,7 @@ def test_whatever_the_device_does_every_image_gets_exactly_one_answer(fakes: typ
         if roll < 0.3:
             time.sleep(0.003)
 
-    answered: list[tuple[float, Outcome | ServiceError]] = []
+    answered: list[tuple[float, TimedJudgement | ServiceError]] = []
     refused: list[int] = []
     cancelled: list[int] = []
 
@@ -107,9 +107,9 @@ def test_whatever_the_device_does_every_image_gets_exactly_one_answer(fakes: typ
         for thread in threads:
             thread.join(60)
         assert not any(thread.is_alive() for thread in threads)
-        assert engine.stats().queued_images == 0
-    judged = [(number, answer) for number, answer in answered if isinstance(answer, Outcome)]
+        assert engine.metrics.value("mkd_queue_images") == 0
+    judged = [(number, answer) for number, answer in answered if isinstance(answer, TimedJudgement)]
     assert judged
     assert all(answer.score == number for number, answer in judged)
-    errors = {type(answer) for _, answer in answered if not isinstance(answer, Outcome)}
+    errors = {type(answer) for _, answer in answered if not isinstance(answer, TimedJudgement)}
     assert errors <= {InferenceFailed, DeadlineExceeded, NotReady}

@@ -75,18 +75,18 @@ def test_a_device_that_keeps_dying_turns_the_service_not_ready_with_the_reason_a
 
 
 def test_a_step_that_hangs_is_answered_and_its_late_answer_ignored(fakes: type[Fakes]) -> None:
-    gate = fakes.ShutdownFlag()
+    hold = fakes.HeldStep()
     hung = [False]
 
     def hang_once(numbers: list[float]) -> None:
         if not hung[0]:
             hung[0] = True
-            gate(numbers)
+            hold(numbers)
 
     async def ask(engine: Engine) -> None:
         assert fakes.scores(await engine.judge([fakes.row(1)])) == [InferenceFailed]
         await fakes.until(lambda: engine.ready()[0])
-        gate.open.set()
+        hold.open.set()
         assert fakes.scores(await engine.judge([fakes.row(2)])) == [2]
         await fakes.until(lambda: sum(thread.name == "worker-fake:0" for thread in threading.enumerate()) == 1)
 
@@ -104,7 +104,7 @@ def test_a_device_that_cannot_be_taken_into_use_stops_the_start(fakes: type[Fake
 
 
 def test_one_dead_device_of_two_leaves_the_service_ready(fakes: type[Fakes]) -> None:
-    gate = fakes.ShutdownFlag()
+    hold = fakes.HeldStep()
     sick = fakes.Device()
 
     def die(_: list[float]) -> None:
@@ -118,6 +118,6 @@ def test_one_dead_device_of_two_leaves_the_service_ready(fakes: type[Fakes]) -> 
         assert [fakes.scores(answer) for answer in answers] == [[number] for number in range(8)]
         assert engine.ready()[0]
 
-    gate.open.set()
-    with fakes.running(fakes.Device(gate), sick) as engine:
+    hold.open.set()
+    with fakes.running(fakes.Device(hold), sick) as engine:
         asyncio.run(ask(engine))

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def test_a_blocked_worker_wakes_for_a_job_and_for_the_end(open_bench: OpenBench) -> None:
-    bench = open_bench()
+    bench = open_bench(blocks=True)
     taken: list[object] = []
 
     def work() -> None:
@@ -25,7 +25,7 @@ def test_a_blocked_worker_wakes_for_a_job_and_for_the_end(open_bench: OpenBench)
 
     thread = threading.Thread(target=work)
     thread.start()
-    bench.batcher.submit(bench.jobs(1))
+    bench.batcher.submit(bench.images(1))
     bench.batcher.close()
     thread.join(10)
     assert not thread.is_alive()
@@ -33,15 +33,15 @@ def test_a_blocked_worker_wakes_for_a_job_and_for_the_end(open_bench: OpenBench)
 
 
 def test_jobs_are_held_by_the_worker_before_they_leave_the_queue(open_bench: OpenBench) -> None:
-    bench = open_bench()
-    bench.batcher.submit(bench.jobs(2))
+    bench = open_bench(blocks=True)
+    bench.batcher.submit(bench.images(2))
     in_queue: list[int] = []
     bench.batcher.take("cpu", bench.limit(), lambda: False, lambda _: in_queue.append(len(bench.batcher)))
     assert in_queue == [2]
 
 
 def test_idle_devices_share_what_there_is(open_bench: OpenBench) -> None:
-    bench = open_bench()
+    bench = open_bench(blocks=True)
     taken: dict[str, int] = {}
     both_wait = threading.Barrier(3)
 
@@ -52,7 +52,7 @@ def test_idle_devices_share_what_there_is(open_bench: OpenBench) -> None:
         both_wait.wait(10)
         work = bench.batcher.take(device, bench.limit(images=100), waiting)
         assert isinstance(work, Batch)
-        taken[device] = len(work.jobs)
+        taken[device] = len(work.images)
 
     threads = [threading.Thread(target=work, args=(name,)) for name in ("cuda:0", "cuda:1")]
     for thread in threads:
@@ -60,15 +60,15 @@ def test_idle_devices_share_what_there_is(open_bench: OpenBench) -> None:
     both_wait.wait(10)
     while bench.batcher._idle_takers < 2:
         pass
-    bench.batcher.submit(bench.jobs(8))
+    bench.batcher.submit(bench.images(8))
     for thread in threads:
         thread.join(10)
     assert taken == {"cuda:0": 4, "cuda:1": 4}
 
 
 def test_a_chore_goes_to_its_own_device_before_the_next_batch(open_bench: OpenBench) -> None:
-    bench = open_bench()
-    bench.batcher.submit(bench.jobs(1))
+    bench = open_bench(blocks=True)
+    bench.batcher.submit(bench.images(1))
     done = bench.batcher.add_task("cuda:1", lambda _: None)
     assert isinstance(bench.batcher.take("cuda:0", bench.limit(), lambda: False), Batch)
     task = bench.batcher.take("cuda:1", bench.limit(), lambda: False)
@@ -78,7 +78,7 @@ def test_a_chore_goes_to_its_own_device_before_the_next_batch(open_bench: OpenBe
 
 
 def test_chores_of_a_lost_device_end_with_the_reason(open_bench: OpenBench) -> None:
-    bench = open_bench()
+    bench = open_bench(blocks=True)
     done = bench.batcher.add_task("cpu", lambda _: None)
     bench.batcher.fail_tasks("cpu", NotReady("lost"))
     with pytest.raises(NotReady):

@@ -13,7 +13,7 @@ from service.engine.batch_limit import BatchLimit
 from service.engine.batcher import Batcher
 from service.engine.latency_model import LatencyModel
 from service.engine.observer import Observer
-from service.engine.queued_image import Job
+from service.engine.queued_image import QueuedImage
 from service.engine.worker import FaultKind, Worker
 from service.errors import InferenceFailed, NotReady, RequestCancelled
 from service.metrics import Metrics
@@ -48,14 +48,16 @@ class Script:
 
 
 class Shop:
-    """One worker with all that it needs; jobs are submitted before it starts, so that they share a batch."""
+    """One worker with all that it needs; images are submitted before it starts, so that they share a batch."""
 
     def __init__(self, script: Script, images: int = 8) -> None:
         self.script = script
         self.metrics = Metrics()
         observer = Observer(self.metrics)
-        pace = LatencyModel()
-        self.batcher = Batcher(max_queued=100, wait_s=0, pace=pace, dropped=observer.dropped, clock=time.monotonic)
+        latency = LatencyModel()
+        self.batcher = Batcher(
+            max_queued=100, wait_s=0, latency=latency, dropped=observer.dropped, clock=time.monotonic
+        )
         self.limit = BatchLimit(images, 10_000, recover_s=1000, clock=time.monotonic)
         self.worker: Worker[Script] = Worker(
             "cpu",
@@ -64,17 +66,17 @@ class Shop:
             self.batcher,
             self.limit,
             observer,
-            measured=pace.observe,
+            measured=latency.observe,
             changed=lambda: None,
             clock=time.monotonic,
         )
 
-    def serve(self, *payloads: str) -> list[Job]:
-        """Submit, let the worker run until the queue is empty or it dies, and return the jobs."""
-        jobs = [Job(payload=payload, pixels=10) for payload in payloads]
-        self.batcher.submit(jobs)
+    def serve(self, *payloads: str) -> list[QueuedImage]:
+        """Submit, let the worker run until the queue is empty or it dies, and return the images."""
+        images = [QueuedImage(payload=payload, pixels=10) for payload in payloads]
+        self.batcher.submit(images)
         self.run()
-        return jobs
+        return images
 
     def run(self) -> None:
         self.batcher.close()
@@ -83,8 +85,8 @@ class Shop:
         assert not self.worker.alive
 
 
-def verdicts(jobs: list[Job]) -> list[object]:
-    return [job.verdict if job.error is None else type(job.error) for job in jobs]
+def verdicts(images: list[QueuedImage]) -> list[object]:
+    return [image.verdict if image.error is None else type(image.error) for image in images]
 
 
 def failing_on(bad: str, error: Exception) -> Callable[[list[str]], None]:
@@ -96,16 +98,16 @@ def failing_on(bad: str, error: Exception) -> Callable[[list[str]], None]:
 
 
 def test_each_job_gets_its_own_verdict_and_the_size_of_its_batch() -> None:
-    jobs = Shop(Script()).serve("a", "b", "c")
-    assert verdicts(jobs) == ["A", "B", "C"]
-    assert [job.batch_size for job in jobs] == [3, 3, 3]
+    images = Shop(Script()).serve("a", "b", "c")
+    assert verdicts(images) == ["A", "B", "C"]
+    assert [image.batch_size for image in images] == [3, 3, 3]
 
 
 def test_one_bad_image_fails_alone_and_its_neighbours_are_judged() -> None:
     shop = Shop(Script(failing_on("bad", ValueError("poison"))))
-    jobs = shop.serve("a", "b", "c", "bad", "d", "e", "f")
-    assert verdicts(jobs) == ["A", "B", "C", InferenceFailed, "D", "E", "F"]
-    assert "poison" in str(jobs[3].error)
+    images = shop.serve("a", "b", "c", "bad", "d", "e", "f")
+    assert verdicts(images) == ["A", "B", "C", InferenceFailed, "D", "E", "F"]
+    assert "poison" in str(images[3].error)
 
 
 def test_the_culprit_is_found_by_halving_and_not_one_by_one() -> None:
@@ -122,8 +124,8 @@ def test_too_few_verdicts_are_noticed_and_nobody_gets_anothers() -> None:
 
 def test_a_verdict_that_does_not_fit_its_image_fails_that_image_only() -> None:
     swapped = Script(lambda payloads: ["X" if payload == "b" else payload.upper() for payload in payloads])
-    jobs = Shop(swapped).serve("a", "b", "c")
-    assert verdicts(jobs) == ["A", InferenceFailed, "C"]
+    images = Shop(swapped).serve("a", "b", "c")
+    assert verdicts(images) == ["A", InferenceFailed, "C"]
 
 
 def test_out_of_memory_halves_the_limit_and_retries() -> None:
@@ -142,39 +144,39 @@ def test_out_of_memory_halves_the_limit_and_retries() -> None:
 
 def test_an_image_too_large_for_the_memory_by_itself_is_answered_and_does_not_lower_the_limit_below_one() -> None:
     shop = Shop(Script(failing_on("huge", MemoryError())))
-    jobs = shop.serve("huge")
-    assert verdicts(jobs) == [InferenceFailed]
-    assert "memory" in str(jobs[0].error)
+    images = shop.serve("huge")
+    assert verdicts(images) == [InferenceFailed]
+    assert "memory" in str(images[0].error)
     assert shop.limit.images == 8
 
 
 def test_jobs_cancelled_between_retries_are_not_retried() -> None:
-    jobs = [Job(payload=name, pixels=10) for name in ("a", "b")]
+    images = [QueuedImage(payload=name, pixels=10) for name in ("a", "b")]
 
     def do(payloads: list[str]) -> None:
         if len(payloads) > 1:
-            jobs[1].cancel()
+            images[1].cancel()
             raise ValueError("first")
 
     shop = Shop(Script(do))
-    shop.batcher.submit(jobs)
+    shop.batcher.submit(images)
     shop.run()
     assert shop.script.steps == [["a", "b"], ["a"]]
-    assert verdicts(jobs) == ["A", RequestCancelled]
+    assert verdicts(images) == ["A", RequestCancelled]
 
 
 def test_a_lost_device_ends_the_worker_and_leaves_its_jobs_in_hand() -> None:
     shop = Shop(Script(failing_on("a", ConnectionError("device gone"))))
-    jobs = shop.serve("a", "b")
-    assert shop.worker.in_hand == jobs
-    assert not any(job.settled for job in jobs)
+    images = shop.serve("a", "b")
+    assert shop.worker.in_hand == images
+    assert not any(image.settled for image in images)
     assert "device gone" in str(shop.worker.cause)
 
 
 def test_a_failing_warm_up_ends_the_worker_before_it_serves() -> None:
     shop = Shop(Script())
-    jobs = [Job(payload="a")]
-    shop.batcher.submit(jobs)
+    images = [QueuedImage(payload="a")]
+    shop.batcher.submit(images)
 
     def cold(runner: Script, device: str) -> None:
         raise RuntimeError(f"{device} does not start")
@@ -182,7 +184,7 @@ def test_a_failing_warm_up_ends_the_worker_before_it_serves() -> None:
     shop.worker._warm_up = cold
     shop.run()
     assert shop.worker.cause == "RuntimeError: cpu does not start"
-    assert not jobs[0].settled
+    assert not images[0].settled
 
 
 @contextmanager

@@ -22,7 +22,7 @@ from models.image_judge import ImageJudge
 from models.imaging.decode import ImageError, ImageLimits
 from models.imaging.preprocess import Preprocessing
 from service.engine.admission import Admission
-from service.engine.engine import Engine, Outcome
+from service.engine.engine import Engine, TimedJudgement
 from service.engine.observer import Observer
 from service.errors import InferenceFailed, Overloaded, ProductNotFound, RateNotPromised, ServiceError
 from service.inspection.context import InspectionContext, LineContext
@@ -42,7 +42,7 @@ CALIBRATION = Calibration(
     scores=tuple(np.linspace(0.0, 0.8, 199).tolist()),
     map_scale=MapScale(low=0.0, high=1.0, threshold=0.5, rate_promised=0.05),
 )
-Answer = Callable[[Row], Outcome | ServiceError]
+Answer = Callable[[Row], TimedJudgement | ServiceError]
 
 
 @dataclass(frozen=True)
@@ -61,9 +61,9 @@ class BrightnessVersion:
         return ImageJudge(cast(Head, None), cast(SourceKey, None), self.preprocessing)
 
 
-def brightness(row: Row) -> Outcome:
+def brightness(row: Row) -> TimedJudgement:
     map_ = np.asarray(row.image.mean(axis=0), dtype=np.float32) if row.wants_map else None
-    return Outcome(float(row.image.mean()), map_, 0.001, 0.002, 1)
+    return TimedJudgement(float(row.image.mean()), map_, 0.001, 0.002, 1)
 
 
 class FakeEngine:
@@ -77,7 +77,7 @@ class FakeEngine:
             max_images=max_images, max_bytes=1 << 20, rate=lambda: None, observer=Observer(metrics)
         )
 
-    async def judge(self, rows: Sequence[Row], *, deadline: float | None = None) -> list[Outcome | ServiceError]:
+    async def judge(self, rows: Sequence[Row], *, deadline: float | None = None) -> list[TimedJudgement | ServiceError]:
         self.deadlines.append(deadline)
         self.in_flight.append((self.admission.images, self.admission.size))
         return [self.answer(row) for row in rows]
@@ -237,7 +237,7 @@ def test_a_request_in_which_the_service_judged_nothing_raises_and_one_with_a_ver
 
 @pytest.mark.parametrize("score", [float("nan"), float("inf")])
 def test_a_score_that_is_no_number_is_never_a_verdict(core: Core, score: float) -> None:
-    core.engine.answer = lambda row: Outcome(score, None, 0.0, 0.0, 1)
+    core.engine.answer = lambda row: TimedJudgement(score, None, 0.0, 0.0, 1)
     with pytest.raises(InferenceFailed):
         core.inspect(png(0.1))
     assert core.told.verdicts == []

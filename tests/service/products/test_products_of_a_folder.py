@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,7 +15,8 @@ from service.errors import (
     VersionNotFound,
 )
 from service.metrics import Metrics
-from service.products.catalogue import Catalogue, in_order
+from service.products import registry as registry_module
+from service.products.artifact_folder import in_order
 from service.products.registry import Registry
 
 if TYPE_CHECKING:
@@ -106,31 +106,6 @@ def test_an_empty_folder_starts_and_is_not_ready(stock: Stock) -> None:
     asyncio.run(check())
 
 
-def test_a_removed_product_goes_only_when_two_looks_have_missed_it(stock: Stock) -> None:
-    stock.write("screw")
-
-    async def check() -> None:
-        async with stock.opened() as registry:
-            shutil.rmtree(stock.root / "screw")
-            await registry.look()
-            assert await stock.version_of(registry) == "1"
-            await registry.look()
-            with pytest.raises(ProductNotFound):
-                await stock.version_of(registry)
-
-    asyncio.run(check())
-
-
-def test_a_folder_that_comes_back_between_two_looks_was_never_gone(stock: Stock) -> None:
-    stock.write("screw/1")
-    catalogue = Catalogue(stock.root)
-    before = catalogue.look()
-    (stock.root / "screw").rename(stock.root / "away")
-    assert "screw" in catalogue.look()
-    (stock.root / "away").rename(stock.root / "screw")
-    assert catalogue.look()["screw"] == before["screw"]
-
-
 def test_the_watch_takes_new_versions_over_by_itself(stock: Stock) -> None:
     stock.write("screw/1")
 
@@ -143,6 +118,44 @@ def test_the_watch_takes_new_versions_over_by_itself(stock: Stock) -> None:
         await registry.stop()
 
     asyncio.run(check())
+
+
+def test_a_change_is_taken_over_long_before_the_next_look_is_due(stock: Stock) -> None:
+    stock.write("screw/1")
+
+    async def check() -> None:
+        registry = Registry(stock.root, validate=lambda _: None, metrics=Metrics(), watch_s=3600)
+        await registry.start()
+        number = 2
+        while await stock.version_of(registry) == "1":
+            stock.write(f"screw/{number}", seed=number)  # again, as the first may come before the watch has begun
+            number += 1
+            await asyncio.sleep(0.5)
+        await registry.stop()
+
+    asyncio.run(check())
+
+
+def test_a_system_that_gives_no_notice_is_looked_at_all_the_same(
+    stock: Stock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    stock.write("screw/1")
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(28, "inotify watch limit reached")
+
+    monkeypatch.setattr(registry_module, "awatch", refuse)
+
+    async def check() -> None:
+        registry = Registry(stock.root, validate=lambda _: None, metrics=Metrics(), watch_s=0.01)
+        await registry.start()
+        stock.write("screw/2", seed=2)
+        while await stock.version_of(registry) != "2":  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        await registry.stop()
+
+    asyncio.run(check())
+    assert [record.getMessage() for record in caplog.records].count("artifact folder not watched") == 1
 
 
 def test_a_half_copied_artifact_is_taken_once_it_is_whole(stock: Stock) -> None:

@@ -1,4 +1,4 @@
-"""A bad artifact changes nothing and says why; a device that cannot run one stops the start."""
+"""A bad artifact changes nothing for the others and says why."""
 
 from __future__ import annotations
 
@@ -100,16 +100,21 @@ def test_wrong_golden_scores_refuse_an_artifact(stock: Stock) -> None:
     asyncio.run(check())
 
 
-@pytest.mark.parametrize("error", [NotReady("no device"), RuntimeError("batch of 32 does not fit")])
-def test_a_device_that_cannot_run_an_artifact_stops_the_start(stock: Stock, error: Exception) -> None:
-    stock.write("screw")
+@pytest.mark.parametrize("error", [NotReady("no device"), RuntimeError("batch of 32 does not fit"), RecursionError()])
+def test_an_artifact_that_fails_in_whatever_way_leaves_the_others_alone(stock: Stock, error: Exception) -> None:
+    stock.write("bolt", product="bolt")
+    stock.write("screw", seed=1)
 
-    def validate(_: Artifact) -> None:
-        raise error
+    def validate(artifact: Artifact) -> None:
+        if artifact.manifest.product == "bolt":
+            raise error
 
     async def check() -> None:
-        with pytest.raises(NotReady, match=str(error)):
-            async with stock.opened(validate):
-                pass
+        async with stock.opened(validate) as registry:
+            assert await stock.version_of(registry, "screw") == "1"
+            bolt = registry.status("bolt")
+            assert (bolt.state, str(error) in bolt.problems[""]) == ("refused", True)
+            with pytest.raises(NotReady):
+                await stock.version_of(registry, "bolt")
 
     asyncio.run(check())

@@ -16,6 +16,7 @@ from service.errors import (
     VersionNotFound,
 )
 from service.metrics import Metrics
+from service.products.agreement import Agreement
 from service.products.registry import Registry
 
 if TYPE_CHECKING:
@@ -165,7 +166,10 @@ def test_a_plain_rollback_is_refused_where_other_processes_would_not_follow(stoc
     stock.write("screw", version="1", seed=1)
 
     async def check() -> None:
-        async with stock.opened(alone=False) as registry:
+        shared = stock.root / "shared"
+        shared.mkdir()
+        Agreement.begin(shared)
+        async with stock.opened(shared=shared) as registry:
             stock.write("screw", version="2", seed=2)
             await registry.look()
             with pytest.raises(ArtifactRefused, match="NAME/VERSION"):

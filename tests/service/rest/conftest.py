@@ -29,7 +29,7 @@ from models.image_judge import ImageJudge
 from models.imaging.input_statistics import InputStatistics
 from models.imaging.preprocess import Preprocessing
 from service.engine.admission import Admission
-from service.engine.engine import DrainReport, Outcome
+from service.engine.engine import DrainReport, TimedJudgement
 from service.engine.observer import Observer
 from service.errors import ProductNotFound, ProductRequired, ServiceError, VersionNotFound
 from service.inspection.observers import VerdictObserver
@@ -79,7 +79,7 @@ class FakeEngine:
         self.admission = Admission(
             max_images=max_images, max_bytes=max_bytes, rate=lambda: None, observer=Observer(self.metrics)
         )
-        self.answer: Callable[[Row], Awaitable[Outcome | ServiceError]] = self.brightness
+        self.answer: Callable[[Row], Awaitable[TimedJudgement | ServiceError]] = self.brightness
         self.is_ready: tuple[bool, str] = (True, "")
         self.is_live = True
         self.judged: list[Row] = []
@@ -88,13 +88,13 @@ class FakeEngine:
         self.drained: list[float] = []
 
     @staticmethod
-    async def brightness(row: Row) -> Outcome | ServiceError:
+    async def brightness(row: Row) -> TimedJudgement | ServiceError:
         map_ = np.asarray(row.image.mean(axis=0), dtype=np.float32) if row.wants_map else None
-        return Outcome(float(row.image.mean()), map_, 0.001, 0.002, 1)
+        return TimedJudgement(float(row.image.mean()), map_, 0.001, 0.002, 1)
 
     def start(self) -> None: ...
 
-    async def judge(self, rows: Sequence[Row], *, deadline: float | None = None) -> list[Outcome | ServiceError]:
+    async def judge(self, rows: Sequence[Row], *, deadline: float | None = None) -> list[TimedJudgement | ServiceError]:
         self.judged.extend(rows)
         self.deadlines.append(deadline)
         try:

@@ -123,3 +123,41 @@ def test_every_line_of_the_log_is_json(picture: Picture) -> None:
     assert service.process.returncode == 0
     requests = [line for line in map(json.loads, log.splitlines()) if line["event"] == "request"]
     assert [line["path"] for line in requests] == ["/nowhere"]
+
+
+SLOW_START = """
+import importlib.util, sys, time
+spec = importlib.util.spec_from_file_location("fakes", sys.argv[1])
+fakes = importlib.util.module_from_spec(spec)
+sys.modules["fakes"] = fakes
+spec.loader.exec_module(fakes)
+from service.run.server import serve
+from service.run.settings import Settings
+from service.run.components import Components
+
+engine = fakes.FakeEngine()
+
+def start():
+    print("starting", flush=True)
+    time.sleep(3600)
+
+engine.start = start
+sys.exit(serve(Settings(port=0), None, lambda _: Components(engine, fakes.FakeRegistry(), engine.metrics, 1)))
+"""
+
+
+def test_sigterm_during_a_start_that_takes_long_ends_the_process() -> None:
+    path = os.pathsep.join(entry for entry in sys.path if entry)
+    process = subprocess.Popen(
+        [sys.executable, "-c", SLOW_START, str(CONFTEST)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": path},
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "starting\n"
+    process.send_signal(signal.SIGTERM)
+    _, log = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert json.loads(log.splitlines()[-1])["event"] == "stopped during the start"

@@ -47,8 +47,8 @@ def test_load_changes_neither_health_nor_readiness(house: House, picture: Pictur
         assert house.get("/healthz").status_code == 200
 
 
-def test_a_closed_gate_turns_readiness_red_while_requests_are_still_served(house: House, picture: Picture) -> None:
-    house.lifecycle.checks.shutdown.close()
+def test_the_shutdown_flag_turns_readiness_red_while_requests_are_still_served(house: House, picture: Picture) -> None:
+    house.lifecycle.checks.shutdown.set()
     assert house.get("/readyz").status_code == 503
     assert house.get("/healthz").status_code == 200
     assert house.score(picture()).status_code == 200

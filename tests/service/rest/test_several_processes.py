@@ -23,7 +23,9 @@ import importlib.util, os, sys
 from service.run import processes
 from service.run.settings import Settings
 
-def child(settings, shared):
+def child(settings, port, shared):
+    slot = len(list((shared).glob("life-*")))
+    (shared / f"life-{os.getpid()}").touch()
     spec = importlib.util.spec_from_file_location("fakes", os.environ["FAKES"])
     fakes = importlib.util.module_from_spec(spec)
     sys.modules["fakes"] = fakes
@@ -31,12 +33,14 @@ def child(settings, shared):
     from service.run.server import serve
     from service.run.components import Components
     engine = fakes.FakeEngine()
-    if os.environ["FAIL"] == "yes":
+    # "all": no process ever starts; "later": those do not that come after the first two
+    if os.environ["FAIL"] == "all" or (os.environ["FAIL"] == "later" and slot >= 2):
         def start():
             raise RuntimeError("no device")
         engine.start = start
     registry = fakes.FakeRegistry(fakes.FakeVersion())
-    sys.exit(serve(settings, [shared], lambda _: Components(engine, registry, engine.metrics, 1)))
+    mark = shared / processes.STARTED.format(os.getpid())
+    sys.exit(serve(settings, [port], lambda _: Components(engine, registry, engine.metrics, 1), on_started=mark.touch))
 
 if __name__ == "__main__":
     import several
@@ -47,12 +51,12 @@ if __name__ == "__main__":
 class Family:
     """A parent with two children."""
 
-    def __init__(self, folder: Path, fail: bool) -> None:
+    def __init__(self, folder: Path, fail: str = "no", port: int | None = None) -> None:
         (folder / "several.py").write_text(MODULE)
         with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = free.getsockname()[1]
+            self.port = port or free.getsockname()[1]
         path = os.pathsep.join([str(folder), *(entry for entry in sys.path if entry)])
-        environment = {**os.environ, "PYTHONPATH": path, "FAKES": str(CONFTEST), "FAIL": "yes" if fail else "no"}
+        environment = {**os.environ, "PYTHONPATH": path, "FAKES": str(CONFTEST), "FAIL": fail}
         command = [sys.executable, str(folder / "several.py"), str(self.port)]
         self.parent = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
 
@@ -77,7 +81,7 @@ class Family:
 
 @pytest.fixture
 def family(tmp_path: Path) -> Iterator[Family]:
-    made = Family(tmp_path, fail=False)
+    made = Family(tmp_path)
     yield made
     if made.parent.poll() is None:
         made.parent.send_signal(signal.SIGTERM)
@@ -102,7 +106,47 @@ def test_processes_share_a_port_and_their_metrics_and_a_dead_one_is_replaced(fam
 
 
 def test_a_start_that_fails_ends_the_family(tmp_path: Path) -> None:
-    family = Family(tmp_path, fail=True)
+    family = Family(tmp_path, fail="all")
     events = family.events()
     assert family.parent.returncode == 3
     assert "server process died" in [event["event"] for event in events]
+
+
+def servers_of(family: Family) -> list[psutil.Process]:
+    children = psutil.Process(family.parent.pid).children()
+    return [child for child in children if "spawn_main" in str(child.cmdline())]
+
+
+def test_a_process_that_cannot_be_started_again_leaves_the_others_serving(tmp_path: Path) -> None:
+    family = Family(tmp_path, fail="later")
+    try:
+        family.wait_until(ready=2)
+        servers_of(family)[0].kill()
+        family.wait_until(ready=1)
+        assert family.parent.stderr is not None
+        deaths = 0
+        while deaths < 3:  # the one that was killed, and two starts in its place
+            deaths += "server process died" in family.parent.stderr.readline()
+        assert family.parent.poll() is None
+        assert family.get("/version").status_code == 200
+    finally:
+        family.parent.send_signal(signal.SIGTERM)
+        family.parent.communicate(timeout=60)
+    assert family.parent.returncode == 0
+
+
+def test_no_process_outlives_its_parent_and_a_new_start_takes_the_port(family: Family, tmp_path: Path) -> None:
+    family.wait_until(ready=2)
+    servers = servers_of(family)
+    family.parent.kill()
+    family.parent.wait()
+    (tmp_path / "next").mkdir()
+    after = Family(tmp_path / "next", port=family.port)
+    try:
+        after.wait_until(ready=2)
+        _, alive = psutil.wait_procs(servers, timeout=60)
+        assert not alive
+        family.parent.communicate(timeout=60)  # the last of them had the pipe of the log
+    finally:
+        after.parent.send_signal(signal.SIGTERM)
+        after.parent.communicate(timeout=60)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from models.calibration.tail import Replicate, Tail
-from service.engine.engine import Outcome
+from service.engine.engine import TimedJudgement
 from service.errors import DeadlineExceeded, InferenceFailed, NotReady, ShuttingDown
 
 if TYPE_CHECKING:
@@ -80,8 +80,8 @@ def test_a_rate_that_a_fitted_tail_speaks_of_is_answered_as_an_estimate(
 
 @pytest.mark.parametrize("score", [math.nan, math.inf, -math.inf])
 def test_a_score_that_is_no_number_is_an_error_and_never_ok(house: House, picture: Picture, score: float) -> None:
-    async def nonsense(row: Any) -> Outcome:
-        return Outcome(score, None, 0.0, 0.0, 1)
+    async def nonsense(row: Any) -> TimedJudgement:
+        return TimedJudgement(score, None, 0.0, 0.0, 1)
 
     house.engine.answer = nonsense
     response = house.score(picture())
@@ -92,16 +92,16 @@ def test_a_score_that_is_no_number_is_an_error_and_never_ok(house: House, pictur
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_a_map_that_is_not_made_of_numbers_is_an_error(house: House, picture: Picture, value: float) -> None:
-    async def nonsense(row: Any) -> Outcome:
-        return Outcome(0.1, np.full((32, 32), value, np.float32), 0.0, 0.0, 1)
+    async def nonsense(row: Any) -> TimedJudgement:
+        return TimedJudgement(0.1, np.full((32, 32), value, np.float32), 0.0, 0.0, 1)
 
     house.engine.answer = nonsense
     assert house.score(picture(), path="/localize").json()["code"] == "inference_failed"
 
 
 def test_a_map_that_was_asked_for_and_did_not_come_is_an_error(house: House, picture: Picture) -> None:
-    async def forgetful(row: Any) -> Outcome:
-        return Outcome(0.1, None, 0.0, 0.0, 1)
+    async def forgetful(row: Any) -> TimedJudgement:
+        return TimedJudgement(0.1, None, 0.0, 0.0, 1)
 
     house.engine.answer = forgetful
     assert house.score(picture(), path="/localize").json()["code"] == "inference_failed"
@@ -171,8 +171,8 @@ def test_a_map_full_of_spots_names_the_hundred_hottest(house: House, picture: Pi
     spots = np.zeros((32, 32), np.float32)
     spots[::2, ::2] = np.linspace(0.6, 0.9, 256).reshape(16, 16)
 
-    async def spotted(row: Any) -> Outcome:
-        return Outcome(0.9, spots, 0.0, 0.0, 1)
+    async def spotted(row: Any) -> TimedJudgement:
+        return TimedJudgement(0.9, spots, 0.0, 0.0, 1)
 
     house.engine.answer = spotted
     (entry,) = house.score(picture(), path="/localize").json()["results"]

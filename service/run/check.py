@@ -1,0 +1,135 @@
+"""Says in words what a start with these settings would do, without doing it: `mkd-serve --check`.
+
+Devices are not taken into use, so the golden scores of the artifacts are left to the start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import psutil
+
+from service.auth import KeyFileError, KeyRing
+from service.metrics import Metrics
+from service.products.product import ProductStatus
+from service.products.registry import Registry
+from service.run.processes import bound_socket
+from service.run.settings import Settings, thread_counts
+
+BYTES_PER_PIXEL = 6  # of a picture that is being decoded, with 16 bits
+PROCESS_BYTES = 700 << 20  # interpreter, torch and one source with its work space
+GIB = 1 << 30
+
+
+class Finding(NamedTuple):
+    """One line: whether it stands in the way of judging, and what would happen."""
+
+    good: bool
+    text: str
+
+
+def run_check(settings: Settings, say: Callable[[str], None]) -> int:
+    """A line for each thing that was looked at; 0 where the service would start and judge, else 1."""
+    findings = list(check(settings))
+    for finding in findings:
+        say(f"{'ok  ' if finding.good else 'BAD '} {finding.text}")
+    good = all(finding.good for finding in findings)
+    say("it would start and judge" if good else "it would not judge as it is; see the lines that begin with BAD")
+    return 0 if good else 1
+
+
+def check(settings: Settings) -> Iterator[Finding]:
+    """Artifacts, pins, keys, port and memory, in this order."""
+    try:
+        statuses, reason = asyncio.run(_products(settings))
+    except (OSError, ValueError) as error:
+        yield Finding(False, f"pins: {error}")
+        statuses, reason = [], None
+    else:
+        yield _pins(settings)
+    served = [status for status in statuses if status.version is not None]
+    for status in statuses:
+        yield from _product(status)
+    if reason is not None:
+        yield Finding(False, f"artifacts: {reason}")
+    elif len(served) > 1 or len(statuses) > 1:
+        yield Finding(True, f"artifacts: {len(served)} of {len(statuses)} products; each request has to name one")
+    yield _keys(settings)
+    yield _port(settings)
+    yield _memory(settings, sum(status.head_bytes for status in served))
+
+
+async def _products(settings: Settings) -> tuple[list[ProductStatus], str | None]:
+    """What the registry of a service would make of the folder; devices are not asked, so golden scores are not."""
+    registry = Registry(
+        settings.artifacts,
+        validate=lambda _: None,
+        metrics=Metrics(),
+        state_file=settings.pins_file,
+        state_required=settings.state_file is not None,
+        watch_s=0,
+    )
+    await registry.start()
+    try:
+        ready, reason = registry.ready()
+        return registry.products(), None if ready else reason
+    finally:
+        await registry.stop()
+
+
+def _product(status: ProductStatus) -> Iterator[Finding]:
+    if status.version is not None:
+        why = "pinned" if status.pinned else "the highest" if status.versions else "the only one"
+        yield Finding(True, f"product {status.name}: version {status.version} would be served ({why})")
+    elif status.state == "unloaded":
+        yield Finding(True, f"product {status.name}: unloaded by an operator; load it to serve it")
+    for version, reason in status.problems.items():
+        # Another version of it may be served; then this is a warning in words.
+        yield Finding(status.version is not None, f"product {status.name} {version}: refused: {reason}")
+
+
+def _pins(settings: Settings) -> Finding:
+    file = settings.pins_file
+    if file is None:
+        return Finding(True, "pins: in memory only; what is activated or rolled back ends with the service")
+    folder = next(path for path in file.absolute().parents if path.exists())
+    if os.access(folder, os.W_OK):
+        return Finding(True, f"pins: kept in {file}")
+    required = settings.state_file is not None
+    then = "changes are refused" if required else "they stay in memory and end with the service"
+    return Finding(not required, f"pins: {file} cannot be written; {then}")
+
+
+def _keys(settings: Settings) -> Finding:
+    if not settings.auth_enabled:
+        return Finding(True, f"keys: none; whoever reaches {settings.host} may do everything")
+    try:
+        keys = KeyRing(settings.api_keys_file, settings.api_keys)
+    except KeyFileError as error:
+        return Finding(False, f"keys: {error}")
+    return Finding(True, f"keys: {len(keys)}")
+
+
+def _port(settings: Settings) -> Finding:
+    where = f"{settings.host}:{settings.port}"
+    try:
+        with bound_socket(settings, patience_s=0) as found:
+            found.listen()
+    except (OSError, socket.gaierror) as error:
+        return Finding(False, f"port: {where} cannot be had: {error.strerror or error}")
+    return Finding(True, f"port: {where} is free")
+
+
+def _memory(settings: Settings, heads: int) -> Finding:
+    decoding = thread_counts(settings, on_cpu=True).decode * settings.max_image_pixels * BYTES_PER_PIXEL
+    need = settings.processes * (PROCESS_BYTES + decoding + settings.max_waiting_bytes + heads)
+    there = psutil.virtual_memory().available
+    words = f"memory: {need / GIB:.1f} GiB at most by these limits, {there / GIB:.1f} GiB are free"
+    if need <= there:
+        return Finding(True, words)
+    more = "; lower --max-waiting-bytes, --max-image-pixels or --decode-threads"
+    return Finding(settings.processes * (PROCESS_BYTES + heads) <= there, words + more)

@@ -1,0 +1,55 @@
+"""`mkd-serve --check` says what a start would do, in words, and ends with 0 or 1."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from service import __main__ as program
+from tests.service.products.conftest import Stock
+
+
+@pytest.fixture
+def stock(tmp_path: Path) -> Stock:
+    return Stock(tmp_path / "artifacts")
+
+
+def checked(stock: Stock, capsys: pytest.CaptureFixture[str], *more: str) -> tuple[int, str]:
+    limits = ("--max-image-pixels", "1000000", "--max-waiting-bytes", "134217728")
+    code = program.main(["--check", "--artifacts", str(stock.root), "--port", "0", *limits, *more])
+    return code, capsys.readouterr().out
+
+
+def test_a_service_that_would_judge_is_told_with_its_versions(stock: Stock, capsys: pytest.CaptureFixture[str]) -> None:
+    for number in (1, 2):
+        stock.write(f"screw/{number}", seed=number)
+    code, text = checked(stock, capsys)
+    assert "product screw: version 2 would be served (the highest)" in text
+    assert "keys: none" in text
+    assert "memory: " in text
+    assert (code, text.splitlines()[-1]) == (0, "it would start and judge")
+    assert not list(stock.root.glob(".*"))  # looking has written nothing
+
+
+def test_a_refused_artifact_is_told_with_its_reason(stock: Stock, capsys: pytest.CaptureFixture[str]) -> None:
+    stock.write("bolt", product="bolt")
+    stock.write("screw/1")
+    stock.spoil("screw/1")
+    code, text = checked(stock, capsys)
+    assert code == 1
+    assert "BAD  product screw 1: refused: screw/1/head.safetensors: its SHA-256" in text
+    assert "1 of 2 products; each request has to name one" in text
+
+
+def test_a_wrong_folder_a_busy_port_and_a_key_file_that_is_not_there(
+    stock: Stock, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        code, text = checked(stock, capsys, "--port", port, "--api-keys-file", str(tmp_path / "keys"))
+    assert code == 1
+    assert f"BAD  artifacts: {stock.root}: there is no such folder" in text
+    assert f"BAD  port: 127.0.0.1:{port} cannot be had: Address already in use" in text
+    assert "BAD  keys: " in text
