@@ -14,6 +14,9 @@ from models.imaging.limits import METADATA_BYTES, WEBP_CHUNKS, ImageLimits, chec
 from models.imaging.orientation import exif_orientation
 from models.imaging.samples import Header, Samples
 
+# Pillow would refuse large images by a limit of its own; ours is checked on every header, before any decoding.
+Image.MAX_IMAGE_PIXELS = None
+
 ANIMATED, ALPHA = 0x02, 0x10  # flags of VP8X
 PICTURE = frozenset({b"VP8 ", b"VP8L", b"ALPH"})
 

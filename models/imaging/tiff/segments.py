@@ -22,6 +22,9 @@ from models.imaging.errors import damaged
 from models.imaging.tiff.lzw_length import lzw_length
 from models.imaging.tiff.zstandard_frame import with_known_bytes
 
+# Pillow would refuse large images by a limit of its own; ours is checked on every header, before any decoding.
+Image.MAX_IMAGE_PIXELS = None
+
 LIBTIFF = {"LZW": 5, "Zstandard": 50000}
 TOO_LONG = "a strip or tile does not end where its rows do"
 KNOWN = 0xA5  # the byte of the row that is put behind a Zstandard stream

@@ -16,7 +16,7 @@ from PIL import Image
 from benchmarks.harness.layout_files import Case, cases, write
 from benchmarks.harness.layout_references import references
 from benchmarks.harness.tiff_writer import TiffLayout, write_tiff
-from models.imaging.decode import ImageError, decode, decode_image
+from models.imaging.decode import ImageError, ImageLimits, decode, decode_image, read_header, read_samples
 from models.imaging.layouts import LAYOUTS, Facts, layout_of, markdown
 
 RANDOM = np.random.default_rng(12)
@@ -165,3 +165,12 @@ def test_more_rows_than_libtiff_is_given_at_once(
     values = (np.arange(size[0] * size[1]) % 251).astype(np.uint8).reshape(*size, 1)
     data = write_tiff(values, TiffLayout(compression=compression, rows=size[0], tile=tile))
     assert np.array_equal(decode_image(data)[:, :, :1], values)
+
+
+def test_pillows_own_limit_of_pixels_does_not_count() -> None:
+    """Its limit is of pixels, and libtiff is given every byte as one: 16-bit colour would reach it at 15 megapixels."""
+    stream = io.BytesIO()
+    Image.new("L", (9_500, 9_500)).save(stream, "TIFF", compression="tiff_lzw")  # above its warning at 89 million
+    limits = ImageLimits(max_pixels=100_000_000)
+    header = read_header(stream.getvalue(), limits)
+    assert read_samples(header, stream.getvalue()).values.shape == (9_500, 9_500, 1)
