@@ -86,10 +86,21 @@ def bulk(folder: Path, stock: Stock) -> None:
 
 
 def operate(folder: Path, stock: Stock) -> None:
-    """Two versions of a product, a key file, and a place for the state."""
+    """Two versions of a product, and a file of settings."""
     for version in ("1", "2"):
         stock.train("screw", folder / "artifacts", version)
-    (folder / "state").mkdir()
+    configured(folder)
+
+
+def settings(folder: Path, stock: Stock) -> None:
+    """A product and a file of settings."""
+    stock.train("screw", folder / "artifacts", "1")
+    configured(folder)
+
+
+def configured(folder: Path) -> None:
+    """The file of settings that the pages name."""
+    (folder / "service.toml").write_text('[products]\nartifacts = "artifacts"\n', encoding="utf-8")
 
 
 def train(folder: Path, stock: Stock) -> None:
@@ -104,6 +115,7 @@ PREPARED: dict[str, Callable[[Path, Stock], None]] = {
     "docs/audit.md": audit,
     "docs/bulk.md": bulk,
     "docs/operate.md": operate,
+    "docs/settings.md": settings,
     "docs/train.md": train,
 }
 
