@@ -76,10 +76,11 @@ def test_too_many_bytes_of_one_image_leave_the_others_alone(open_house: OpenHous
     assert second["decision"] == "OK"
 
 
-def test_a_raw_body_over_the_image_limit_is_that_images_error(open_house: OpenHouse) -> None:
+def test_a_raw_body_over_the_image_limit_is_refused_as_a_whole(open_house: OpenHouse) -> None:
     house = open_house(max_image_bytes=2000)
     response = house.post("/score", content=b"\0" * 3000, headers={"Content-Type": "image/png"})
-    assert response.json()["results"][0]["error"]["code"] == "image_too_many_bytes"
+    assert response.status_code == 413
+    assert response.json()["code"] == "body_too_large"
 
 
 def test_the_pixel_limit_is_a_setting(open_house: OpenHouse, picture: Picture) -> None:
