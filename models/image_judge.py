@@ -15,6 +15,7 @@ from models.backends.base import SourceKey
 from models.detector import Detector, Judgement, Row
 from models.heads.base import Head
 from models.imaging.decode import ImageLimits, Pixels
+from models.imaging.levels import LevelRange
 from models.imaging.preprocess import Prepared, Preprocessing, prepare, prepare_file
 
 BATCH_IMAGES = 16  # judged together where a whole set is judged
@@ -40,19 +41,24 @@ J = TypeVar("J", bound=RawJudgement)
 
 @dataclass(frozen=True, eq=False)
 class ImageJudge:
-    """What a product needs to judge a picture: its head, the source that feeds it, and the preprocessing."""
+    """What a product needs to judge a picture: its head, the source that feeds it, and the preprocessing.
+
+    `levels` are those of its training pictures: a file far outside of them is refused. Artifacts of before this was
+    measured have none.
+    """
 
     head: Head
     source: SourceKey
     preprocessing: Preprocessing
+    levels: LevelRange | None = None
 
     def prepare_file(self, data: bytes, limits: ImageLimits | None = None) -> PreparedImage:
-        """The bytes of an image file -> its views. Raises ImageError."""
-        found = prepare_file(data, self.preprocessing, limits)
+        """The bytes of an image file -> its views. Raises ImageError, image_level_unexpected among them."""
+        found = prepare_file(data, self.preprocessing, limits, self.levels)
         return PreparedImage((found.image,), found.width, found.height)
 
     def prepare(self, pixels: Pixels) -> PreparedImage:
-        """Decoded RGB pixels (H, W, 3) -> their views."""
+        """Decoded RGB pixels (H, W, 3) -> their views. Their levels are not looked at."""
         return PreparedImage((prepare(pixels, self.preprocessing),), pixels.shape[1], pixels.shape[0])
 
     def rows(self, image: PreparedImage, *, wants_map: bool = False) -> list[Row]:

@@ -6,7 +6,9 @@ import re
 
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 WHOLE_NAME = f"^{NAME_PATTERN.pattern}$"  # the same for a schema, which searches instead of matching the whole text
-IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
+IMAGE_SUFFIXES = frozenset(
+    {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", ".tif", ".tiff", ".webp"}  # jpe, jfif: JPEG; dib: BMP
+)
 
 
 def is_name(text: str) -> bool:

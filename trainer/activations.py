@@ -24,6 +24,7 @@ from torch import Tensor
 from models.backends.base import SourceBackend
 from models.heads.base import ActivationBatch
 from models.sources.registry import SourceSpec
+from trainer.data_checks.pooled import PooledMeans
 
 SOURCE_BATCH = 16
 DEFAULT_LIMIT_BYTES = 8 * 2**30
@@ -96,8 +97,17 @@ class ActivationStore:
         if self._path is not None:
             shutil.rmtree(self._path, ignore_errors=True)
 
-    def fill(self, images: Iterator[npt.NDArray[np.float32]], progress: Progress = lambda done: None) -> None:
-        """Runs the source over all `count` images and measures the taps' mean squares. Reports how many are done."""
+    def fill(
+        self,
+        images: Iterator[npt.NDArray[np.float32]],
+        progress: Progress = lambda done: None,
+        pooled: PooledMeans | None = None,
+    ) -> None:
+        """Runs the source over all `count` images and measures the taps' mean squares. Reports how many are done.
+
+        `pooled` collects its taps' means on the way; those that are not the store's own are computed for it alone.
+        """
+        taps = tuple(dict.fromkeys((*self.taps, *(pooled.taps if pooled else ()))))
         start = 0
         while start < self.count:
             batch = list(islice(images, min(SOURCE_BATCH, self.count - start)))
@@ -105,7 +115,11 @@ class ActivationStore:
                 raise ValueError(f"{self.count} images were promised and {start} came")
             stop = start + len(batch)
             self._images[start:stop] = np.stack(batch)
-            for tap, tensor in self.backend.activations(torch.from_numpy(np.stack(batch)), self.taps).items():
+            found = self.backend.activations(torch.from_numpy(np.stack(batch)), taps)
+            if pooled is not None:
+                pooled.add(found)
+            for tap in self.taps:
+                tensor = found[tap]
                 self.squares[tap][start:stop] = tensor.double().square().mean(dim=(1, 2, 3)).cpu().numpy()
                 if self.cached:
                     # Loud taps reach several thousands; a fixed scale from the first batch keeps them in range.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsAny, model_validator
 
@@ -46,8 +46,10 @@ class TrainingSettings(BaseModel):
     """Everything that decides what a run gives. The same settings, data and machine give the same artifact.
 
     `method` holds the settings of the method, discriminated by its name. Held-out images count with their worst score
-    under the changes of `calibrate_under`, so that the promise covers them. `tail_fit` fits a tail also where the
-    held-out images can promise the NG rate.
+    under the changes of `calibrate_under`, so that the promise covers them. `split` "groups" keeps near-duplicates on
+    one side of the split and counts each group of them once. `white_level` is the value of white in 16-bit pictures;
+    None reads it off the training pictures. `tail_fit` fits a tail also where the held-out images can promise the NG
+    rate.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -59,6 +61,8 @@ class TrainingSettings(BaseModel):
     image_size: int = Field(default=128, ge=32, le=1024, multiple_of=32)
     seed: int = Field(default=0, ge=0)
     hold_out: float = Field(default=0.2, gt=0, lt=0.9)
+    split: Literal["groups", "random"] = "groups"
+    white_level: WhiteLevel | None = None
     augmentation: Augmentation = Augmentation()
     review_rate: float = Field(default=DEFAULT_REVIEW_RATE, gt=0, lt=1)
     ng_rate: float = Field(default=DEFAULT_NG_RATE, gt=0, lt=1)
@@ -67,5 +71,6 @@ class TrainingSettings(BaseModel):
     tail_fit: bool = False
 
     def preprocessing(self, sixteen_bit_white: WhiteLevel) -> Preprocessing:
-        """How images become the network's input; the white level is read off the training images."""
-        return Preprocessing(image_size=self.image_size, sixteen_bit_white=sixteen_bit_white, jpeg="reduced", version=2)
+        """How images become the network's input; `sixteen_bit_white` is the white level read off the training images."""
+        white = self.white_level or sixteen_bit_white
+        return Preprocessing(image_size=self.image_size, sixteen_bit_white=white, jpeg="reduced", version=2)

@@ -6,44 +6,50 @@ folder -> split -> activations (source run once) -> Method.fit -> calibrate -> v
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import shutil
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib import metadata
-from itertools import chain
 from pathlib import Path
 
-import cv2
-import numpy as np
 import torch
 
-from models.artifact import Artifact, GoldenRecord, Manifest, SourceRecord, TrainingRecord, write_artifact
-from models.backends.base import SourceKey
+from models.artifact import (
+    Artifact,
+    DegenerateRecord,
+    GoldenRecord,
+    Manifest,
+    PassedOver,
+    SourceRecord,
+    TrainingRecord,
+    golden_tolerance,
+    write_artifact,
+)
 from models.backends.pool import BackendName, SourcePool, source_key
 from models.calibration.conformal import Calibration
 from models.calibration.recalibration import calibrated, calibration_words
 from models.detector import Detector
-from models.heads.base import Head, to_device
-from models.heads.registry import method_of
+from models.heads.base import to_device
+from models.image_folder import NAMED, passed_over_words
 from models.image_judge import ImageJudge
-from models.imaging.decode import Pixels, decode_image
-from models.imaging.preprocess import Prepared, Preprocessing
+from models.imaging.preprocess import Preprocessing
 from models.sources.registry import spec_of
-from trainer.activations import DEFAULT_LIMIT_BYTES, ActivationStore, bytes_per_image
-from trainer.augment import variants
+from trainer.activations import DEFAULT_LIMIT_BYTES
 from trainer.calibrate import judge_under
 from trainer.config import TrainingSettings
-from trainer.data import TrainingSet, prepared_images, read_pixels, read_training_set, split
-from trainer.fit_run import Display, TrainingRun
-from trainer.good_parts import StoredParts
+from trainer.data import TrainingSet, read_training_set
+from trainer.data_checks.pictures import check_pictures
+from trainer.data_checks.scores import check_scores
+from trainer.doubts import Doubts
+from trainer.fit_run import Display
+from trainer.fitting import Fitting
+from trainer.golden import check_golden_defect, golden_pictures
 from trainer.measure import measured_files
+from trainer.parts_split import PartsSplit, worst_of_groups
 
-GOLDEN_SIDE = 512  # golden images are kept at most this large, to keep the artifact small
 PACKAGES = ("mkdserve", "torch", "torchvision", "numpy", "opencv-python-headless", "pillow", "ncnn")
 
 
@@ -61,6 +67,8 @@ class TrainingJob:
     threads: int | None = None
     weights_file: Path | None = None
     cache_limit_bytes: int = DEFAULT_LIMIT_BYTES
+    subfolders: bool = False
+    accept_degenerate: bool = False
 
     @property
     def path(self) -> Path:
@@ -76,29 +84,39 @@ class TrainingJob:
 def train(job: TrainingJob, display: Display) -> Artifact:
     """Runs the whole path. Raises DataError, SourceWeightsError, ActivationError or ArtifactError in clear words.
 
+    DataError, too, for a training set or a head that teaches or sees nothing, unless the job accepts that.
     KeyboardInterrupt leaves a checkpoint that the same call goes on from.
     """
     started = time.monotonic()
     settings = job.settings
-    found = read_training_set(job.data)
-    _tell_about(found, display)
+    found = read_training_set(job.data, subfolders=job.subfolders)
     preprocessing = settings.preprocessing(found.sixteen_bit_white)
-    training, held_out = split(len(found.files), settings.hold_out, settings.seed)
-    display.say(f"{len(training)} images to train on, {len(held_out)} held out for calibration only")
+    _tell_about(found, preprocessing, display)
+    doubts = Doubts(display, accepted=job.accept_degenerate)
+    doubts.heed(check_pictures(found.facts(preprocessing.sixteen_bit_white), found.names))
     source = source_key(settings.source, settings.normalisation, job.weights_file, settings.source_precision)
     pool = SourcePool(job.device, backend=job.backend, threads=job.threads, weights_file=job.weights_file)
     pool.require(source)
     backend, reason = pool.chosen(source)
     display.say(f"source {settings.source} in {source.precision} by backend {backend} on {job.device}: {reason}")
-    head, notes = _fit(job, found, training, preprocessing, pool, source, display)
-    judge = ImageJudge(head, source, preprocessing)
+    fitting = Fitting(
+        *(found, settings, preprocessing, pool[source], source, job.device, job.work),
+        cache_limit_bytes=job.cache_limit_bytes,
+        display=display,
+    )
+    head, notes, split = fitting.fit()
+    judge = ImageJudge(head, source, preprocessing, found.levels(preprocessing.sixteen_bit_white))
     detector = Detector(job.device, pool)
-    kept = tuple(found.files[index] for index in held_out)
+    kept = tuple(found.files[index] for index in split.held_out)
     judged = judge_under(detector, judge, kept, settings.calibrate_under)
-    calibration = calibrated(judged, settings)
-    golden, records = _golden([kept[index] for index in _spread(judged.scores)], judge, detector)
-    manifest = _manifest(job, found, training, held_out, judge, calibration, records, notes)
-    artifact = write_artifact(job.path, manifest, head, golden)
+    counted = worst_of_groups(judged, split.labels[split.held_out])
+    doubts.heed(check_scores(counted.scores))
+    calibration = calibrated(counted, settings)
+    golden = golden_pictures(kept, judged.scores, judge, detector, settings.seed)
+    doubts.heed(golden.separation)
+    doubts.heed(check_golden_defect(golden.records, golden_tolerance(calibration)))
+    manifest = _manifest(job, found, split, judge, calibration, golden.records, notes, doubts.record)
+    artifact = write_artifact(job.path, manifest, head, golden.files)
     to_device(artifact.head, job.device)
     artifact.verify_golden(detector)
     _remove_work(job.work)
@@ -108,7 +126,7 @@ def train(job: TrainingJob, display: Display) -> Artifact:
     return artifact
 
 
-def _tell_about(found: TrainingSet, display: Display) -> None:
+def _tell_about(found: TrainingSet, preprocessing: Preprocessing, display: Display) -> None:
     display.say(f"{len(found.files)} images of good parts")
     for file, reason in found.unreadable[:10]:
         display.say(f"left out, unreadable: {file.name}: {reason}")
@@ -116,100 +134,21 @@ def _tell_about(found: TrainingSet, display: Display) -> None:
         display.say(f"left out, unreadable: {len(found.unreadable) - 10} more")
     if found.duplicates:
         display.say(f"left out: {len(found.duplicates)} exact copies of other images ({found.duplicates[0].name}, ...)")
-    if found.size_warning:
-        display.say(f"beware: {found.size_warning}")
-
-
-def _fit(
-    job: TrainingJob,
-    found: TrainingSet,
-    training: Sequence[int],
-    preprocessing: Preprocessing,
-    pool: SourcePool,
-    source: SourceKey,
-    display: Display,
-) -> tuple[Head, dict[str, object]]:
-    """The fitted head, frozen and on the device, and what the method has noted."""
-    settings, spec = job.settings, spec_of(source.source)
-    method = method_of(settings.method.method)
-    taps = method.needs(settings.method, spec).taps
-    copies = settings.augmentation.copies
-    count = len(training) * copies
-    if settings.augmentation.varies:
-        size = count * bytes_per_image(settings.image_size, spec, taps) / 2**30
-        display.say(
-            f"augmentation makes {copies} variants of each image once: the source runs over {count} images "
-            f"instead of {len(training)} and the cache takes {size:.1f} GiB"
-        )
-    files = tuple(found.files[index] for index in training)
-    with ExitStack() as opened:
-        store = opened.enter_context(
-            ActivationStore(
-                *(count, settings.image_size, pool[source], spec, taps),
-                folder=job.work,
-                limit_bytes=job.cache_limit_bytes,
-            )
-        )
-        if not store.cached:
-            display.say("the activations do not fit the cache limit: the source runs again for every step (slow)")
-        with display.bar("source activations", count) as bar:
-            store.fill(_augmented(files, preprocessing, settings), bar.update)
-        fingerprint = _fingerprint(settings, found.sha256, source)
-        run = TrainingRun(job.device, settings.seed, display, job.work, fingerprint)
-        head = method.fit(settings.method, StoredParts(store, range(count), job.device, opened), run)
-        return to_device(head, job.device), run.notes
-
-
-def _augmented(files: tuple[Path, ...], preprocessing: Preprocessing, settings: TrainingSettings) -> Iterator[Prepared]:
-    images = prepared_images(files, preprocessing)
-    return chain.from_iterable(
-        variants(image, settings.augmentation, (settings.seed, number)) for number, image in enumerate(images)
-    )
-
-
-def _fingerprint(settings: TrainingSettings, data: str, source: SourceKey) -> str:
-    return hashlib.sha256(f"{settings.model_dump_json()} {data} {source}".encode()).hexdigest()
-
-
-def _spread(scores: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> list[int]:
-    """The places of the lowest, the middle and the highest score."""
-    order = np.argsort(scores, kind="stable")
-    return list(dict.fromkeys(int(order[place]) for place in (0, len(order) // 2, len(order) - 1)))
-
-
-def _golden(files: Sequence[Path], judge: ImageJudge, detector: Detector) -> tuple[list[bytes], list[GoldenRecord]]:
-    pictures = [_small_png(read_pixels(file)) for file in files]
-    prepared = [judge.prepare(decode_image(data)) for data in pictures]
-    records = []
-    for number, judgement in enumerate(judge.judge_all(detector, prepared, wants_map=True)):
-        assert judgement.map is not None
-        records.append(
-            GoldenRecord(file=f"golden/{number:03}.png", score=judgement.score, map_peak=float(judgement.map.max()))
-        )
-    return pictures, records
-
-
-def _small_png(pixels: Pixels) -> bytes:
-    height, width = pixels.shape[:2]
-    shrink = GOLDEN_SIDE / max(height, width)
-    if shrink < 1:
-        size = (max(8, round(width * shrink)), max(8, round(height * shrink)))
-        pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
-    done, encoded = cv2.imencode(".png", np.ascontiguousarray(pixels[:, :, ::-1]))
-    if not done:
-        raise RuntimeError("OpenCV could not encode a PNG")
-    return encoded.tobytes()
+    for line in passed_over_words(found.passed_over):
+        display.say(line)
+    for words in found.warnings(preprocessing):
+        display.say(f"beware: {words}")
 
 
 def _manifest(
     job: TrainingJob,
     found: TrainingSet,
-    training: Sequence[int],
-    held_out: Sequence[int],
+    split: PartsSplit,
     judge: ImageJudge,
     calibration: Calibration,
     golden: Sequence[GoldenRecord],
     notes: dict[str, object],
+    degenerate: DegenerateRecord | None,
 ) -> Manifest:
     # SOURCE_DATE_EPOCH makes the whole artifact repeatable, as reproducible-builds.org defines it.
     stamp = int(os.environ.get("SOURCE_DATE_EPOCH", time.time()))
@@ -230,16 +169,25 @@ def _manifest(
         preprocessing=judge.preprocessing,
         head=judge.head.record.model_dump(mode="json"),
         calibration=calibration,
-        input_statistics=measured_files([found.files[index] for index in held_out], judge.preprocessing),
+        input_statistics=measured_files([found.files[index] for index in split.held_out], judge.preprocessing),
         training=TrainingRecord(
             settings=job.settings.model_dump(mode="json"),
-            images_trained=len(training),
-            images_held_out=len(held_out),
+            images_trained=len(split.training),
+            images_held_out=len(split.held_out),
             images_unreadable=tuple(file.name for file, _ in found.unreadable),
+            independent_trained=split.independent_trained if split.grouped else None,
+            independent_held_out=split.independent_held_out if split.grouped else None,
+            groups=split.groups(found.names),
+            held_out=tuple(found.hashes[index] for index in split.held_out),
+            passed_over={
+                reason: PassedOver(count=len(names), first=names[:NAMED]) for reason, names in found.passed_over.items()
+            },
             data_sha256=found.sha256,
             outcome=notes,
         ),
+        levels=judge.levels,
         golden=tuple(golden),
+        degenerate=degenerate,
         packages={name: version for name in PACKAGES if (version := _version(name))},
     )
 

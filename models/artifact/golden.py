@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from models.artifact.manifest import ArtifactError, GoldenRecord
@@ -21,18 +22,34 @@ def verify_golden(artifact: Artifact, detector: Detector) -> None:
     """Decodes, prepares and judges the golden images here and now. Raises ArtifactError where a score differs.
 
     The head must be on the detector's device and its source built. The tolerance is GOLDEN_TOLERANCE of the held-out
-    scores' spread.
+    scores' spread. A golden picture with a painted defect must score above all good ones, unless the artifact says that
+    its training set was degenerate and a person has accepted that.
     """
     golden = artifact.manifest.golden
     tolerance = golden_tolerance(artifact.calibration)
     judged = artifact.judge.judge_all(detector, [_picture(artifact, one) for one in golden])
+    scores = []
     for one, judgement in zip(golden, judged, strict=True):
+        scores.append(judgement.score)
         difference = abs(judgement.score - one.score)
         if not difference <= tolerance:
             raise ArtifactError(
                 artifact.path / one.file,
                 f"scores {judgement.score:.6g} here and {one.score:.6g} when it was made; "
                 f"a difference of at most {tolerance:.2g} is allowed",
+            )
+    if artifact.manifest.degenerate is None:
+        _check_defect(artifact, scores)
+
+
+def _check_defect(artifact: Artifact, scores: Sequence[float]) -> None:
+    golden = list(zip(artifact.manifest.golden, scores, strict=True))
+    top = max((score for one, score in golden if not one.defect), default=None)
+    for one, score in golden:
+        if one.defect and top is not None and not score > top:
+            raise ArtifactError(
+                artifact.path / one.file,
+                f"a painted defect scores {score:.6g} and a good picture {top:.6g}: the head does not see defects",
             )
 
 

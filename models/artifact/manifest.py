@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from models.calibration.conformal import Calibration
 from models.imaging.input_statistics import InputStatistics
+from models.imaging.levels import LevelRange
 from models.imaging.preprocess import Preprocessing
 from models.names import WHOLE_NAME
 from models.sources.registry import Normalisation, Precision
@@ -47,13 +48,30 @@ class SourceRecord(_Record):
     licence: str
 
 
+class PassedOver(_Record):
+    """Files of the training folder that were not looked at, for one reason: how many, and the first names."""
+
+    count: int = Field(ge=1)
+    first: tuple[str, ...]
+
+
 class TrainingRecord(_Record):
-    """How the head came about. `settings` is every setting of the run, `outcome` what was measured while fitting."""
+    """How the head came about. `settings` is every setting of the run, `outcome` what was measured while fitting.
+
+    `held_out` are the SHA-256 of the held-out files, so that they are found again. `groups` are the near-duplicates
+    among all pictures, by name from the folder on, each group of two at least; of a group one picture counts. Where
+    `independent_trained` and `independent_held_out` are None nobody has looked for groups.
+    """
 
     settings: dict[str, object]
     images_trained: int = Field(ge=1)
     images_held_out: int = Field(ge=1)
     images_unreadable: tuple[str, ...] = ()
+    independent_trained: int | None = Field(default=None, ge=1)
+    independent_held_out: int | None = Field(default=None, ge=1)
+    groups: tuple[tuple[str, ...], ...] = ()
+    held_out: tuple[str, ...] = ()
+    passed_over: dict[str, PassedOver] = {}
     data_sha256: str
     outcome: dict[str, object] = {}
 
@@ -70,11 +88,22 @@ class RecalibrationRecord(_Record):
 
 
 class GoldenRecord(_Record):
-    """One golden image, the score it had when the artifact was made, and its map's peak."""
+    """One golden image, the score it had when the artifact was made, and its map's peak.
+
+    `defect` marks the one with a painted defect: it must score above all others, or the head sees nothing.
+    """
 
     file: str = Field(pattern=r"^golden/[A-Za-z0-9._-]+\.png$")
     score: float = Field(allow_inf_nan=False)
     map_peak: float = Field(allow_inf_nan=False)
+    defect: bool = False
+
+
+class DegenerateRecord(_Record):
+    """Why nothing can be learned or judged from the training set. Such an artifact is only written where a person has
+    accepted that (--accept-degenerate); it is served, and its page of /products says so."""
+
+    reasons: tuple[str, ...] = Field(min_length=1)
 
 
 class Manifest(_Record):
@@ -90,7 +119,9 @@ class Manifest(_Record):
     head: dict[str, object]
     calibration: Calibration
     input_statistics: InputStatistics | None = None  # of the calibration images; not in artifacts of the first release
+    levels: LevelRange | None = None  # of all training pictures; not in artifacts of before they were measured
     training: TrainingRecord
     recalibration: RecalibrationRecord | None = None
     golden: tuple[GoldenRecord, ...] = Field(min_length=1)
+    degenerate: DegenerateRecord | None = None
     packages: dict[str, str]

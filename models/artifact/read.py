@@ -59,7 +59,7 @@ class Artifact:
     @property
     def judge(self) -> ImageJudge:
         """What turns a picture into rows for the detector and their judgements back into one."""
-        return ImageJudge(self.head, self.source, self.preprocessing)
+        return ImageJudge(self.head, self.source, self.preprocessing, self.manifest.levels)
 
     def verify_golden(self, detector: Detector) -> None:
         """See models.artifact.golden.verify_golden."""

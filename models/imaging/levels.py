@@ -46,6 +46,15 @@ class LevelRange(BaseModel):
     brightest_low: float = Field(ge=0, allow_inf_nan=False)
     brightest_high: float = Field(ge=0, allow_inf_nan=False)
 
+    def joined(self, other: LevelRange) -> LevelRange:
+        """The range that holds both."""
+        return LevelRange(
+            mean_low=min(self.mean_low, other.mean_low),
+            mean_high=max(self.mean_high, other.mean_high),
+            brightest_low=min(self.brightest_low, other.brightest_low),
+            brightest_high=max(self.brightest_high, other.brightest_high),
+        )
+
     @model_validator(mode="after")
     def _ordered(self) -> Self:
         if self.mean_low > self.mean_high or self.brightest_low > self.brightest_high:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from models.imaging.decode import ImageLimits, Pixels, decode
+from models.imaging.levels import LevelRange, check_levels
 
 Prepared = npt.NDArray[np.float32]
 JPEG_SIDES = 4  # a reduced JPEG has at least so many times the network's side: less moves grey levels visibly
@@ -57,10 +58,17 @@ class PreparedFile(NamedTuple):
     height: int
 
 
-def prepare_file(data: bytes, preprocessing: Preprocessing, limits: ImageLimits | None = None) -> PreparedFile:
-    """The bytes of an image file -> the network's input. Raises ImageError."""
+def prepare_file(
+    data: bytes, preprocessing: Preprocessing, limits: ImageLimits | None = None, levels: LevelRange | None = None
+) -> PreparedFile:
+    """The bytes of an image file -> the network's input. Raises ImageError.
+
+    With the `levels` of the training pictures one that lies far outside of them is refused (image_level_unexpected).
+    """
     least = JPEG_SIDES * preprocessing.image_size if preprocessing.jpeg == "reduced" else None
     decoded = decode(data, limits, least)
+    if levels is not None:
+        check_levels(decoded.pixels, preprocessing.sixteen_bit_white, levels)
     return PreparedFile(prepare(decoded.pixels, preprocessing), decoded.width, decoded.height)
 
 

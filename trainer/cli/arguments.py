@@ -45,6 +45,10 @@ def _add_fit(fit: argparse.ArgumentParser) -> None:
     fit.add_argument("--out", type=Path, default=Path("artifacts"), help="folder of artifacts [artifacts]")
     fit.add_argument("--version", default="", help="write OUT/PRODUCT/VERSION, to keep several side by side")
     fit.add_argument("--replace", action="store_true", help="replace an artifact that is there")
+    fit.add_argument("--subfolders", action="store_true", help="take the images of subfolders for good parts, too")
+    fit.add_argument(
+        "--accept-degenerate", action="store_true", help="write an artifact even if the images teach nothing"
+    )
     method = fit.add_argument_group("method (`mkd-train methods` lists them with their settings)")
     method.add_argument("--config", type=Path, metavar="FILE", help="settings in TOML; flags come over it")
     method.add_argument("--method", metavar="NAME", help=f"[{DEFAULT_METHOD}]")
@@ -64,11 +68,22 @@ def _add_fit(fit: argparse.ArgumentParser) -> None:
     source.add_argument("--source-precision", choices=get_args(Precision), help=words)
     source.add_argument("--image-size", type=int, help=f"multiple of 32 [{_DEFAULTS.image_size}]")
     source.add_argument(
+        "--white-level",
+        type=int,
+        choices=(1023, 4095, 16383, 65535),
+        help="value of white in 16-bit images [the smallest that holds the training images]",
+    )
+    source.add_argument(
         "--cache-limit-gib", type=float, default=DEFAULT_LIMIT_BYTES / 2**30, help="activation cache [8]"
     )
     run = fit.add_argument_group("calibration")
     run.add_argument("--seed", type=int, help=f"[{_DEFAULTS.seed}]")
     run.add_argument("--hold-out", type=float, help=f"share kept for calibration [{_DEFAULTS.hold_out}]")
+    run.add_argument(
+        "--split",
+        choices=("groups", "random"),
+        help="groups keeps near-duplicates on one side and counts them once [groups]",
+    )
     run.add_argument("--review-rate", type=float, help=f"false-reject rate of REVIEW [{_DEFAULTS.review_rate}]")
     run.add_argument("--ng-rate", type=float, help=f"false-reject rate of NG [{_DEFAULTS.ng_rate}]")
     run.add_argument("--map-rate", type=float, help=f"share of good images with a lit region [{_DEFAULTS.map_rate}]")

@@ -162,6 +162,8 @@ def _job(arguments: argparse.Namespace, data: Path, product: str) -> TrainingJob
         threads=arguments.threads,
         weights_file=arguments.source_weights,
         cache_limit_bytes=int(arguments.cache_limit_gib * 2**30),
+        subfolders=arguments.subfolders,
+        accept_degenerate=arguments.accept_degenerate,
     )
 
 

@@ -19,6 +19,18 @@ MOST = 0.5  # share of the pictures; if more teach nothing, the set does not eit
 NAMED = 3  # pictures that a warning names
 
 
+class PictureExtremes(NamedTuple):
+    """What is measured of one picture before the set's white level is known; `digest` as in PictureFacts."""
+
+    brightest: int
+    widest: int  # of the channels' ranges of values
+    digest: bytes
+
+    def facts(self, white: int) -> PictureFacts:
+        """`white` is the value of white: 255, or the product's white level for 16 bits."""
+        return PictureFacts(self.brightest <= BLACK * white, self.widest <= FLAT * white, self.digest)
+
+
 class PictureFacts(NamedTuple):
     """`black` and `flat` as the constants above say; `digest` is of the decoded pixels, whatever the file's bytes."""
 
@@ -27,15 +39,16 @@ class PictureFacts(NamedTuple):
     digest: bytes
 
 
-def picture_facts(pixels: Pixels, white: int) -> PictureFacts:
-    """Facts of (H, W, 3). `white` is the value of white: 255, or the product's white level for 16 bits."""
+def picture_extremes(pixels: Pixels) -> PictureExtremes:
+    """Extremes of (H, W, 3)."""
     levels = [_levels(pixels[..., channel]) for channel in range(3)]
     digest = hashlib.sha256(f"{pixels.shape} {pixels.dtype.name}".encode() + pixels.tobytes()).digest()
-    return PictureFacts(
-        black=max(high for _, high in levels) <= BLACK * white,
-        flat=max(high - low for low, high in levels) <= FLAT * white,
-        digest=digest,
-    )
+    return PictureExtremes(max(high for _, high in levels), max(high - low for low, high in levels), digest)
+
+
+def picture_facts(pixels: Pixels, white: int) -> PictureFacts:
+    """Facts of (H, W, 3). `white` as in PictureExtremes.facts."""
+    return picture_extremes(pixels).facts(white)
 
 
 def check_pictures(facts: Sequence[PictureFacts], names: Sequence[str]) -> CheckResult:

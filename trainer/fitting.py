@@ -1,0 +1,142 @@
+"""Runs the source over the good pictures, splits them, and fits the method to those that are trained on."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import chain, islice
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from models.backends.base import SourceBackend, SourceKey
+from models.heads.base import Head, to_device
+from models.heads.registry import method_of
+from models.imaging.preprocess import Prepared, Preprocessing
+from models.sources.registry import SourceSpec, spec_of
+from trainer.activations import SOURCE_BATCH, ActivationStore, bytes_per_image
+from trainer.augment import variants
+from trainer.config import TrainingSettings
+from trainer.data import TrainingSet, prepared_images
+from trainer.data_checks.near_duplicates import Features
+from trainer.data_checks.pooled import PooledMeans
+from trainer.fit_run import Display, TrainingRun
+from trainer.good_parts import StoredParts
+from trainer.parts_split import PartsSplit, group_taps, split_parts
+
+
+@dataclass(frozen=True)
+class Fitting:
+    """What a fit works with: pictures, settings, the source, and where the cache and checkpoints lie."""
+
+    found: TrainingSet
+    settings: TrainingSettings
+    preprocessing: Preprocessing
+    backend: SourceBackend
+    source: SourceKey
+    device: torch.device
+    work: Path
+    cache_limit_bytes: int
+    display: Display
+
+    @property
+    def spec(self) -> SourceSpec:
+        """The source's taps."""
+        return spec_of(self.source.source)
+
+    @property
+    def taps(self) -> tuple[str, ...]:
+        """The taps that the method reads."""
+        method = self.settings.method
+        return method_of(method.method).needs(method, self.spec).taps
+
+    def fit(self) -> tuple[Head, dict[str, object], PartsSplit]:
+        """The fitted head, frozen and on the device, what the method has noted, and the split."""
+        settings = self.settings
+        with ExitStack() as opened:
+            parts, split = self._parts(opened)
+            self.display.say(
+                f"{len(split.training)} images to train on, {len(split.held_out)} held out for calibration only"
+            )
+            if split.grouped and len(groups := split.groups(self.found.names)):
+                self.display.say(
+                    f"beware: near-duplicates: {len(groups)} scenes are there in several images "
+                    f"({', '.join(groups[0][:3])}, ...). They count once: {split.independent_trained} independent "
+                    f"images to train on, {split.independent_held_out} held out"
+                )
+            run = TrainingRun(self.device, settings.seed, self.display, self.work, self._fingerprint(split))
+            head = method_of(settings.method.method).fit(settings.method, parts, run)
+            return to_device(head, self.device), run.notes, split
+
+    def _parts(self, opened: ExitStack) -> tuple[StoredParts, PartsSplit]:
+        """The training pictures with their activations, and the split.
+
+        Groups are found by the activations of all pictures. Where the training pictures are not changed, all of them
+        go through the source once, and what is held out stays in the cache unread.
+        """
+        grouped, varies = self.settings.split == "groups", self.settings.augmentation.varies
+        if grouped and not varies:
+            pooled = PooledMeans(group_taps(self.spec))
+            store = self._filled(opened, len(self.found.files), self._images(range(len(self.found.files))), pooled)
+            split = self._split(pooled.features())
+            return StoredParts(store, split.training, self.device, opened), split
+        split = self._split(self._features() if grouped else None)
+        count = len(split.training) * self.settings.augmentation.copies
+        if varies:
+            self._tell_cost(len(split.training), count)
+        store = self._filled(opened, count, self._augmented(split.training))
+        return StoredParts(store, range(count), self.device, opened), split
+
+    def _split(self, features: Features | None) -> PartsSplit:
+        return split_parts(len(self.found.files), self.settings.hold_out, self.settings.seed, features)
+
+    def _filled(
+        self, opened: ExitStack, count: int, images: Iterator[Prepared], pooled: PooledMeans | None = None
+    ) -> ActivationStore:
+        store = opened.enter_context(
+            ActivationStore(
+                *(count, self.settings.image_size, self.backend, self.spec, self.taps),
+                folder=self.work,
+                limit_bytes=self.cache_limit_bytes,
+            )
+        )
+        if not store.cached:
+            self.display.say("the activations do not fit the cache limit: the source runs again for every step (slow)")
+        with self.display.bar("source activations", count) as bar:
+            store.fill(images, bar.update, pooled)
+        return store
+
+    def _features(self) -> Features:
+        """By a pass of their own over the pictures as they are."""
+        pooled, count = PooledMeans(group_taps(self.spec)), len(self.found.files)
+        images = self._images(range(count))
+        with self.display.bar("looking for near-duplicates", count) as bar:
+            for start in range(0, count, SOURCE_BATCH):
+                batch = torch.from_numpy(np.stack(list(islice(images, SOURCE_BATCH))))
+                pooled.add(self.backend.activations(batch, pooled.taps))
+                bar.update(min(count, start + SOURCE_BATCH))
+        return pooled.features()
+
+    def _images(self, indices: Sequence[int]) -> Iterator[Prepared]:
+        return prepared_images(tuple(self.found.files[index] for index in indices), self.preprocessing)
+
+    def _augmented(self, indices: Sequence[int]) -> Iterator[Prepared]:
+        settings = self.settings
+        return chain.from_iterable(
+            variants(image, settings.augmentation, (settings.seed, number))
+            for number, image in enumerate(self._images(indices))
+        )
+
+    def _tell_cost(self, images: int, count: int) -> None:
+        size = count * bytes_per_image(self.settings.image_size, self.spec, self.taps) / 2**30
+        self.display.say(
+            f"augmentation makes {self.settings.augmentation.copies} variants of each image once: the source runs over "
+            f"{count} images instead of {images} and the cache takes {size:.1f} GiB"
+        )
+
+    def _fingerprint(self, split: PartsSplit) -> str:
+        text = f"{self.settings.model_dump_json()} {self.found.sha256} {self.source} {split.training}"
+        return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,117 @@
+"""Makes an artifact's golden pictures: some good ones, and one with a painted defect that the head must see."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from models.artifact import GoldenRecord
+from models.detector import Detector, Judgement
+from models.image_judge import ImageJudge
+from models.imaging.decode import Pixels, decode_image
+from trainer.data import read_pixels
+from trainer.data_checks.result import CheckResult
+from trainer.data_checks.scores import check_separation
+from trainer.painted.painted_set import plain_defects
+from trainer.painted.scene import CannotPaint
+
+GOLDEN_SIDE = 512  # golden pictures are kept at most this large, to keep the artifact small
+PAINTED = 12  # defects at least: fewer would tell a head that sees from one that does not by chance alone
+PICTURES = 12  # good pictures at most that are painted on
+Scores = npt.NDArray[np.float32]
+
+
+class GoldenPictures(NamedTuple):
+    """PNG files and their records, in one order; the defect is the last, and missing where none can be painted."""
+
+    files: list[bytes]
+    records: list[GoldenRecord]
+    separation: CheckResult
+
+
+def golden_pictures(
+    files: Sequence[Path], scores: Scores, judge: ImageJudge, detector: Detector, seed: int
+) -> GoldenPictures:
+    """Held-out good pictures and their scores (n,) -> the golden ones, with what was found of painted defects.
+
+    Good ones are those of the lowest, the middle and the highest score. Defects are painted on these and on others
+    spread over the rest; the one that scores highest is kept.
+    """
+    chosen = list(dict.fromkeys([*spread(scores), *_evenly(len(files))]))[: max(PICTURES, 3)]
+    kept = min(len(spread(scores)), len(chosen))
+    pngs = [_small_png(read_pixels(files[index])) for index in chosen]
+    pictures = [decode_image(data) for data in pngs]
+    good = _judged(pictures, judge, detector)
+    records = [_record(f"{number:03}", one) for number, one in enumerate(good[:kept])]
+    try:
+        painted = list(_painted(pictures, seed))
+    except CannotPaint as error:
+        return GoldenPictures(pngs[:kept], records, CheckResult(True, (str(error),)))
+    found = _judged(painted, judge, detector)
+    result = check_separation(_scores(good), _scores(found))
+    best = int(np.nanargmax(_scores(found))) if np.isfinite(_scores(found)).any() else None
+    if best is None:
+        return GoldenPictures(pngs[:kept], records, result)
+    record = _record("defect", found[best]).model_copy(update={"defect": True})
+    return GoldenPictures([*pngs[:kept], _small_png(painted[best])], [*records, record], result)
+
+
+def spread(scores: Scores) -> list[int]:
+    """The places of the lowest, the middle and the highest score."""
+    order = np.argsort(scores, kind="stable")
+    return list(dict.fromkeys(int(order[place]) for place in (0, len(order) // 2, len(order) - 1)))
+
+
+def check_golden_defect(records: Sequence[GoldenRecord], tolerance: float) -> CheckResult:
+    """Degenerate where the painted defect does not score above all good ones by more than scores may be off elsewhere.
+
+    `tolerance` is how far one golden score may be off (models.artifact.golden_tolerance).
+    """
+    top = max(one.score for one in records if not one.defect)
+    defects = [one.score for one in records if one.defect]
+    if defects and max(defects) > top + 2 * tolerance:
+        return CheckResult(False, ())
+    found = f"the highest of them scores {max(defects):.4g}" if defects else "none could be painted"
+    return CheckResult(
+        True, (f"no painted defect scores above the good golden pictures ({top:.4g}): {found}; the head sees nothing",)
+    )
+
+
+def _painted(pictures: Sequence[Pixels], seed: int) -> Iterator[Pixels]:
+    for turn in range(-(-PAINTED // len(pictures))):
+        for painted in plain_defects(pictures, seed + turn):
+            yield painted.pixels
+
+
+def _evenly(count: int) -> list[int]:
+    return [int(place) for place in np.linspace(0, count - 1, min(count, PICTURES)).round()]
+
+
+def _judged(pictures: Sequence[Pixels], judge: ImageJudge, detector: Detector) -> list[Judgement]:
+    return list(judge.judge_all(detector, (judge.prepare(pixels) for pixels in pictures), wants_map=True))
+
+
+def _scores(judged: Sequence[Judgement]) -> Scores:
+    return np.array([one.score for one in judged], dtype=np.float32)
+
+
+def _record(name: str, judgement: Judgement) -> GoldenRecord:
+    assert judgement.map is not None
+    return GoldenRecord(file=f"golden/{name}.png", score=judgement.score, map_peak=float(judgement.map.max()))
+
+
+def _small_png(pixels: Pixels) -> bytes:
+    height, width = pixels.shape[:2]
+    shrink = GOLDEN_SIDE / max(height, width)
+    if shrink < 1:
+        size = (max(8, round(width * shrink)), max(8, round(height * shrink)))
+        pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
+    done, encoded = cv2.imencode(".png", np.ascontiguousarray(pixels[:, :, ::-1]))
+    if not done:
+        raise RuntimeError("OpenCV could not encode a PNG")
+    return encoded.tobytes()

@@ -1,0 +1,75 @@
+"""Splits good pictures into those that are trained on and those that calibrate, and counts how many are independent.
+
+A group of near-duplicates stays on one side of the split and counts as one picture (`trainer.data_checks`): held-out
+pictures that repeat training pictures, or each other, would promise more than new parts keep.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from models.calibration.recalibration import ScoresAndMaps
+from models.sources.registry import SourceSpec
+from trainer.data import DataError, split
+from trainer.data_checks.group_split import split_by_group
+from trainer.data_checks.near_duplicates import Features, Labels, independent_count, near_duplicate_groups
+
+DEEPEST = 2  # taps by whose means pictures are compared: what is shown, less than how it is lit
+
+
+class PartsSplit(NamedTuple):
+    """Indices of the pictures (for training, held out), each in order; `labels` (n,) are group numbers of all."""
+
+    training: list[int]
+    held_out: list[int]
+    labels: Labels
+    grouped: bool  # whether groups were looked for
+
+    @property
+    def independent_trained(self) -> int:
+        """Groups among the training pictures."""
+        return independent_count(self.labels[self.training])
+
+    @property
+    def independent_held_out(self) -> int:
+        """Groups among the held-out pictures."""
+        return independent_count(self.labels[self.held_out])
+
+    def groups(self, names: Sequence[str]) -> tuple[tuple[str, ...], ...]:
+        """The names of each group of two or more."""
+        members: dict[int, list[str]] = {}
+        for label, name in zip(self.labels.tolist(), names, strict=True):
+            members.setdefault(label, []).append(name)
+        return tuple(tuple(one) for one in members.values() if len(one) > 1)
+
+
+def group_taps(source: SourceSpec) -> tuple[str, ...]:
+    """The taps whose means make the features of `split_parts`."""
+    return tuple(source.taps)[-DEEPEST:]
+
+
+def split_parts(count: int, hold_out: float, seed: int, features: Features | None) -> PartsSplit:
+    """`features` (count, C) of the pictures, or None to split at random. Raises DataError for too few scenes."""
+    if features is None:
+        return PartsSplit(*split(count, hold_out, seed), np.arange(count), grouped=False)
+    labels = near_duplicate_groups(features)
+    try:
+        return PartsSplit(*split_by_group(labels, hold_out, seed), labels, grouped=True)
+    except ValueError as error:
+        raise DataError(f"{error} (--split random takes each picture for an independent one)") from error
+
+
+def worst_of_groups(judged: ScoresAndMaps, labels: Labels) -> ScoresAndMaps:
+    """Scores (n,) and maps (n, S, S) of pictures with those group numbers -> one entry for each group.
+
+    A group counts with its highest score and the maximum of its maps. Groups come in order of their first picture.
+    """
+    order = list(dict.fromkeys(labels.tolist()))
+    rows = [np.flatnonzero(labels == label) for label in order]
+    return ScoresAndMaps(
+        np.array([judged.scores[of_group].max() for of_group in rows], dtype=np.float32),
+        np.stack([judged.maps[of_group].max(axis=0) for of_group in rows]),
+    )
