@@ -71,6 +71,6 @@ class TrainingSettings(BaseModel):
     tail_fit: bool = False
 
     def preprocessing(self, sixteen_bit_white: WhiteLevel) -> Preprocessing:
-        """How images become the network's input; `sixteen_bit_white` is the white level read off the training images."""
+        """How images become input; `sixteen_bit_white` is the white level read off the training images."""
         white = self.white_level or sixteen_bit_white
         return Preprocessing(image_size=self.image_size, sixteen_bit_white=white, jpeg="reduced", version=2)

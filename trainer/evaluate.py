@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -50,17 +51,21 @@ def evaluate(
     to_device(artifact.head, device)
     detector = Detector(device, pool)
     artifact.verify_golden(detector)
-    truth = read_truth(labelled, artifact.preprocessing)
+    truth = read_truth(labelled, artifact.preprocessing, artifact.manifest.levels)
     for line in truth.unreadable:
-        display.say(f"left out, unreadable: {line}")
+        display.say(f"left out: {line}")
+    for line in truth.mask_words():
+        display.say(line)
+    judge = replace(artifact.judge, levels=None)  # levels were looked at above, in the picture as it is
     with display.bar("test images", len(truth.images)) as bar:
-        judged = judge_all(detector, artifact.judge, _read_prepared(truth, artifact.judge, bar))
+        judged = judge_all(detector, artifact.judge, _read_prepared(truth, judge, bar))
     found = evaluated(truth, judged, artifact.calibration)
     numbers = {
         "product": artifact.manifest.product,
         "version": artifact.manifest.version,
         "artifact_sha256": artifact.sha256,
         "unreadable": list(truth.unreadable),
+        "masks": truth.mask_record(),
         **measure(found, artifact.calibration, training_brightness(data, artifact.preprocessing)),
         **realised_of(
             np.array(artifact.calibration.scores, dtype=np.float32),

@@ -16,10 +16,12 @@ import numpy.typing as npt
 from models.calibration.conformal import Calibration, Decision
 from models.calibration.recalibration import ScoresAndMaps
 from models.imaging.decode import ImageError
+from models.imaging.levels import LevelRange, check_levels
+from models.imaging.masks import Mask, looks_inverted
 from models.imaging.preprocess import Preprocessing, prepare
 from trainer import metrics
 from trainer.data import read_pixels
-from trainer.labelled import GOOD, LabelledImage, Mask
+from trainer.labelled import GOOD, MASK_FORMS, LabelledImage
 from trainer.realised import RATES, realised_rates
 
 EVALUATION_SIDE = 256  # masks and maps are compared at most at this size of the longer side, to bound the memory
@@ -48,14 +50,52 @@ class Truth:
         squeezed = cv2.resize(mask.astype(np.float32), (size, size), interpolation=cv2.INTER_AREA)
         return np.asarray(squeezed) > 0.5
 
+    def masks_of_defects(self) -> list[Mask | None]:
+        """The masks of the defective parts alone."""
+        return [mask for image, mask in zip(self.images, self.masks, strict=True) if image.anomalous]
 
-def read_truth(labelled: Sequence[LabelledImage], preprocessing: Preprocessing) -> Truth:
-    """Looks at every image and mask once; what cannot be read is named in `unreadable` and left out."""
+    def mask_record(self) -> dict[str, object]:
+        """Of how many defective pictures a mask was found, under which names, and whether they look inverted."""
+        masks = self.masks_of_defects()
+        known = [mask for mask in masks if mask is not None]
+        return {
+            "defective": len(masks),
+            "found": len(known),
+            "looked_for": list(MASK_FORMS),
+            "inverted": looks_inverted(known),
+        }
+
+    def mask_words(self) -> list[str]:
+        """The same for a person; nothing where every defective picture has a mask that looks right."""
+        record = self.mask_record()
+        lines = []
+        if record["found"] != record["defective"]:
+            lines.append(
+                f"masks: found for {record['found']} of {record['defective']} defective images; looked for in "
+                f"ground_truth/<defect> as {', '.join(MASK_FORMS)} with any image ending, in any case"
+            )
+        if record["inverted"]:
+            lines.append(
+                "beware: most masks mark more than half of their picture as defect: they look inverted, and then pixel "
+                "AUROC and PRO mean nothing. Above 0 is defect, 0 is background"
+            )
+        return lines
+
+
+def read_truth(
+    labelled: Sequence[LabelledImage], preprocessing: Preprocessing, levels: LevelRange | None = None
+) -> Truth:
+    """Looks at every image and mask once; what cannot be read is named in `unreadable` and left out.
+
+    With `levels` so is a picture that the service would refuse, as it lies far outside of those in training.
+    """
     images, masks, brightness, unreadable = [], [], [], []
     for image in labelled:
         try:
             pixels = read_pixels(image.file)
-        except ImageError as error:
+            if levels is not None:
+                check_levels(pixels, preprocessing.sixteen_bit_white, levels)
+        except (ImageError, OSError) as error:
             unreadable.append(f"{image.defect}/{image.file.name}: {error}")
             continue
         height, width = pixels.shape[:2]

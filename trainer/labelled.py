@@ -7,13 +7,14 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from models.imaging.decode import ImageError
-from trainer.data import DataError, image_files, read_pixels
+from models.imaging.masks import Mask, read_mask
+from trainer.data import LIMITS, DataError, image_files
 
 GOOD = "good"
-Mask = npt.NDArray[np.bool_]
+# In ground_truth/<defect>, with any ending of an image, letters of either case.
+MASK_FORMS = ("NAME_mask", "NAME", "NAME-mask", "NAME_gt", "NAME_label", "NAME_seg", "mask_NAME")
 
 
 @dataclass(frozen=True)
@@ -32,21 +33,22 @@ class LabelledImage:
     def mask(self, width: int, height: int) -> Mask | None:
         """Where the defect is, (height, width); all False for a good part, None where it is not known.
 
-        An empty or damaged mask of a defective part says nothing of where the defect is, so it counts as not known.
+        An empty or damaged mask of a defective part says nothing of where the defect is, so it counts as not known. How
+        files are read as masks is said in models.imaging.masks.
         """
         if not self.anomalous:
             return np.zeros((height, width), dtype=bool)
         if self.mask_file is None:
             return None
         try:
-            grey = read_pixels(self.mask_file)[:, :, 0]
-        except ImageError:
+            drawn = read_mask(self.mask_file.read_bytes(), LIMITS)
+        except (ImageError, OSError):
             return None
-        if not grey.any():
+        if not drawn.any():
             return None
-        white = np.iinfo(grey.dtype).max
-        resized = cv2.resize(grey.astype(np.float32) / white, (width, height), interpolation=cv2.INTER_AREA)
-        return np.asarray(resized) > 0.5
+        shares = np.asarray(cv2.resize(drawn.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA))
+        squeezed = shares > 0.5
+        return squeezed if squeezed.any() else shares > 0  # a thin scratch fills no pixel by half
 
 
 def read_labelled_set(data: Path) -> list[LabelledImage]:
@@ -56,10 +58,23 @@ def read_labelled_set(data: Path) -> list[LabelledImage]:
         raise DataError(f"{data} has no folder test; a labelled set has test/good and test/<defect>")
     found: list[LabelledImage] = []
     for folder in sorted(path for path in test.iterdir() if path.is_dir()):
+        masks = _masks(data / "ground_truth" / folder.name)
         for file in image_files(folder):
-            mask = data / "ground_truth" / folder.name / f"{file.stem}_mask.png"
-            found.append(LabelledImage(file, folder.name, mask if mask.is_file() else None))
+            mask = next((masks[name] for name in mask_names(file.stem) if name in masks), None)
+            found.append(LabelledImage(file, folder.name, mask))
     kinds = {image.anomalous for image in found}
     if kinds != {True, False}:
         raise DataError(f"{test} needs images in good and in at least one folder of defects")
     return found
+
+
+def mask_names(stem: str) -> list[str]:
+    """The stems under which a picture's mask is looked for, in lower case, the most usual one first."""
+    return [form.replace("NAME", stem).lower() for form in MASK_FORMS]
+
+
+def _masks(folder: Path) -> dict[str, Path]:
+    """Mask files by their stem in lower case; none where there is no such folder."""
+    if not folder.is_dir():
+        return {}
+    return {file.stem.lower(): file for file in reversed(image_files(folder))}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -26,8 +26,11 @@ from models.calibration.recalibration import (
 )
 from models.detector import Detector
 from models.heads.base import to_device
+from models.image_folder import passed_over_words
+from models.imaging.decode import ImageError
+from models.imaging.levels import LevelRange, check_levels
 from trainer.calibrate import judge_under
-from trainer.data import DataError, TrainingSet, read_training_set
+from trainer.data import DataError, TrainingSet, read_pixels, read_training_set
 from trainer.fit_run import Display
 from trainer.measure import measured_files
 from trainer.perturb import Change
@@ -72,17 +75,21 @@ def recalibrate(job: Recalibration, display: Display) -> Artifact:
     _check_unseen(old, found)
     for file, reason in found.unreadable:
         display.say(f"left out, unreadable: {file.name}: {reason}")
-    if found.size_warning:
-        display.say(f"beware: {found.size_warning}")
+    for line in passed_over_words(found.passed_over):
+        display.say(line)
+    for words in found.warnings(old.preprocessing):
+        display.say(f"beware: {words}")
+    levels = _joined_levels(old, found, accepted=job.accept_shift)
+    judge = replace(old.judge, levels=None)  # levels were looked at here
     pool = SourcePool(job.device, backend=job.backend, threads=job.threads, weights_file=job.weights_file)
     pool.require(old.source)
     detector = Detector(job.device, pool)
     to_device(old.head, job.device)
     old.verify_golden(detector)
-    judged = judge_under(detector, old.judge, found.files)
+    judged = judge_under(detector, judge, found.files)
     _check_shift(old.calibration, judged, display, accepted=job.accept_shift)
     if job.rates.under:
-        judged = judge_under(detector, old.judge, found.files, job.rates.under)
+        judged = judge_under(detector, judge, found.files, job.rates.under)
     new = job.rates
     rates = rates_of(
         old.calibration,
@@ -92,7 +99,7 @@ def recalibrate(job: Recalibration, display: Display) -> Artifact:
         tail_fit=new.tail_fit,
     )
     calibration = calibrated(judged, rates)
-    artifact = _written(job, old, found, calibration)
+    artifact = _written(job, old, found, calibration, levels)
     to_device(artifact.head, job.device)
     artifact.verify_golden(detector)
     for line in calibration_words(calibration):
@@ -109,6 +116,21 @@ def _check_unseen(old: Artifact, found: TrainingSet) -> None:
         )
 
 
+def _joined_levels(old: Artifact, found: TrainingSet, *, accepted: bool) -> LevelRange | None:
+    """The levels of old and new pictures together; None where the artifact has none."""
+    known = old.manifest.levels
+    if known is None:
+        return None
+    white = old.preprocessing.sixteen_bit_white
+    if not accepted:
+        for file in found.files:
+            try:
+                check_levels(read_pixels(file), white, known)
+            except ImageError as error:
+                raise DataError(f"{file.name}: {error}; if that is meant, give --accept-shift") from error
+    return known.joined(found.levels(white))
+
+
 def _check_shift(old: Calibration, judged: ScoresAndMaps, display: Display, *, accepted: bool) -> None:
     above = rejected_before(old, judged)
     words = f"{above} of {len(judged.scores)} new good images are NG by the old calibration"
@@ -120,7 +142,9 @@ def _check_shift(old: Calibration, judged: ScoresAndMaps, display: Display, *, a
     display.say(words)
 
 
-def _written(job: Recalibration, old: Artifact, found: TrainingSet, calibration: Calibration) -> Artifact:
+def _written(
+    job: Recalibration, old: Artifact, found: TrainingSet, calibration: Calibration, levels: LevelRange | None
+) -> Artifact:
     stamp = int(os.environ.get("SOURCE_DATE_EPOCH", time.time()))
     created = datetime.fromtimestamp(stamp, UTC)
     record = RecalibrationRecord(
@@ -137,6 +161,7 @@ def _written(job: Recalibration, old: Artifact, found: TrainingSet, calibration:
             "created_at": created.isoformat(),
             "calibration": calibration,
             "input_statistics": measured_files(list(found.files), old.preprocessing),
+            "levels": levels,
             "recalibration": record,
         }
     )

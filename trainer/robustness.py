@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from models.artifact import Artifact, load_artifact
+from models.artifact import Artifact, TrainingRecord, load_artifact
 from models.backends.pool import BackendName, SourcePool
 from models.calibration.conformal import Calibration, Thresholds
 from models.calibration.recalibration import calibrated, rates_of
@@ -22,11 +22,12 @@ from models.detector import Detector
 from models.heads.base import to_device
 from models.imaging.decode import Pixels
 from trainer.calibrate import judge_under
-from trainer.data import DataError, read_pixels, read_training_set, split
+from trainer.data import DataError, TrainingSet, read_pixels, read_training_set, split
 from trainer.figures import Floats, read_truth
 from trainer.fit_run import Display
 from trainer.labelled import read_labelled_set
 from trainer.metrics import auroc, rate
+from trainer.parts_split import worst_of_groups
 from trainer.perturb import PERTURBATIONS, Change
 
 
@@ -56,7 +57,7 @@ def measure_robustness(job: Robustness, display: Display) -> Path:
     if job.calibrate_under:
         name = f"calibrated under {', '.join(job.calibrate_under)}"
         calibrations[name] = _calibrated_under(job, artifact, detector)
-    truth = read_truth(labelled, artifact.preprocessing)
+    truth = read_truth(labelled, artifact.preprocessing, artifact.manifest.levels)
     pictures = [read_pixels(image.file) for image in truth.images]
     scores = {"none": _scores(artifact, detector, pictures)}
     with display.bar("perturbations", len(PERTURBATIONS)) as bar:
@@ -76,15 +77,26 @@ def measure_robustness(job: Robustness, display: Display) -> Path:
 
 
 def _calibrated_under(job: Robustness, artifact: Artifact, detector: Detector) -> Calibration:
-    """From the images that the trainer held out, found again by its own split."""
-    found = read_training_set(job.data)
-    if found.sha256 != artifact.manifest.training.data_sha256:
+    """From the images that the trainer held out, near-duplicates counted once as it did."""
+    found = read_training_set(job.data, subfolders=artifact.manifest.training.subfolders)
+    training = artifact.manifest.training
+    if found.sha256 != training.data_sha256:
         raise DataError(f"{job.data} does not hold the images that the artifact was trained on and calibrated with")
-    settings = artifact.manifest.training.settings
-    _, held_out = split(len(found.files), float(str(settings["hold_out"])), int(str(settings["seed"])))
-    files = [found.files[index] for index in held_out]
-    judged = judge_under(detector, artifact.judge, files, job.calibrate_under)
-    return calibrated(judged, rates_of(artifact.calibration))
+    held_out = _held_out(found, training)
+    judged = judge_under(detector, artifact.judge, [found.files[index] for index in held_out], job.calibrate_under)
+    group = {name: number for number, names in enumerate(training.groups) for name in names}
+    alone = len(training.groups)
+    labels = np.array([group.get(found.names[index], alone + index) for index in held_out])
+    return calibrated(worst_of_groups(judged, labels), rates_of(artifact.calibration))
+
+
+def _held_out(found: TrainingSet, training: TrainingRecord) -> list[int]:
+    """By the files' hashes; artifacts of before these were kept were split at random."""
+    if training.held_out:
+        known = set(training.held_out)
+        return [index for index, digest in enumerate(found.hashes) if digest in known]
+    settings = training.settings
+    return split(len(found.files), float(str(settings["hold_out"])), int(str(settings["seed"])))[1]
 
 
 def _scores(artifact: Artifact, detector: Detector, pictures: Iterable[Pixels]) -> Floats:

@@ -182,6 +182,7 @@ def _manifest(
             passed_over={
                 reason: PassedOver(count=len(names), first=names[:NAMED]) for reason, names in found.passed_over.items()
             },
+            subfolders=job.subfolders,
             data_sha256=found.sha256,
             outcome=notes,
         ),

@@ -72,6 +72,7 @@ class TrainingRecord(_Record):
     groups: tuple[tuple[str, ...], ...] = ()
     held_out: tuple[str, ...] = ()
     passed_over: dict[str, PassedOver] = {}
+    subfolders: bool = False  # whether images of subfolders were taken, too
     data_sha256: str
     outcome: dict[str, object] = {}
 

@@ -100,6 +100,8 @@ def score(given: argparse.Namespace, console: Console) -> None:
             parts.write(number, table)
             advance(table.num_rows)
     parts.finish()
+    for line in images.passed_over:
+        _say(console, line)
     _say(console, f"{given.out}: {_summary(given.out)}")
 
 

@@ -16,6 +16,7 @@ from typing import Protocol
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from models.image_folder import list_images, passed_over_words
 from models.imaging.decode import ImageError
 from models.names import IMAGE_SUFFIXES
 from service.bulk.errors import BulkError
@@ -43,18 +44,26 @@ class Images(Protocol):
     @property
     def fingerprint(self) -> str: ...
 
+    @property
+    def passed_over(self) -> list[str]:
+        """What of the input is no row, in words for a person."""
+        ...
+
     def read(self, start: int, stop: int) -> Iterator[BulkImage]:
         """The images of rows start to stop - 1, in order."""
 
 
 class FolderImages:
-    """Every image file under a folder, by name; hidden files and folders are passed over."""
+    """Every image file under a folder, by name; see models.image_folder for what is passed over."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._files = sorted(_image_files(folder))
+        contents = list_images(folder, subfolders=True)
+        self._files = contents.images
+        self.passed_over = [_text(line) for line in passed_over_words(contents.passed_over)]
         if not self._files:
-            raise BulkError(f"no image under {folder}: files end in {', '.join(sorted(IMAGE_SUFFIXES))}")
+            passed = "".join(f"; {line}" for line in self.passed_over)
+            raise BulkError(f"no image under {folder}: files end in {', '.join(sorted(IMAGE_SUFFIXES))}{passed}")
         self.fingerprint = _digest(_facts(folder / file) for file in self._files)
 
     @property
@@ -83,6 +92,7 @@ class ParquetImages:
         except (OSError, pa.ArrowException) as error:
             raise BulkError(f"{file} cannot be read as Parquet: {error}") from error
         self._groups = sizes
+        self.passed_over: list[str] = []
         self._columns = [name for name in (PATH, BYTES) if name in schema.names]
         wrong = [name for name in self._columns if not _fits(schema.field(name).type, name)]
         if not self._columns or wrong or not self.count:
@@ -139,18 +149,15 @@ def from_file(file: Path) -> EncodedImage:
     except OSError as error:
         reason = error.strerror or type(error).__name__
         return EncodedImage(b"", error=ImageError("image_unreadable", f"the file cannot be read: {reason}"))
-
-
-def _image_files(folder: Path) -> Iterator[str]:
-    for place, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if name[0] != "."]
-        for name in files:
-            if name[0] != "." and os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES:
-                yield Path(place, name).relative_to(folder).as_posix()
+    except MemoryError:
+        return EncodedImage(b"", error=ImageError("image_too_many_bytes", "the file does not fit into memory"))
 
 
 def _facts(file: Path) -> str:
-    stat = file.stat()
+    try:
+        stat = file.stat()
+    except OSError as error:  # a link that leads nowhere, or a file that has gone: its row will say so
+        return f"{file.name} {type(error).__name__}"
     return f"{file.name} {stat.st_size} {stat.st_mtime_ns}"
 
 

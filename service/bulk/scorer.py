@@ -96,7 +96,13 @@ class Scorer:
             yield [waiting.popleft() for _ in range(min(self._batch, len(waiting)))]
 
     def _decode(self, image: BulkImage) -> PreparedImage:
-        return prepare(image.load(), self._version.judge, self._settings.limits)
+        try:
+            return prepare(image.load(), self._version.judge, self._settings.limits)
+        except ImageError:
+            raise
+        except Exception as error:  # one file is no reason to stop a run
+            logging.getLogger("mkdserve").exception("one image could not be prepared: %s", image.path)
+            raise ImageError("image_damaged", f"it could not be prepared: {type(error).__name__}") from error
 
     def _judged(self, group: list[DecodingImage], pool: ThreadPoolExecutor) -> list[Future[ResultRow]]:
         prepared: list[PreparedImage | ImageError] = []

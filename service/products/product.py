@@ -65,11 +65,13 @@ class ProductVersion:
 
     @property
     def scores_are_worst_cases(self) -> bool:
-        """Whether the calibration has each image's worst score over changes of it, and not its score as it is."""
+        """Whether the calibration has worst scores (of changes, or of near-duplicates) and not scores as they are."""
         manifest = self.artifact.manifest
         if manifest.recalibration is not None:
             return bool(manifest.recalibration.under)
-        return bool(manifest.training.settings.get("calibrate_under"))
+        training = manifest.training
+        counted = training.independent_held_out or training.images_held_out
+        return bool(training.settings.get("calibrate_under")) or counted < training.images_held_out
 
     @property
     def method(self) -> str:
