@@ -160,6 +160,13 @@ METRICS: tuple[Spec, ...] = (
         "Number of the last record of the chain that was logged as its head.",
         across="livemax",
     ),
+    Spec(
+        "mkd_audit_clock_jump_seconds",
+        "gauge",
+        (),
+        "How far the clock is from the audit chain's last records where that is more than 35 days, else 0.",
+        across="livemostrecent",
+    ),
     Spec("mkd_heads_loaded", "gauge", (), "Heads in memory, all products and versions."),
     Spec("mkd_head_bytes", "gauge", (), "Memory of the heads that are loaded, one copy each."),
     Spec(

@@ -1,19 +1,20 @@
 """One chain of records in files, which goes on where it was left, over restarts.
 
-A file ends at `file_bytes` or with its day (UTC). Retention removes whole old files, and only after a record of it,
-with the hash at which the rest begins, lies safely in the chain: so a chain without its beginning still proves itself.
+A file ends at `file_bytes` or with its day (UTC); a clock that was set back by days begins a file, too. Retention
+removes whole old files, and only after a record of it, with the hash at which the rest begins, lies safely in the
+chain: so a chain without its beginning still proves itself. How old a file is, the chain's own time says.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 
 from service.audit.audit_record import NO_RECORD, Kind, sealed, time_of, time_text
 from service.audit.chain_end import ChainTail, chain_tail, file_tail, first_time, total_bytes
+from service.audit.chain_time import Kept, clock_jump, kept
 from service.audit.files import FOLDER_MODE, chain_files, claim, file_name, first_seq, sync_folder
 from service.audit.growing_file import GrowingFile
 
@@ -46,6 +47,7 @@ class Chain:
         except OSError:
             os.close(self._lock)
             raise
+        self._last = time_of(self.left_as.record.time) if self.left_as.record else None
         self.seq = self.left_as.seq
         self.head = self.left_as.record.hash if self.left_as.record else NO_RECORD
 
@@ -66,6 +68,7 @@ class Chain:
         file.write(line)
         self.seq += 1
         self.head = digest
+        self._last = at
 
     def sync(self) -> None:
         """Make it survive a power cut; notices a file that was taken away, and goes on in a new one."""
@@ -77,6 +80,16 @@ class Chain:
             self._file = None
             gone.close()
             raise FileNotFoundError(f"{gone.path.name} was taken away while it was written")
+
+    def clock_jump(self, now: float) -> float:
+        """See service.audit.chain_time.clock_jump."""
+        return clock_jump(_times(chain_files(self.folder)[-2:]), self._last, now)
+
+    def kept(self, now: float) -> Kept | None:
+        """What `keep_days` keeps of this chain; None where nothing is older, or there is no such limit."""
+        if self._limits.keep_days <= 0:
+            return None
+        return kept(_times(chain_files(self.folder)), now, self._limits.keep_days * DAY_S)
 
     def remove_old(self, now: float) -> int:
         """Remove the whole files that need not be kept, after a record that says so. Gives their number."""
@@ -104,7 +117,7 @@ class Chain:
     def _file_for(self, more_bytes: int, day: str) -> GrowingFile:
         file = self._file
         if file is not None:
-            is_full = file.size + more_bytes > self._limits.file_bytes or day > self._day
+            is_full = file.size + more_bytes > self._limits.file_bytes or _is_another_day(day, self._day)
             if file.size == 0 or not is_full:
                 self._day = self._day or day
                 return file
@@ -120,16 +133,24 @@ class Chain:
         """Whole files from the oldest on, never the one that is written. A file is as old as its last record."""
         old: list[Path] = []
         left = total_bytes(files)
-        for path, following in pairwise(files):
+        rest = self.kept(now)
+        for number, path in enumerate(files[:-1]):
             too_much = 0 < self._limits.keep_bytes < left
-            ended = first_time(following)
-            limit = now - self._limits.keep_days * DAY_S
-            too_old = self._limits.keep_days > 0 and ended is not None and time_of(ended) < limit
+            too_old = rest is not None and number < rest.file
             if not (too_much or too_old):
                 break
             old.append(path)
             left -= path.stat().st_size
         return old
+
+
+def _times(files: Sequence[Path]) -> list[float | None]:
+    return [None if (text := first_time(path)) is None else time_of(text) for path in files]
+
+
+def _is_another_day(day: str, begun: str) -> bool:
+    """Whether a record of `day` goes into a new file. Records of one midnight may come in either order."""
+    return bool(begun) and (day > begun or time_of(begun) - time_of(day) > DAY_S)
 
 
 def ending(tail: ChainTail) -> str:

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from service.audit.chain import DAY_S, Chain, ChainLimits, ending
+from service.audit.chain import Chain, ChainLimits, ending
 from service.audit.images import ImageStore
 from service.audit.pending import Gap, PendingRecord, PendingRecords
 from service.logs import event
@@ -63,6 +63,7 @@ class Writer:
         self._images: ImageStore | None = None
         self._hurry = threading.Event()
         self._given_up = 0
+        self._jump = 0.0
         self._synced_at = time.monotonic()
         self._head_said: tuple[float, int] = (time.monotonic(), 0)
         self._looked_for_old: tuple[float, int] = (-RETENTION_EVERY_S, -1)
@@ -73,6 +74,7 @@ class Writer:
             self._chain = Chain(self._settings.folder, self._settings.limits)
             self._images = ImageStore(self._chain.folder, self._settings.image_bytes)
             try:
+                self._look_at_clock(self._chain)
                 self._chain.append("start", self._clock(), self._start_members(self._chain))
             except OSError:
                 self._chain.close()
@@ -178,13 +180,23 @@ class Writer:
             self._say_head(chain)
         if (chain.files_begun != self._looked_for_old[1]) or now - self._looked_for_old[0] >= RETENTION_EVERY_S:
             self._looked_for_old = (now, chain.files_begun)
+            self._look_at_clock(chain)
             self._remove_old(chain)
 
+    def _look_at_clock(self, chain: Chain) -> None:
+        """Tell of a clock that has left the chain's time; retention by days does not follow it."""
+        jump = chain.clock_jump(self._clock())
+        self._metrics.gauge("mkd_audit_clock_jump_seconds").set(jump)
+        if jump and jump != self._jump:
+            event("audit clock jumped; no record counts as older for it", logging.ERROR, seconds=round(jump))
+        self._jump = jump
+
     def _remove_old(self, chain: Chain) -> None:
-        now, keep_days = self._clock(), self._settings.limits.keep_days
+        now = self._clock()
+        kept = chain.kept(now)  # before files go: what the chain's time is counted by
         removed = chain.remove_old(now)
         assert self._images is not None
-        images = self._images.remove_before(now - keep_days * DAY_S) if keep_days else 0
+        images = self._images.remove_before(kept.since) if kept is not None else 0
         if removed or images:
             event("audit retention", files=removed, images=images)
 
