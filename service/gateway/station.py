@@ -204,6 +204,10 @@ class Station:
     def phase(self) -> Phase:
         return self._phase
 
+    def has_recipe(self, recipe: str) -> bool:
+        """Whether the recipe is in the station's table."""
+        return recipe in self._products
+
     @property
     def cycle(self) -> int | None:
         """The number of the running cycle."""
