@@ -24,6 +24,7 @@ CODES = {
 }
 ENTRY_CODES = {"deadline_exceeded": Code.SERVICE_DEADLINE}
 READY_WITHIN_S = 2.0
+LONGEST_S = 600.0  # the longest window there is; each request has its own deadline
 
 
 class HttpJudge:
@@ -36,7 +37,7 @@ class HttpJudge:
     def __init__(self, url: str, *, key: str = "") -> None:
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         limits = httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS, keepalive_expiry=60)
-        self._client = httpx.AsyncClient(base_url=url, headers=headers, limits=limits, timeout=None, trust_env=False)
+        self._client = httpx.AsyncClient(base_url=url, headers=headers, limits=limits, timeout=LONGEST_S, trust_env=False)
 
     async def judge(self, picture: Picture, product: str, deadline: float, ids: Ids) -> GatewayVerdict:
         left = deadline - time.monotonic()

@@ -15,6 +15,4 @@ def need(module: str, extra: str) -> Any:
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        raise MissingLibrary(
-            f"{module} is not installed ({error}): pip install 'mkdserve[{extra}]'"
-        ) from error
+        raise MissingLibrary(f"{module} is not installed ({error}): pip install 'mkdserve[{extra}]'") from error

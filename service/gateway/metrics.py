@@ -1,6 +1,6 @@
-"""Every metric of the gateway, in one table; names start with `mkd_line_`, seconds are seconds, counters end in `_total`.
+"""Every metric of the gateway, in one table.
 
-No label carries an id of a trigger or a part. docs/line.md lists the table; a test compares the two.
+Names start with `mkd_line_`, durations are seconds, counters end in `_total`. No label carries an id of a trigger or a part. docs/line.md lists the table; a test compares the two.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ class LineSpec(NamedTuple):
 
 
 LINE_METRICS: tuple[LineSpec, ...] = (
-    LineSpec("mkd_line_answers_total", "counter", ("station", "decision"), "Triggers answered: OK, REVIEW, NG, REJECT."),
+    LineSpec(
+        "mkd_line_answers_total", "counter", ("station", "decision"), "Triggers answered, by decision."
+    ),
     LineSpec(
         "mkd_line_rejects_total", "counter", ("station", "code"), "Parts rejected without a verdict, by result code."
     ),
@@ -47,8 +49,10 @@ LINE_METRICS: tuple[LineSpec, ...] = (
     LineSpec("mkd_line_ready", "gauge", ("station",), "1 while a trigger would start a cycle."),
     LineSpec("mkd_line_connected", "gauge", ("station", "peer"), "1 while plc, camera or service is reached."),
     LineSpec(
-        "mkd_line_reconnections_total", "counter", ("station", "peer"), "Times that a lost plc, camera or service came "
-        "back.",
+        "mkd_line_reconnections_total",
+        "counter",
+        ("station", "peer"),
+        "Times that a lost plc, camera or service came back.",
     ),
     LineSpec("mkd_line_spool_messages", "gauge", ("output",), "Messages on the disk that wait to be delivered."),
     LineSpec(

@@ -57,6 +57,8 @@ class StationRunner:
         self._background: list[asyncio.Task[None]] = []
         self._watch = Watch(name, metrics, self._condition)
         metrics.station(name)
+        # Not ready before the PLC has been seen once: a trigger that is found raised is of nobody knows when.
+        station.condition(time.monotonic(), "link", Code.LINK_LOST)
 
     # --- life
 

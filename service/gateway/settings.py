@@ -54,7 +54,10 @@ class StationSettings(LineSchema):
     window_ms: float = Field(gt=0, le=600000, description="Time from trigger to answer; then it is REJECT.")
     recipes: dict[str, str] = Field(min_length=1, description="Recipe to product, as in `{1 = 'bolt'}`.")
     plc_silent_after_ms: float = Field(
-        default=0, ge=0, le=600000, description="A PLC heartbeat that stands still for so long is a lost PLC; 0: not watched."
+        default=0,
+        ge=0,
+        le=600000,
+        description="A PLC whose heartbeat stands still for so long is lost; 0: not watched.",
     )
     link: LinkSettings = Field(description="How triggers come and answers go.")
     source: SourceSettings | None = Field(default=None, description="Where pictures come from, if not by the link.")

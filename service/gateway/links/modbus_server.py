@@ -55,7 +55,8 @@ class ModbusServerLink:
             self._device(), address=(self._settings.host, self._settings.port), trace_connect=self._connected
         )
         try:
-            await server.serve_forever()
+            await server.serve_forever(background=True)  # in the foreground it would swallow its cancellation
+            await asyncio.Event().wait()
         finally:
             await server.shutdown()
 

@@ -1,4 +1,4 @@
-"""The gateway as a client of the PLC: reads the command and writes the result again and again, and reconnects by itself.
+"""The gateway as a client of the PLC: reads the command, writes the result again and again, and reconnects by itself.
 
 The libraries block, and some ignore the time-outs they are given. So each connection has a thread of its own, its
 exchanges have a deadline here, and a connection that misses one is left behind with its thread and made anew: some

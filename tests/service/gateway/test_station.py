@@ -53,7 +53,13 @@ def test_a_bad_part_is_ng_with_code_0(station: Station) -> None:
 
 def test_at_the_start_nothing_is_ok_and_the_code_says_so() -> None:
     shown = Station({"1": "bolt"}, 1.0).outputs()
-    assert (shown.ok, shown.ng, shown.ready, shown.result_valid, shown.code) == (False, True, False, False, Code.STARTED)
+    assert (shown.ok, shown.ng, shown.ready, shown.result_valid, shown.code) == (
+        False,
+        True,
+        False,
+        False,
+        Code.STARTED,
+    )
 
 
 def test_an_unknown_recipe_is_rejected_before_a_picture_is_taken(station: Station) -> None:

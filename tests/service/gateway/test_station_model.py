@@ -16,6 +16,7 @@ from service.gateway.station import Station
 
 WINDOW_S = 1.0
 PRODUCTS = {"1": "bolt", "2": "tile"}
+DISTURBANCES = ["stale", "no picture", "no verdict", "abort", "link", "condition", "clock", "stop", "kill"]
 CYCLES = st.integers(1, 12)
 VERDICTS = st.builds(
     GatewayVerdict,
@@ -121,7 +122,10 @@ class StationMachine(RuleBasedStateMachine):
 
     @rule(result=st.one_of(st.none(), st.integers(0, 4)))
     def acknowledge(self, result: int | None) -> None:
+        shown = self.station.outputs()
         self.take(self.station.acknowledge(self.now, result))
+        if result in (None, shown.result):
+            assert not self.station.outputs().result_valid or self.station.outputs().result != shown.result
 
     @rule()
     def deliver(self) -> None:
@@ -131,7 +135,9 @@ class StationMachine(RuleBasedStateMachine):
         self.take(self.station.abort(self.now))
 
     @rule(
-        what=st.sampled_from(["stale", "no picture", "no verdict", "abort", "link", "condition", "clock", "stop", "kill"]),
+        what=st.sampled_from(
+            DISTURBANCES
+        ),
         cycle=CYCLES,
         lasting=st.sampled_from([False, False, False, True]),
     )
@@ -276,9 +282,7 @@ class LevelMachine(RuleBasedStateMachine):
         recipe=st.sampled_from(["1", "2", "9"]),
         trigger_id=st.integers(0, 3),
     )
-    def sample(
-        self, trigger: bool, acknowledge: bool, abort: bool, beats: bool, recipe: str, trigger_id: int
-    ) -> None:
+    def sample(self, trigger: bool, acknowledge: bool, abort: bool, beats: bool, recipe: str, trigger_id: int) -> None:
         last, first = self.level, not self.connected
         beat = (last.heartbeat + beats) & 0xFFFF
         self.level = Command(trigger, acknowledge, abort, beat, recipe, trigger_id)
