@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import signal
 import sys
 from collections.abc import Sequence
@@ -14,6 +15,19 @@ from service.gateway import registers
 from service.gateway.gateway import Gateway
 from service.gateway.libraries import MissingLibrary
 from service.gateway.settings import LineFileError, LineSettings, read
+
+CHATTY = (
+    "asyncua",
+    "httpx",
+    "httpcore",
+    "pymodbus",
+    "pymodbus.logging",
+    "snap7",
+    "pycomm3",
+    "pyads",
+    "aiomqtt",
+    "mqtt",
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -43,6 +57,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def _run(settings: LineSettings) -> int:
     logs.configure(settings.gateway.log_level)
+    for name in CHATTY:
+        logging.getLogger(name).setLevel(logging.WARNING)
 
     async def until_stopped() -> None:
         gateway = Gateway(settings)

@@ -28,6 +28,7 @@ def answer_members(station: str, answer: Answer) -> dict[str, object]:
         "version": answer.version,
         "method": answer.method,
         "artifact": answer.artifact,
+        "request_id": answer.request_id,
         "seconds": round(answer.seconds, 6),
         "time": datetime.fromtimestamp(time.time(), UTC).isoformat(timespec="milliseconds"),
     }

@@ -56,6 +56,7 @@ class Answer:
     version: str = ""
     method: str = ""
     artifact: str = ""
+    request_id: str = ""
     seconds: float = 0.0
 
 

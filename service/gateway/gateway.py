@@ -6,10 +6,11 @@ import asyncio
 import contextlib
 import logging
 import secrets
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from service import logs
+from service.gateway.codes import Code
 from service.gateway.http_judge import HttpJudge
 from service.gateway.judge import Judge
 from service.gateway.links.http_link import HttpLink
@@ -32,6 +33,8 @@ class Gateway:
         self.metrics = LineMetrics()
         self.judge = judge or _http_judge(settings)
         run = secrets.token_hex(4)
+        state = settings.gateway.state_dir
+        self.outputs = [output.output(state, self.metrics) for output in settings.output]
         self.runners = [self._runner(station, run) for station in settings.station]
         pairs = zip(settings.station, self.runners, strict=True)
         self.links: dict[str, Link] = {runner.name: station.link.link(runner) for station, runner in pairs}
@@ -44,6 +47,9 @@ class Gateway:
 
     async def run(self) -> None:
         """From start to stop."""
+        for output in self.outputs:
+            output.condition = self._conditions(f"output {output.name}")
+            self._tasks.append(asyncio.create_task(output.run()))
         every_s = self._settings.service.check_ms / 1000
         for name, link in self.links.items():
             self._keep(name, link.run())
@@ -77,7 +83,17 @@ class Gateway:
             run=run,
             heartbeat_s=self._settings.gateway.heartbeat_ms / 1000,
             plc_silent_after_s=station.plc_silent_after_ms / 1000,
+            observers=self.outputs,
         )
+
+    def _conditions(self, name: str) -> Callable[[Code | None], None]:
+        """Tells all stations of a condition: none may answer what cannot be recorded."""
+
+        def tell(code: Code | None) -> None:
+            for runner in self.runners:
+                runner.condition(name, code)
+
+        return tell
 
     def _keep(self, name: str, work: Coroutine[Any, Any, None]) -> None:
         """A link that raises is a lost link: it is begun anew."""

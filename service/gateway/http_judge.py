@@ -37,7 +37,9 @@ class HttpJudge:
     def __init__(self, url: str, *, key: str = "") -> None:
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         limits = httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS, keepalive_expiry=60)
-        self._client = httpx.AsyncClient(base_url=url, headers=headers, limits=limits, timeout=LONGEST_S, trust_env=False)
+        self._client = httpx.AsyncClient(
+            base_url=url, headers=headers, limits=limits, timeout=LONGEST_S, trust_env=False
+        )
 
     async def judge(self, picture: Picture, product: str, deadline: float, ids: Ids) -> GatewayVerdict:
         left = deadline - time.monotonic()

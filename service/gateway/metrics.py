@@ -25,9 +25,7 @@ class LineSpec(NamedTuple):
 
 
 LINE_METRICS: tuple[LineSpec, ...] = (
-    LineSpec(
-        "mkd_line_answers_total", "counter", ("station", "decision"), "Triggers answered, by decision."
-    ),
+    LineSpec("mkd_line_answers_total", "counter", ("station", "decision"), "Triggers answered, by decision."),
     LineSpec(
         "mkd_line_rejects_total", "counter", ("station", "code"), "Parts rejected without a verdict, by result code."
     ),

@@ -55,7 +55,7 @@ class StationRunner:
         self._shown: Outputs | None = None
         self._decided_at = 0.0
         self._background: list[asyncio.Task[None]] = []
-        self._watch = Watch(name, metrics, self._condition)
+        self._watch = Watch(name, metrics, self.condition)
         metrics.station(name)
         # Not ready before the PLC has been seen once: a trigger that is found raised is of nobody knows when.
         station.condition(time.monotonic(), "link", Code.LINK_LOST)
@@ -118,13 +118,16 @@ class StationRunner:
     def trigger(self, request: TriggerRequest, picture: Picture | None = None) -> asyncio.Future[Answer]:
         """A trigger by message, with its picture where the sender brings it. The future gets the one answer."""
         effects = self._station.trigger(time.monotonic(), request)
-        own = effects[-1]
-        assert isinstance(own, Acquire | Answered)
-        number = own.cycle if isinstance(own, Acquire) else own.answer.cycle
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        self._waiting[number] = future
+        self._waiting[_own_cycle(effects)] = future
         self._do(effects, picture)
         return future
+
+    def start_job(self, request: TriggerRequest) -> int:
+        """A trigger by message whose answer is told by the outputs; the number of its cycle."""
+        effects = self._station.trigger(time.monotonic(), request)
+        self._do(effects)
+        return _own_cycle(effects)
 
     def acknowledge(self, result: int | None = None) -> None:
         """The result of that number has been taken."""
@@ -224,7 +227,8 @@ class StationRunner:
             now = time.monotonic()
             self._do(self._station.beat(now) + self.handshake.check(now))
 
-    def _condition(self, name: str, code: Code | None) -> None:
+    def condition(self, name: str, code: Code | None) -> None:
+        """While `code` is not None, triggers are answered by REJECT with it."""
         self._do(self._station.condition(time.monotonic(), name, code))
 
     async def _cycle(self, order: Acquire, brought: Picture | None) -> None:
@@ -285,6 +289,13 @@ class StationRunner:
         now = time.monotonic()
         failed = self._station.picture_failed if part == "picture" else self._station.verdict_failed
         self._do(failed(now, order.cycle, code))
+
+
+def _own_cycle(effects: list[Effect]) -> int:
+    """The cycle of the trigger that these effects are of: its own effect is the last one."""
+    own = effects[-1]
+    assert isinstance(own, Acquire | Answered)
+    return own.cycle if isinstance(own, Acquire) else own.answer.cycle
 
 
 def _members(answer: Answer) -> dict[str, object]:

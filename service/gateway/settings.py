@@ -11,17 +11,31 @@ from pydantic import Field, ValidationError, model_validator
 
 from service.gateway.links.ads_client import AdsSettings
 from service.gateway.links.ethernetip_client import EtherNetIpSettings
+from service.gateway.links.hot_folder import HotFolderSettings
 from service.gateway.links.http_link import HttpLinkSettings
 from service.gateway.links.modbus_client import ModbusClientSettings
 from service.gateway.links.modbus_server import ModbusServerSettings
+from service.gateway.links.mqtt_link import MqttLinkSettings
+from service.gateway.links.opcua_server import OpcUaServerSettings
 from service.gateway.links.s7_client import S7Settings
+from service.gateway.outputs.mqtt import MqttOutputSettings
+from service.gateway.outputs.webhook import WebhookSettings
 from service.gateway.schema import LineSchema, SecretFile, StationName
 from service.gateway.sources.files import FilesSettings
 
 LinkSettings = Annotated[
-    AdsSettings | EtherNetIpSettings | HttpLinkSettings | ModbusClientSettings | ModbusServerSettings | S7Settings,
+    AdsSettings
+    | EtherNetIpSettings
+    | HotFolderSettings
+    | HttpLinkSettings
+    | ModbusClientSettings
+    | ModbusServerSettings
+    | MqttLinkSettings
+    | OpcUaServerSettings
+    | S7Settings,
     Field(discriminator="kind"),
 ]
+OutputChoice = Annotated[MqttOutputSettings | WebhookSettings, Field(discriminator="kind")]
 SourceSettings = Annotated[FilesSettings, Field(discriminator="kind")]
 
 
@@ -69,12 +83,16 @@ class LineSettings(LineSchema):
     gateway: GatewaySettings = GatewaySettings()
     service: ServiceSettings = ServiceSettings()
     station: list[StationSettings] = Field(min_length=1)
+    output: list[OutputChoice] = Field(default=[], description="Where answers are told besides.")
 
     @model_validator(mode="after")
     def _nothing_is_claimed_twice(self) -> LineSettings:
         names = [station.name for station in self.station]
         for name in {name for name in names if names.count(name) > 1}:
             raise ValueError(f"two stations are called {name}")
+        outputs = [output.name for output in self.output]
+        for name in {name for name in outputs if outputs.count(name) > 1}:
+            raise ValueError(f"two outputs are called {name}")
         owners: dict[str, str] = {}
         for station in self.station:
             for claim in sorted(station.link.claims()):

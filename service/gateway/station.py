@@ -306,6 +306,7 @@ class Station:
             version=verdict.version,
             method=verdict.method,
             artifact=verdict.artifact,
+            request_id=verdict.request_id,
         )
         return self._show(answer)
 

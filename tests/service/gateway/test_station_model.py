@@ -135,9 +135,7 @@ class StationMachine(RuleBasedStateMachine):
         self.take(self.station.abort(self.now))
 
     @rule(
-        what=st.sampled_from(
-            DISTURBANCES
-        ),
+        what=st.sampled_from(DISTURBANCES),
         cycle=CYCLES,
         lasting=st.sampled_from([False, False, False, True]),
     )
