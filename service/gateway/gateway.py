@@ -49,7 +49,9 @@ class Gateway:
         """From start to stop."""
         for output in self.outputs:
             output.condition = self._conditions(f"output {output.name}")
-            self._tasks.append(asyncio.create_task(output.run()))
+            task = asyncio.create_task(output.run())
+            task.add_done_callback(_log_fault)
+            self._tasks.append(task)
         every_s = self._settings.service.check_ms / 1000
         for name, link in self.links.items():
             self._keep(name, link.run())
@@ -111,6 +113,11 @@ class Gateway:
                 coroutine = self.links[name].run()
 
         self._tasks.append(asyncio.create_task(kept()))
+
+
+def _log_fault(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and task.exception() is not None:
+        logging.getLogger("mkdserve").error("fault of an output", exc_info=task.exception())
 
 
 def _http_judge(settings: LineSettings) -> HttpJudge:

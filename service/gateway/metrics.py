@@ -1,6 +1,7 @@
 """Every metric of the gateway, in one table.
 
-Names start with `mkd_line_`, durations are seconds, counters end in `_total`. No label carries an id of a trigger or a part. docs/line.md lists the table; a test compares the two.
+Names start with `mkd_line_`, durations are seconds, counters end in `_total`. No label carries an id of a trigger or a
+part. docs/line.md lists the table; a test compares the two.
 """
 
 from __future__ import annotations

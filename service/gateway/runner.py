@@ -129,6 +129,18 @@ class StationRunner:
         self._do(effects)
         return _own_cycle(effects)
 
+    def taken(self, answer: Answer) -> Answer:
+        """The sender of a trigger by message is about to be given this answer, which is its acknowledgement as well.
+
+        Returns the answer to give: the same, or the REJECT in its place where the window is over by now.
+        """
+        self.delivered(self.outputs().result)
+        shown = self.outputs().answer
+        if shown is None or shown.cycle != answer.cycle:
+            return answer
+        self.acknowledge()
+        return shown
+
     def acknowledge(self, result: int | None = None) -> None:
         """The result of that number has been taken."""
         self._do(self._station.acknowledge(time.monotonic(), result))

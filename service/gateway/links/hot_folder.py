@@ -22,7 +22,7 @@ from pydantic import Field
 from service import logs
 from service.gateway.answer_text import answer_members
 from service.gateway.codes import MEANINGS, Code
-from service.gateway.events import Answer, TriggerRequest
+from service.gateway.events import TriggerRequest
 from service.gateway.libraries import need
 from service.gateway.picture import Picture
 from service.gateway.runner import StationRunner
@@ -144,12 +144,10 @@ class HotFolder:
         self._number = self._number % 0xFFFFFFFF + 1
         picture = Picture(data, SUFFIXES[taken.suffix.lower()], self._number, time.monotonic(), name)
         request = TriggerRequest(self._number, self._settings.recipe, name[:128])
-        answer: Answer = await self._runner.trigger(request, picture)
+        answer = self._runner.taken(await self._runner.trigger(request, picture))
         folder = FOLDERS[answer.decision.value]
         members = {**answer_members(self._runner.name, answer), "file": name}
         await asyncio.to_thread(self._put, taken, folder, members)
-        self._runner.delivered(self._runner.outputs().result)
-        self._runner.acknowledge()
         self._runner.metrics.count("mkd_line_files_total", station=self._runner.name, folder=folder)
 
     def _free(self, name: str) -> str:

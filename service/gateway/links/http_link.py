@@ -62,7 +62,7 @@ class HttpLink:
         media_type = request.headers.get("content-type", "application/octet-stream")
         picture = Picture(body, media_type) if body else None
         asked = TriggerRequest(int(trigger_id), query.get("recipe", ""), query.get("part_id", "")[:128])
-        answer = await self._runner.trigger(asked, picture)
+        answer = self._runner.taken(await self._runner.trigger(asked, picture))
         return JSONResponse(answer_members(self._runner.name, answer))
 
     async def _body(self, request: Request) -> bytes | None:

@@ -91,7 +91,8 @@ class MqttLink:
         response = getattr(message.properties, "ResponseTopic", None)
         try:
             request = read_request(message.payload)
-            said: dict[str, object] = answer_members(self._runner.name, await self._runner.trigger(request))
+            answer = self._runner.taken(await self._runner.trigger(request))
+            said: dict[str, object] = answer_members(self._runner.name, answer)
         except ValueError as error:
             said = {"station": self._runner.name, "ok": False, "decision": "REJECT", "error": str(error)}
             logs.event("request cannot be read", logging.WARNING, station=self._runner.name, detail=str(error))

@@ -73,7 +73,7 @@ class OpcUaServerLink:
         self._result = 0
 
     async def run(self) -> None:
-        while not (fault := certificate_fault(self._settings.certificate)) == "":
+        while fault := certificate_fault(self._settings.certificate):
             logs.event("certificate", logging.ERROR, station=self._runner.name, detail=fault)
             self._runner.lost(Code.CERTIFICATE_INVALID)
             await asyncio.sleep(CERTIFICATE_AGAIN_S)
@@ -157,8 +157,9 @@ class OpcUaServerLink:
         await self._add(result, space, "Result.Document", "String", "")
         await self._add(result, space, "Result.ResultId", "UInt16", 0)
         text, number, count = ua.VariantType.String, ua.VariantType.Int32, ua.VariantType.UInt16
+        job = [("PartId", text), ("RecipeId", text)], [("JobId", text), ("Error", number)]
         methods = (
-            ("StartSingleJob", self._start_job, [("PartId", text), ("RecipeId", text)], [("JobId", text), ("Error", number)]),
+            ("StartSingleJob", self._start_job, *job),
             ("SelectRecipe", self._select_recipe, [("RecipeId", text)], [("Error", number)]),
             ("Abort", self._abort, [], [("Error", number)]),
             ("AcknowledgeResult", self._acknowledge, [("ResultId", count)], [("Error", number)]),

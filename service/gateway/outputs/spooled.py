@@ -101,9 +101,7 @@ class SpooledOutput:
             logs.event("message refused", logging.ERROR, output=self.name, number=message.id, detail=str(error)[:300])
             outcome = "refused"
         except Exception as error:
-            logs.event(
-                "message failed", logging.WARNING, output=self.name, message=message.id, detail=repr(error)[:300]
-            )
+            logs.event("message failed", logging.WARNING, output=self.name, number=message.id, detail=repr(error)[:300])
             self._metrics.count("mkd_line_messages_total", output=self.name, outcome="failed")
             return False
         try:

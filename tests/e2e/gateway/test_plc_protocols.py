@@ -1,4 +1,4 @@
-"""One good and one bad part through each protocol that carries words, against its real peer; then the peer goes away."""
+"""One good and one bad part through each protocol of words, against its real peer; then the peer goes away."""
 
 from __future__ import annotations
 
