@@ -79,7 +79,7 @@ class Gateway:
         return StationRunner(
             station.name,
             machine,
-            station.source.source() if station.source is not None else None,
+            station.source.make() if station.source is not None else None,
             self.judge,
             self.metrics,
             run=run,

@@ -21,7 +21,10 @@ from service.gateway.links.s7_client import S7Settings
 from service.gateway.outputs.mqtt import MqttOutputSettings
 from service.gateway.outputs.webhook import WebhookSettings
 from service.gateway.schema import LineSchema, SecretFile, StationName
+from service.gateway.sources.aravis_camera import AravisSettings
 from service.gateway.sources.files import FilesSettings
+from service.gateway.sources.pylon_camera import PylonSettings
+from service.gateway.sources.video import VideoSettings
 
 LinkSettings = Annotated[
     AdsSettings
@@ -36,7 +39,7 @@ LinkSettings = Annotated[
     Field(discriminator="kind"),
 ]
 OutputChoice = Annotated[MqttOutputSettings | WebhookSettings, Field(discriminator="kind")]
-SourceSettings = Annotated[FilesSettings, Field(discriminator="kind")]
+SourceSettings = Annotated[AravisSettings | FilesSettings | PylonSettings | VideoSettings, Field(discriminator="kind")]
 
 
 class LineFileError(ValueError):

@@ -25,7 +25,7 @@ class FilesSettings(LineSchema):
     folder: Path = Field(description="Folder of pictures, taken in the order of their names, again and again.")
     delay_ms: float = Field(default=0, ge=0, le=60000, description="Time that taking a picture takes, milliseconds.")
 
-    def source(self) -> FilesSource:
+    def make(self) -> FilesSource:
         return FilesSource(self)
 
 

@@ -99,6 +99,8 @@ class Client:
     def close(self) -> None:
         self._client.disconnect()
         self._client.loop_stop()
+        self._client.on_message = self._client.on_subscribe = None
+        del self._client  # which closes its sockets
 
 
 def test_requests_are_answered_where_they_asked_and_the_state_has_a_last_will(
