@@ -20,6 +20,7 @@ from service.gateway.sources.camera import CameraSettings, CameraSource
 from service.gateway.sources.pixel_formats import encode_frame
 
 BUFFERS = 4
+PRIME_WITHIN_S = 1.0
 SUCCESS = 0
 CONTINUOUS = 0
 LARGEST_ID_16 = 0xFFFF  # GigE Vision 1 counts frames to here and on from 1
@@ -146,6 +147,16 @@ class AravisDevice:
             aravis.get("arv_stream_push_buffer", self._stream, Pointer(buffer))  # type: ignore[arg-type]
         aravis.try_("arv_camera_start_acquisition", self._camera)
         self._last_id = None
+        if self._settings.trigger == "software":
+            self._prime()
+
+    def _prime(self) -> None:
+        """One frame for nobody: from its number on the numbers are known, and nothing older is still on its way."""
+        self._aravis.try_("arv_camera_software_trigger", self._camera)
+        buffer = self._pop(PRIME_WITHIN_S)
+        if buffer is not None:
+            self._last_id = self._number(buffer)
+            self._aravis.get("arv_stream_push_buffer", self._stream, buffer)
 
     def _stop(self) -> None:
         if self._stream is None:

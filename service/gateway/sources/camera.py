@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable
 from typing import Protocol, TypeVar
@@ -17,6 +18,7 @@ from service.gateway.schema import LineSchema
 
 OPEN_WITHIN_S = 20.0
 CHECK_WITHIN_S = 5.0
+CLOSE_WITHIN_S = 15.0
 T = TypeVar("T")
 
 
@@ -78,8 +80,13 @@ class CameraSource:
     async def close(self) -> None:
         thread, device = self._thread, self._device
         self._thread = self._device = None
-        if thread is not None and device is not None:
-            thread.end(device.close)
+        if thread is None or device is None:
+            return
+        # Waited for: a late word to the old connection would stop the camera that a new one has just started.
+        with contextlib.suppress(Exception):
+            async with asyncio.timeout(CLOSE_WITHIN_S):
+                await thread.run(device.close)
+        thread.end(lambda: None)
 
     async def _call(self, call: Callable[[], T], seconds: float) -> T:
         assert self._thread is not None
