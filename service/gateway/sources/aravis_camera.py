@@ -20,7 +20,7 @@ from service.gateway.sources.camera import CameraSettings, CameraSource
 from service.gateway.sources.pixel_formats import encode_frame
 
 BUFFERS = 4
-PRIME_WITHIN_S = 1.0
+SETTLE_S = 0.2
 SUCCESS = 0
 CONTINUOUS = 0
 LARGEST_ID_16 = 0xFFFF  # GigE Vision 1 counts frames to here and on from 1
@@ -148,15 +148,9 @@ class AravisDevice:
         aravis.try_("arv_camera_start_acquisition", self._camera)
         self._last_id = None
         if self._settings.trigger == "software":
-            self._prime()
-
-    def _prime(self) -> None:
-        """One frame for nobody: from its number on the numbers are known, and nothing older is still on its way."""
-        self._aravis.try_("arv_camera_software_trigger", self._camera)
-        buffer = self._pop(PRIME_WITHIN_S)
-        if buffer is not None:
-            self._last_id = self._number(buffer)
-            self._aravis.get("arv_stream_push_buffer", self._stream, buffer)
+            time.sleep(SETTLE_S)  # in which what an earlier run has left on its way arrives
+            self._flush()
+            self._last_id = None  # numbers of before may belong to another series
 
     def _stop(self) -> None:
         if self._stream is None:
@@ -175,7 +169,8 @@ class AravisDevice:
 
     def _flush(self) -> None:
         while (buffer := self._pop(0)) is not None:
-            self._last_id = self._number(buffer)
+            if self._last_id is not None:
+                self._last_id = self._number(buffer)
             self._aravis.get("arv_stream_push_buffer", self._stream, buffer)
 
     def _pop(self, seconds: float) -> Pointer | None:
