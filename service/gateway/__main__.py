@@ -12,9 +12,12 @@ from pathlib import Path
 
 from service import logs
 from service.gateway import registers
+from service.gateway.connection_check import check
 from service.gateway.gateway import Gateway
 from service.gateway.libraries import MissingLibrary
 from service.gateway.settings import LineFileError, LineSettings, read
+from service.gateway.simulation import simulate
+from service.gateway.timing_diagram import draw
 
 CHATTY = (
     "asyncua",
@@ -38,6 +41,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.command == "map":
             print(_map(settings, options.station, as_csv=options.csv), end="")
             return 0
+        if options.command == "check":
+            logs.configure("critical")
+            return 0 if asyncio.run(check(settings, print)) else 1
+        if options.command == "simulate":
+            return _simulate(settings, options.out)
         return _run(settings)
     except (LineFileError, MissingLibrary, OSError) as error:
         print(f"mkd-line: {error}", file=sys.stderr)
@@ -49,6 +57,9 @@ def _parser() -> argparse.ArgumentParser:
     options.add_argument("--config", type=Path, default=Path("line.toml"), help="settings of all stations [line.toml]")
     commands = options.add_subparsers(dest="command", metavar="COMMAND")
     commands.add_parser("run", help="run all stations (also without a command)")
+    commands.add_parser("check", help="try every connection and say what is wrong")
+    diagram = commands.add_parser("simulate", help="run the handshake with a simulated PLC and draw it")
+    diagram.add_argument("--out", type=Path, default=Path("timing.png"), help="PNG to write [timing.png]")
     table = commands.add_parser("map", help="print the register map")
     table.add_argument("--station", default="", help="name of the station [the first]")
     table.add_argument("--csv", action="store_true", help="as CSV for import, instead of a table")
@@ -68,6 +79,14 @@ def _run(settings: LineSettings) -> int:
         await gateway.run()
 
     asyncio.run(until_stopped())
+    return 0
+
+
+def _simulate(settings: LineSettings, out: Path) -> int:
+    logs.configure("error")
+    window_s = min(1.0, max(0.15, settings.station[0].window_ms / 1000))
+    draw(asyncio.run(simulate(window_s)), window_s, out)
+    print(f"written: {out}")
     return 0
 
 

@@ -67,7 +67,7 @@ class HttpJudge:
             "X-Deadline-Ms": str(max(1, int(left * 1000))),
             "X-Request-Id": ids.request_id,
             "X-Station": ids.station,
-            "X-Part-Id": ids.part_id or str(ids.trigger_id),
+            "X-Part-Id": _header(ids.part_id) or str(ids.trigger_id),
         }
         try:
             async with asyncio.timeout(left):
@@ -78,6 +78,11 @@ class HttpJudge:
             raise JudgeError(Code.VERDICT_LATE, "no answer within the window") from None
         except httpx.HTTPError as error:
             raise JudgeError(Code.SERVICE_UNREACHABLE, f"{type(error).__name__}: {error}") from error
+
+
+def _header(text: str) -> str:
+    """Text that a header can carry: what is not printable ASCII becomes a question mark."""
+    return "".join(sign if " " <= sign <= "~" else "?" for sign in text)
 
 
 def _code_of(status: int) -> Code:

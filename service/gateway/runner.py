@@ -161,6 +161,10 @@ class StationRunner:
         """Whether a cycle runs."""
         return self._station.phase in (Phase.ACQUIRING, Phase.JUDGING)
 
+    def conditions(self) -> dict[str, Code]:
+        """Why the station is not ready, by what is wrong: link, camera, service, outputs."""
+        return self._station.conditions()
+
     def has_recipe(self, recipe: str) -> bool:
         """Whether a trigger with this recipe would be judged."""
         return self._station.has_recipe(recipe)

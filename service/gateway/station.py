@@ -204,6 +204,10 @@ class Station:
     def phase(self) -> Phase:
         return self._phase
 
+    def conditions(self) -> dict[str, Code]:
+        """Why the station is not ready, by what is wrong."""
+        return dict(self._conditions)
+
     def has_recipe(self, recipe: str) -> bool:
         """Whether the recipe is in the station's table."""
         return recipe in self._products

@@ -25,9 +25,7 @@ class PylonSettings(CameraSettings):
 
     kind: Literal["pylon"]
     serial: str = Field(default="", description="Serial number of the camera; empty for the first one.")
-    features: dict[str, str] = Field(
-        default={}, description="Further features by GenICam names, set at the start."
-    )
+    features: dict[str, str] = Field(default={}, description="Further features by GenICam names, set at the start.")
 
     def make(self) -> CameraSource:
         need("pypylon.pylon", "camera-basler")

@@ -23,9 +23,7 @@ class VideoSettings(LineSchema):
 
     kind: Literal["video"]
     source: str = Field(description="Path of a video file, number of a camera, or address of a stream.")
-    stale_frames: int = Field(
-        default=0, ge=0, le=100, description="Frames of the driver's buffers to drop."
-    )
+    stale_frames: int = Field(default=0, ge=0, le=100, description="Frames of the driver's buffers to drop.")
 
     def make(self) -> CameraSource:
         return CameraSource(lambda: VideoDevice(self))
