@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import importlib
 import random
 import socket
 import statistics
@@ -19,7 +20,8 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
 
 from benchmarks.harness.service_process import free_port
 from service import logs
@@ -302,7 +304,7 @@ async def modbus_cycles(port: int, count: int) -> Times:
         await client.read_holding_registers(100, count=24)
         triggered = time.perf_counter()
         await client.write_registers(0, [1, 0, 1, 0, 0, number, 0, 0])
-        words = [0] * 24
+        words: Sequence[int] = [0] * 24
         while not (words[0] & 16 and words[5] == number):
             words = (await client.read_holding_registers(100, count=24)).registers
         times.add(started, triggered)
@@ -314,12 +316,12 @@ async def modbus_cycles(port: int, count: int) -> Times:
 
 
 async def opcua_cycles(port: int, count: int) -> Times:
-    from asyncua import Client, ua
+    asyncua: Any = importlib.import_module("asyncua")  # its types are stricter than its functions
 
     times = Times()
-    async with Client(f"opc.tcp://127.0.0.1:{port}/mkd/press") as client:
+    async with asyncua.Client(f"opc.tcp://127.0.0.1:{port}/mkd/press") as client:
         station, result = client.get_node("ns=2;s=press"), client.get_node("ns=2;s=press.Result.ResultId")
-        start, select = ua.NodeId("press.StartSingleJob", 2), ua.NodeId("press.SelectRecipe", 2)
+        start, select = asyncua.ua.NodeId("press.StartSingleJob", 2), asyncua.ua.NodeId("press.SelectRecipe", 2)
         for number in range(1, count + 1):
             started = time.perf_counter()
             await station.call_method(select, "1")

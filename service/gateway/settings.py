@@ -52,7 +52,7 @@ class GatewaySettings(LineSchema):
     host: str = Field(default="127.0.0.1", description="Address of the gateway's own HTTP server.")
     port: int = Field(default=9108, ge=0, le=65535, description="Its port: metrics, states and HTTP triggers; 0: none.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least level logged.")
-    state_dir: Path = Field(default=Path("mkd-line-state"), description="Folder of spools and of what was judged.")
+    state_dir: Path = Field(default=Path("mkd-line-state"), description="Folder of spools.")
     heartbeat_ms: float = Field(default=500, ge=10, le=10000, description="Time between two heartbeats.")
 
 

@@ -160,7 +160,7 @@ class OpcUaServerLink:
         await self._add(result, space, "Result.ResultId", "UInt16", 0)
         text, number, count = ua.VariantType.String, ua.VariantType.Int32, ua.VariantType.UInt16
         job = [("PartId", text), ("RecipeId", text)], [("JobId", text), ("Error", number)]
-        methods = (
+        methods: tuple[tuple[str, Any, list[Any], list[Any]], ...] = (
             ("StartSingleJob", self._start_job, *job),
             ("SelectRecipe", self._select_recipe, [("RecipeId", text)], [("Error", number)]),
             ("Abort", self._abort, [], [("Error", number)]),

@@ -8,6 +8,7 @@ Colours are converted once. 8 bits become BMP, which takes no time to encode, 16
 from __future__ import annotations
 
 import re
+from typing import cast
 
 import cv2
 import numpy as np
@@ -53,8 +54,8 @@ def to_pixels(data: bytes | memoryview, width: int, height: int, pixel_format: s
     if channels == 3:
         colours = flat.reshape(height, width, 3)
         return np.ascontiguousarray(colours[:, :, ::-1] if kind == "RGB" else colours)
-    plane = flat.reshape(height, width)
-    return cv2.cvtColor(plane, BAYER[kind]) if kind in BAYER else plane  # type: ignore[return-value]
+    plane = cast(Pixels, flat.reshape(height, width))
+    return cast(Pixels, cv2.cvtColor(plane, BAYER[kind])) if kind in BAYER else plane
 
 
 def _values(raw: npt.NDArray[np.uint8], count: int, bits: int, packing: str | None, name: str) -> Pixels:
@@ -80,7 +81,8 @@ def _unpack_bits(raw: npt.NDArray[np.uint8], count: int, bits: int) -> npt.NDArr
     """Mono10p and Mono12p: one stream of bits, the lowest first."""
     stream = np.unpackbits(raw, bitorder="little")[: count * bits].reshape(count, bits)
     weights = (1 << np.arange(bits)).astype(np.uint16)
-    return (stream * weights).sum(axis=1, dtype=np.uint16)
+    values: npt.NDArray[np.uint16] = (stream * weights).sum(axis=1, dtype=np.uint16)
+    return values
 
 
 def _unpack_pairs(raw: npt.NDArray[np.uint8], count: int, bits: int) -> npt.NDArray[np.uint16]:

@@ -78,9 +78,7 @@ def test_aravis_takes_a_fresh_frame_for_each_trigger(
             assert (said["decision"], said["trigger_id"], said["code"]) == (decision, number, 0)
 
 
-def test_aravis_finds_a_camera_again_that_was_unplugged(
-    camera: FakeCamera, judge: FakeJudge, tmp_path: Path
-) -> None:
+def test_aravis_finds_a_camera_again_that_was_unplugged(camera: FakeCamera, judge: FakeJudge, tmp_path: Path) -> None:
     source = 'kind = "aravis", camera = "Aravis-Fake-MKD01", exposure_us = 10000'
     with GatewayProcess(tmp_path, judge.port, STATION.format(source=source)) as gateway:
         gateway.wait_ready()
@@ -111,9 +109,7 @@ def test_pylons_emulated_camera(judge: FakeJudge, tmp_path: Path, monkeypatch: p
             assert said == [decision, decision]
 
 
-def test_a_grab_that_fails_is_never_judged(
-    judge: FakeJudge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_grab_that_fails_is_never_judged(judge: FakeJudge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("pypylon", reason="needs pypylon: pip install 'mkdserve[camera-basler]'")
     monkeypatch.setenv("PYLON_CAMEMU", "1")
     features = '{ ForceFailedBufferCount = "1", ForceFailedBuffer = "1" }'

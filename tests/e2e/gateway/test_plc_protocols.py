@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
@@ -266,8 +266,13 @@ class BeckhoffPlc:
         return [int.from_bytes(data[at : at + 2], "little") for at in range(0, len(data), 2)]
 
 
-PEERS = {"pymodbus": ModbusMaster, "pymodbus.server": ModbusSlave, "snap7": S7Plc, "cpppo": LogixPlc,
-         "pyads": BeckhoffPlc}  # fmt: skip
+PEERS: dict[str, Callable[[], Peer]] = {
+    "pymodbus": ModbusMaster,
+    "pymodbus.server": ModbusSlave,
+    "snap7": S7Plc,
+    "cpppo": LogixPlc,
+    "pyads": BeckhoffPlc,
+}
 NEEDS = {"cpppo": "pycomm3"}
 
 
