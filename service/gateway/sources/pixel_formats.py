@@ -54,8 +54,8 @@ def to_pixels(data: bytes | memoryview, width: int, height: int, pixel_format: s
     if channels == 3:
         colours = flat.reshape(height, width, 3)
         return np.ascontiguousarray(colours[:, :, ::-1] if kind == "RGB" else colours)
-    plane = cast(Pixels, flat.reshape(height, width))
-    return cast(Pixels, cv2.cvtColor(plane, BAYER[kind])) if kind in BAYER else plane
+    plane = flat.reshape(height, width)
+    return cast(Pixels, cv2.cvtColor(plane, BAYER[kind]) if kind in BAYER else plane)
 
 
 def _values(raw: npt.NDArray[np.uint8], count: int, bits: int, packing: str | None, name: str) -> Pixels:

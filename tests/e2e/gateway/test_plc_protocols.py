@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
 import pytest
 
@@ -31,7 +31,8 @@ link = {{ {link} }}
 class Peer(Protocol):
     """The PLC's side of one protocol."""
 
-    link: str
+    @property
+    def link(self) -> str: ...
 
     def start(self) -> None: ...
 
@@ -227,9 +228,8 @@ class LogixPlc:
 class BeckhoffPlc:
     """pyads' test server. Its port is fixed, as that of every ADS device is."""
 
-    link: ClassVar[str] = 'kind = "ads", net_id = "127.0.0.1.1.1", host = "127.0.0.1", exchange_ms = 1000'
-
     def __init__(self) -> None:
+        self.link = 'kind = "ads", net_id = "127.0.0.1.1.1", host = "127.0.0.1", exchange_ms = 1000'
         self._server: Any = None
         self._variables: tuple[Any, Any] | None = None
 
