@@ -134,12 +134,13 @@ class StationRunner:
 
         Returns the answer to give: the same, or the REJECT in its place where the window is over by now.
         """
-        self.delivered(self.outputs().result)
-        shown = self.outputs().answer
-        if shown is None or shown.cycle != answer.cycle:
+        shown = self.outputs()
+        if shown.answer is None or shown.answer.cycle != answer.cycle:
             return answer
+        self.delivered(shown.result)
+        given = self.outputs().answer or answer
         self.acknowledge()
-        return shown
+        return given
 
     def acknowledge(self, result: int | None = None) -> None:
         """The result of that number has been taken."""

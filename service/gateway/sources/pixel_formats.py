@@ -55,7 +55,9 @@ def to_pixels(data: bytes | memoryview, width: int, height: int, pixel_format: s
         colours = flat.reshape(height, width, 3)
         return np.ascontiguousarray(colours[:, :, ::-1] if kind == "RGB" else colours)
     plane = flat.reshape(height, width)
-    return cast(Pixels, cv2.cvtColor(plane, BAYER[kind]) if kind in BAYER else plane)
+    if kind not in BAYER:
+        return cast(Pixels, plane)
+    return cast(Pixels, cv2.cvtColor(plane, BAYER[kind]))
 
 
 def _values(raw: npt.NDArray[np.uint8], count: int, bits: int, packing: str | None, name: str) -> Pixels:
