@@ -87,9 +87,9 @@ class ModbusServerLink:
         if values is not None:
             return self._illegal
         shown = self._runner.outputs()
-        at = settings.result_at - start
-        registers[at : at + RESULT_WORDS] = encode(shown, settings.word_order)
         if shown.result_valid and address < settings.result_at + RESULT_WORDS and address + count > settings.result_at:
-            # After the answer has been made: a withdrawal now would not reach the words that are on their way.
-            asyncio.get_running_loop().call_soon(self._runner.delivered, shown.result)
+            # Before the words are made: an OK whose window is over by now is withdrawn and never read.
+            self._runner.delivered(shown.result)
+        at = settings.result_at - start
+        registers[at : at + RESULT_WORDS] = encode(self._runner.outputs(), settings.word_order)
         return None

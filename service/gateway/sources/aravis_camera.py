@@ -1,8 +1,8 @@
 """GigE and USB3 Vision cameras by Aravis, through its C library: its Python binding has to be compiled.
 
 Before each software trigger all buffers that wait are given back, since they hold the oldest frames. A frame belongs to
-its trigger when it is the next number after the last one. After a frame that failed or did not come, the stream is made
-anew, so that nothing late can come out of it.
+its trigger when it is the next number after the last one. After a frame that failed the stream is made anew, after one
+that did not come the camera is opened anew, so that nothing late can come out of it.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from service.gateway.sources.camera import CameraSettings, CameraSource
 from service.gateway.sources.pixel_formats import encode_frame
 
 BUFFERS = 4
+NO_FRAME = "the last trigger had no frame; the camera is opened anew"
 SETTLE_S = 0.2
 SUCCESS = 0
 CONTINUOUS = 0
@@ -95,6 +96,7 @@ class AravisDevice:
         self._stream: Pointer | None = None
         self._format = ""
         self._last_id: int | None = None
+        self._suspect = False  # a camera that has lost its control channel answers, but sends no frames any more
 
     def open(self) -> None:
         settings, aravis = self._settings, self._aravis
@@ -117,17 +119,24 @@ class AravisDevice:
         self._start()
 
     def frame(self, seconds: float) -> Picture:
+        if self._suspect:
+            raise PictureError(Code.CAMERA_LOST, NO_FRAME)
         until = time.monotonic() + seconds
         try:
             if self._settings.trigger == "software":
                 self._flush()
                 self._aravis.try_("arv_camera_software_trigger", self._camera)
             return self._take(until)
-        except PictureError:
-            self._restart()
+        except PictureError as error:
+            if error.code is Code.PICTURE_LATE:
+                self._suspect = True
+            else:
+                self._restart()
             raise
 
     def check(self) -> None:
+        if self._suspect:
+            raise PictureError(Code.CAMERA_LOST, NO_FRAME)
         self._aravis.try_("arv_camera_get_payload", self._camera, returns=ctypes.c_uint)
 
     def close(self) -> None:

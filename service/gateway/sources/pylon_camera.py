@@ -1,7 +1,8 @@
 """Basler cameras by pypylon, and its emulated camera.
 
 The queue of results is emptied before each software trigger. Numbers that run on without a gap do not tell that no
-frame was lost, so a frame counts only when its grab succeeded, and after one that did not the grabbing starts anew.
+frame was lost, so a frame counts only when its grab succeeded. After one that did not the grabbing starts anew, after one
+that did not come the camera is opened anew.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from service.gateway.picture import Picture, PictureError
 from service.gateway.sources.camera import CameraSettings, CameraSource
 from service.gateway.sources.pixel_formats import encode_frame
 
+NO_FRAME = "the last trigger had no frame; the camera is opened anew"
 NAMES = {"RGB8Packed": "RGB8", "BGR8Packed": "BGR8", "RGB16Packed": "RGB16"}
 
 
@@ -40,6 +42,7 @@ class PylonDevice:
         self._pylon = need("pypylon.pylon", "camera-basler")
         self._genicam = need("pypylon.genicam", "camera-basler")
         self._camera: Any = None
+        self._suspect = False
 
     def open(self) -> None:
         pylon, settings = self._pylon, self._settings
@@ -63,6 +66,8 @@ class PylonDevice:
             raise PictureError(Code.CAMERA_LOST, _text(error)) from None
 
     def frame(self, seconds: float) -> Picture:
+        if self._suspect:
+            raise PictureError(Code.CAMERA_LOST, NO_FRAME)
         until = time.monotonic() + seconds
         try:
             if self._settings.trigger == "software":
@@ -71,11 +76,16 @@ class PylonDevice:
             return self._take(until)
         except self._genicam.GenericException as error:
             raise PictureError(Code.CAMERA_LOST, _text(error)) from None
-        except PictureError:
-            self._restart()
+        except PictureError as error:
+            if error.code is Code.PICTURE_LATE:
+                self._suspect = True
+            else:
+                self._restart()
             raise
 
     def check(self) -> None:
+        if self._suspect:
+            raise PictureError(Code.CAMERA_LOST, NO_FRAME)
         if self._camera.IsCameraDeviceRemoved() or not self._camera.IsGrabbing():
             raise PictureError(Code.CAMERA_LOST, "the camera was removed")
 

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -23,6 +24,17 @@ recipes = {{ bolt = "bolt" }}
 link = {{ kind = "http" }}
 source = {{ {source} }}
 """
+
+
+def judged(gateway: GatewayProcess, number: int) -> dict[str, Any]:
+    """The answer to a trigger; one without a frame in time is asked for anew, as this machine may be busy."""
+    for _ in range(5):
+        gateway.wait_ready()
+        said = trigger(gateway, b"", number)
+        if said["code"] not in (20, 21, 30):
+            assert said["code"] == 0, said
+            return said
+    raise AssertionError(said)
 
 
 def test_a_video_file_gives_a_frame_a_trigger_and_then_is_gone(judge: FakeJudge, tmp_path: Path) -> None:
@@ -74,22 +86,22 @@ def test_aravis_takes_a_fresh_frame_for_each_trigger(
     with GatewayProcess(tmp_path, judge.port, STATION.format(source=source)) as gateway:
         gateway.wait_ready()
         for number in range(1, 4):
-            said = trigger(gateway, b"", number)
-            assert (said["decision"], said["trigger_id"], said["code"]) == (decision, number, 0)
+            said = judged(gateway, number)
+            assert (said["decision"], said["trigger_id"]) == (decision, number)
 
 
 def test_aravis_finds_a_camera_again_that_was_unplugged(camera: FakeCamera, judge: FakeJudge, tmp_path: Path) -> None:
     source = 'kind = "aravis", camera = "Aravis-Fake-MKD01", exposure_us = 10000'
     with GatewayProcess(tmp_path, judge.port, STATION.format(source=source)) as gateway:
         gateway.wait_ready()
-        assert trigger(gateway, b"", 1)["ok"]
+        assert judged(gateway, 1)["ok"]
         camera.stop()
         said = trigger(gateway, b"", 2)
         assert (said["ok"], said["code"] in (20, 21)) == (False, True)
         wait_for(lambda: not gateway.station()["ready"], "the loss of the camera")
         camera.start()
         gateway.wait_ready()
-        assert trigger(gateway, b"", 3)["ok"]
+        assert judged(gateway, 3)["ok"]
         lost = 'mkd_line_reconnections_total{peer="camera",station="press"}'
         assert gateway.metric(lost) >= 1
 
@@ -105,8 +117,7 @@ def test_pylons_emulated_camera(judge: FakeJudge, tmp_path: Path, monkeypatch: p
         source = f'kind = "pylon", pixel_format = "Mono8", exposure_us = 1000, features = {features}'
         with GatewayProcess(tmp_path, judge.port, STATION.format(source=source)) as gateway:
             gateway.wait_ready()
-            said = [trigger(gateway, b"", number)["decision"] for number in (1, 2)]
-            assert said == [decision, decision]
+            assert [judged(gateway, number)["decision"] for number in (1, 2)] == [decision, decision]
 
 
 def test_a_grab_that_fails_is_never_judged(judge: FakeJudge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
