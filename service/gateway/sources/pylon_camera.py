@@ -1,8 +1,8 @@
 """Basler cameras by pypylon, and its emulated camera.
 
 The queue of results is emptied before each software trigger. Numbers that run on without a gap do not tell that no
-frame was lost, so a frame counts only when its grab succeeded. After one that did not the grabbing starts anew, after one
-that did not come the camera is opened anew.
+frame was lost, so a frame counts only when its grab succeeded. After one that did not, the grabbing starts anew; after
+one that did not come, the camera is opened anew.
 """
 
 from __future__ import annotations
