@@ -53,7 +53,7 @@ def to_pixels(data: bytes | memoryview, width: int, height: int, pixel_format: s
     flat = _values(raw, count, bits, packing if bits in (10, 12) else None, pixel_format)
     if channels == 3:
         colours = flat.reshape(height, width, 3)
-        return np.ascontiguousarray(colours[:, :, ::-1] if kind == "RGB" else colours)
+        return cast(Pixels, np.ascontiguousarray(colours[:, :, ::-1] if kind == "RGB" else colours))
     plane = flat.reshape(height, width)
     if kind not in BAYER:
         return cast(Pixels, plane)
