@@ -99,6 +99,7 @@ ARROWS = {  # a part of service/ (a folder, or a module beside them) -> the part
     "rest": CORE | {"auth", "drift"},
     "run": CORE | {"auth", "audit", "drift", "rest"},
     "cluster": CORE | {"rest", "run"},
+    "gateway": {"auth", "errors", "logs"},  # a process of its own: it needs nothing of what judges
     "__main__": BOTTOM | {"auth", "run"},
     "__init__": set(),
 }

@@ -1,0 +1,125 @@
+"""All stations of one line.toml at work in one event loop, with the gateway's own HTTP server."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import secrets
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from service import logs
+from service.gateway.codes import Code
+from service.gateway.http_judge import HttpJudge
+from service.gateway.judge import Judge
+from service.gateway.links.http_link import HttpLink
+from service.gateway.metrics import LineMetrics
+from service.gateway.ports import Link
+from service.gateway.runner import StationRunner
+from service.gateway.server import LineServer
+from service.gateway.settings import LineSettings, StationSettings
+from service.gateway.station import Station
+
+FAREWELL_S = 0.3  # in which links write the fail-safe value
+LINK_AGAIN_S = 1.0
+
+
+class Gateway:
+    """Runs until `stop` is called. `judge` replaces the HTTP client of `[service]`."""
+
+    def __init__(self, settings: LineSettings, judge: Judge | None = None) -> None:
+        self._settings = settings
+        self.metrics = LineMetrics()
+        self.judge = judge or _http_judge(settings)
+        run = secrets.token_hex(4)
+        state = settings.gateway.state_dir
+        self.outputs = [output.output(state, self.metrics) for output in settings.output]
+        self.runners = [self._runner(station, run) for station in settings.station]
+        pairs = zip(settings.station, self.runners, strict=True)
+        self.links: dict[str, Link] = {runner.name: station.link.link(runner) for station, runner in pairs}
+        self._tasks: list[asyncio.Task[None]] = []
+        self._stopping = asyncio.Event()
+
+    def stop(self) -> None:
+        """Asks `run` to end in good order."""
+        self._stopping.set()
+
+    async def run(self) -> None:
+        """From start to stop."""
+        for output in self.outputs:
+            output.condition = self._conditions(f"output {output.name}")
+            task = asyncio.create_task(output.run())
+            task.add_done_callback(_log_fault)
+            self._tasks.append(task)
+        every_s = self._settings.service.check_ms / 1000
+        for name, link in self.links.items():
+            self._keep(name, link.run())
+        await asyncio.gather(*(runner.start(watch_service_s=every_s) for runner in self.runners))
+        async with contextlib.AsyncExitStack() as stack:
+            if self._settings.gateway.port:
+                http = {name: link for name, link in self.links.items() if isinstance(link, HttpLink)}
+                server = LineServer(self._settings.gateway, self.metrics, self.runners, http)
+                await stack.enter_async_context(server)
+            logs.event("line ready", stations=[runner.name for runner in self.runners])
+            await self._stopping.wait()
+        await self._end()
+
+    async def _end(self) -> None:
+        await asyncio.gather(*(runner.stop() for runner in self.runners))
+        await asyncio.sleep(FAREWELL_S)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.judge.close()
+        logs.event("line stopped")
+
+    def _runner(self, station: StationSettings, run: str) -> StationRunner:
+        machine = Station(station.recipes, station.window_ms / 1000)
+        return StationRunner(
+            station.name,
+            machine,
+            station.source.make() if station.source is not None else None,
+            self.judge,
+            self.metrics,
+            run=run,
+            heartbeat_s=self._settings.gateway.heartbeat_ms / 1000,
+            plc_silent_after_s=station.plc_silent_after_ms / 1000,
+            observers=self.outputs,
+        )
+
+    def _conditions(self, name: str) -> Callable[[Code | None], None]:
+        """Tells all stations of a condition: none may answer what cannot be recorded."""
+
+        def tell(code: Code | None) -> None:
+            for runner in self.runners:
+                runner.condition(name, code)
+
+        return tell
+
+    def _keep(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        """A link that raises is a lost link: it is begun anew."""
+
+        async def kept() -> None:
+            coroutine = work
+            while True:
+                try:
+                    await coroutine
+                except Exception as error:
+                    logs.event("link failed", logging.ERROR, station=name, detail=repr(error)[:500])
+                runner = next(runner for runner in self.runners if runner.name == name)
+                runner.lost()
+                await asyncio.sleep(LINK_AGAIN_S)
+                coroutine = self.links[name].run()
+
+        self._tasks.append(asyncio.create_task(kept()))
+
+
+def _log_fault(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and task.exception() is not None:
+        logging.getLogger("mkdserve").error("fault of an output", exc_info=task.exception())
+
+
+def _http_judge(settings: LineSettings) -> HttpJudge:
+    key = settings.service.key.read() if settings.service.key is not None else ""
+    return HttpJudge(settings.service.url, key=key)

@@ -1,0 +1,52 @@
+"""How the gateway reaches an MQTT 5 broker, for links and outputs alike."""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from service.gateway.libraries import need
+from service.gateway.schema import LineSchema, SecretFile
+
+
+class Broker(LineSchema):
+    """`broker = {...}`"""
+
+    host: str = Field(default="127.0.0.1", description="Address of the broker.")
+    port: int = Field(default=1883, ge=1, le=65535, description="Its port.")
+    user: str = Field(default="", description="User name; empty for none.")
+    password: SecretFile | None = Field(default=None, description="The user's password, as `{file = PATH}`.")
+    ca_file: Path | None = Field(default=None, description="Certificates that vouch for the broker; turns TLS on.")
+    keep_alive_s: int = Field(
+        default=5, ge=1, le=600, description="A silent connection is lost after half as long again."
+    )
+    base: str = Field(default="mkd", pattern=r"^[^+#\x00]{1,200}$", description="First part of all topics.")
+
+    def client(self, identifier: str, *, will_topic: str = "", will: bytes = b"") -> Any:
+        """A client of aiomqtt, not yet connected. Its will is published at once where it vanishes."""
+        aiomqtt = need("aiomqtt", "mqtt")
+        context = ssl.create_default_context(cafile=str(self.ca_file)) if self.ca_file is not None else None
+        return aiomqtt.Client(
+            self.host,
+            self.port,
+            username=self.user or None,
+            password=self.password.read() if self.password is not None else None,
+            identifier=identifier,
+            protocol=aiomqtt.ProtocolVersion.V5,
+            will=aiomqtt.Will(will_topic, will, qos=1, retain=True) if will_topic else None,
+            keepalive=self.keep_alive_s,
+            timeout=5,
+            tls_context=context,
+        )
+
+
+def properties(kind: str, **members: object) -> Any:
+    """MQTT 5 properties of a packet of that kind, by paho's names."""
+    packets = need("paho.mqtt.packettypes", "mqtt").PacketTypes
+    made = need("paho.mqtt.properties", "mqtt").Properties(getattr(packets, kind))
+    for name, value in members.items():
+        setattr(made, name, value)
+    return made

@@ -1,0 +1,319 @@
+"""Runs one station: feeds its state machine with times, pictures and verdicts, and tells links and observers."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+
+from service import logs
+from service.gateway.codes import Code
+from service.gateway.events import Acquire, Answer, Answered, Decision, Effect, Noted, Phase, TriggerRequest, Withdrawn
+from service.gateway.handshake import Command, Handshake
+from service.gateway.judge import Ids, Judge, JudgeError
+from service.gateway.metrics import LineMetrics
+from service.gateway.outputs_view import Outputs
+from service.gateway.picture import Picture, PictureError
+from service.gateway.ports import Observer, Source
+from service.gateway.station import Station
+from service.gateway.watch import Watch
+
+Listener = Callable[[Outputs], None]
+
+
+class StationRunner:
+    """One station at work. All methods belong to the thread of the event loop that runs it."""
+
+    def __init__(
+        self,
+        name: str,
+        station: Station,
+        source: Source | None,
+        judge: Judge,
+        metrics: LineMetrics,
+        *,
+        run: str,
+        heartbeat_s: float = 0.5,
+        plc_silent_after_s: float = 0.0,
+        observers: Sequence[Observer] = (),
+    ) -> None:
+        self.name = name
+        self.metrics = metrics
+        self.handshake = Handshake(station, plc_silent_after_s)
+        self._station = station
+        self._source = source
+        self._judge = judge
+        self._run = run
+        self._heartbeat_s = heartbeat_s
+        self._observers = list(observers)
+        self._listeners: list[Listener] = []
+        self._waiting: dict[int, asyncio.Future[Answer]] = {}
+        self._cycles: dict[int, asyncio.Task[None]] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._shown: Outputs | None = None
+        self._decided_at = 0.0
+        self._background: list[asyncio.Task[None]] = []
+        self._watch = Watch(name, metrics, self.condition)
+        metrics.station(name)
+        # Not ready before the PLC has been seen once: a trigger that is found raised is of nobody knows when.
+        station.condition(time.monotonic(), "link", Code.LINK_LOST)
+
+    # --- life
+
+    async def start(self, *, watch_service_s: float = 1.0, watch_camera_s: float = 1.0) -> None:
+        """Opens the source, then takes triggers. A camera or service that is not there yet is waited for."""
+        self._background.append(asyncio.create_task(self._beat()))
+        if self._source is not None:
+            await self._watch.camera_once(self._source)
+            self._background.append(asyncio.create_task(self._watch.camera(self._source, self.busy, watch_camera_s)))
+        await self._watch.service_once(self._judge)
+        self._background.append(asyncio.create_task(self._watch.service(self._judge, watch_service_s)))
+        self._do(self._station.start(time.monotonic()))
+
+    async def stop(self) -> None:
+        """Answers what runs by STOPPED, shows the fail-safe value and closes the source."""
+        self._do(self._station.stop(time.monotonic()))
+        for task in (*self._background, *self._cycles.values()):
+            task.cancel()
+        await asyncio.gather(*self._background, *self._cycles.values(), return_exceptions=True)
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._source is not None:
+            await self._source.close()
+
+    # --- for links
+
+    def listen(self, listener: Listener) -> None:
+        """Calls `listener` with the outputs now and after each change."""
+        self._listeners.append(listener)
+        listener(self.outputs())
+
+    def unlisten(self, listener: Listener) -> None:
+        """The inverse of `listen`."""
+        if listener in self._listeners:
+            self._listeners.remove(listener)
+
+    def outputs(self) -> Outputs:
+        """What the PLC is shown now."""
+        return self.handshake.outputs()
+
+    def sample(self, command: Command) -> None:
+        """The PLC's levels as a link has just read them."""
+        now = time.monotonic()
+        self.metrics.set("mkd_line_connected", 1, station=self.name, peer="plc")
+        self._do(self.handshake.sample(now, command))
+
+    def lost(self, code: Code = Code.LINK_LOST) -> None:
+        """The link to the PLC has ended."""
+        self.metrics.set("mkd_line_connected", 0, station=self.name, peer="plc")
+        self._do(self.handshake.lost(time.monotonic(), code))
+
+    def found(self) -> None:
+        """The link of a protocol of messages is there."""
+        self.metrics.set("mkd_line_connected", 1, station=self.name, peer="plc")
+        self._do(self._station.link_found(time.monotonic()))
+
+    def trigger(self, request: TriggerRequest, picture: Picture | None = None) -> asyncio.Future[Answer]:
+        """A trigger by message, with its picture where the sender brings it. The future gets the one answer."""
+        effects = self._station.trigger(time.monotonic(), request)
+        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._waiting[_own_cycle(effects)] = future
+        self._do(effects, picture)
+        return future
+
+    def start_job(self, request: TriggerRequest) -> int:
+        """A trigger by message whose answer is told by the outputs; the number of its cycle."""
+        effects = self._station.trigger(time.monotonic(), request)
+        self._do(effects)
+        return _own_cycle(effects)
+
+    def taken(self, answer: Answer) -> Answer:
+        """The sender of a trigger by message is about to be given this answer, which is its acknowledgement as well.
+
+        Returns the answer to give: the same, or the REJECT in its place where the window is over by now.
+        """
+        shown = self.outputs()
+        if shown.answer is None or shown.answer.cycle != answer.cycle:
+            return answer
+        self.delivered(shown.result)
+        given = self.outputs().answer or answer
+        self.acknowledge()
+        return given
+
+    def acknowledge(self, result: int | None = None) -> None:
+        """The result of that number has been taken."""
+        self._do(self._station.acknowledge(time.monotonic(), result))
+
+    def abort(self) -> None:
+        """Ends the running cycle."""
+        self._do(self._station.abort(time.monotonic()))
+
+    def delivered(self, result: int) -> None:
+        """The result of that number has reached the PLC."""
+        now = time.monotonic()
+        if self._decided_at and result == self.outputs().result:
+            self.metrics.seconds(self.name, "answer", now - self._decided_at)
+            self._decided_at = 0.0
+        self._do(self._station.delivered(now, result))
+
+    def busy(self) -> bool:
+        """Whether a cycle runs."""
+        return self._station.phase in (Phase.ACQUIRING, Phase.JUDGING)
+
+    def conditions(self) -> dict[str, Code]:
+        """Why the station is not ready, by what is wrong: link, camera, service, outputs."""
+        return self._station.conditions()
+
+    def has_recipe(self, recipe: str) -> bool:
+        """Whether a trigger with this recipe would be judged."""
+        return self._station.has_recipe(recipe)
+
+    # --- inside
+
+    def _do(self, effects: list[Effect], picture: Picture | None = None) -> None:
+        for effect in effects:
+            if isinstance(effect, Acquire):
+                task = asyncio.create_task(self._cycle(effect, picture))
+                self._cycles[effect.cycle] = task
+                task.add_done_callback(lambda _, cycle=effect.cycle: self._cycles.pop(cycle, None))  # type: ignore[misc]
+            elif isinstance(effect, Answered):
+                self._answered(effect.answer)
+            elif isinstance(effect, Withdrawn):
+                self._withdrawn(effect.answer)
+            elif isinstance(effect, Noted):
+                self.metrics.count("mkd_line_events_total", station=self.name, event=effect.event)
+                logs.event("line event", logging.WARNING, station=self.name, what=effect.event)
+        self._show()
+        self._set_timer()
+
+    def _answered(self, answer: Answer) -> None:
+        self._decided_at = time.monotonic()
+        self.metrics.answered(self.name, answer)
+        self.metrics.seconds(self.name, "total", answer.seconds)
+        waiting = self._waiting.pop(answer.cycle, None)
+        if waiting is not None and not waiting.done():
+            waiting.set_result(answer)
+        task = self._cycles.get(answer.cycle)
+        if task is not None and task is not asyncio.current_task():
+            task.cancel()
+        level = logging.INFO if answer.decision is not Decision.REJECT else logging.WARNING
+        logs.event("line answer", level, station=self.name, **_members(answer))
+        self._tell(answer)
+
+    def _withdrawn(self, answer: Answer) -> None:
+        self.metrics.count("mkd_line_withdrawn_total", station=self.name)
+        logs.event("line answer withdrawn", logging.WARNING, station=self.name, **_members(answer))
+        self._tell(answer)
+
+    def _tell(self, answer: Answer) -> None:
+        for observer in self._observers:
+            try:
+                observer.on_answer(self.name, answer)
+            except Exception:
+                logging.getLogger("mkdserve").exception("fault of an observer, station %s", self.name)
+
+    def _show(self) -> None:
+        shown = self.outputs()
+        if shown == self._shown:
+            return
+        self._shown = shown
+        self.metrics.set("mkd_line_ready", float(shown.ready), station=self.name)
+        for listener in list(self._listeners):
+            try:
+                listener(shown)
+            except Exception:
+                logging.getLogger("mkdserve").exception("fault of a link, station %s", self.name)
+
+    def _set_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        deadline = self._station.next_deadline()
+        if deadline is not None:
+            self._timer = asyncio.get_running_loop().call_at(deadline, self._tick)
+
+    def _tick(self) -> None:
+        # A timer may fire a clock tick early; the machine then gives its deadline again.
+        self._do(self._station.tick(time.monotonic()))
+
+    async def _beat(self) -> None:
+        while True:
+            await asyncio.sleep(self._heartbeat_s)
+            now = time.monotonic()
+            self._do(self._station.beat(now) + self.handshake.check(now))
+
+    def condition(self, name: str, code: Code | None) -> None:
+        """While `code` is not None, triggers are answered by REJECT with it."""
+        self._do(self._station.condition(time.monotonic(), name, code))
+
+    async def _cycle(self, order: Acquire, brought: Picture | None) -> None:
+        started = time.monotonic()
+        try:
+            picture = brought if brought is not None else await self._acquire(order)
+        except PictureError as error:
+            self._failed("picture", order, error.code, str(error))
+            return
+        except Exception as error:
+            logging.getLogger("mkdserve").exception("fault of a source, station %s", self.name)
+            self._failed("picture", order, Code.INTERNAL, repr(error))
+            return
+        taken = time.monotonic()
+        self.metrics.seconds(self.name, "picture", taken - started)
+        self._do(self._station.picture(taken, order.cycle))
+        if self._station.phase is Phase.JUDGING and self._station.cycle == order.cycle:
+            await self._judge_it(order, picture, taken)
+
+    async def _acquire(self, order: Acquire) -> Picture:
+        if self._source is None:
+            raise PictureError(Code.PICTURE_UNREADABLE, "the trigger brought no picture and the station has no source")
+        try:
+            return await self._source.acquire(order)
+        except PictureError as error:
+            if error.code is Code.CAMERA_LOST:
+                self._watch.camera_lost()
+            raise
+
+    async def _judge_it(self, order: Acquire, picture: Picture, taken: float) -> None:
+        request = order.request
+        ids = Ids(self.name, request.trigger_id, request.part_id, order.cycle, self._run)
+        try:
+            verdict = await self._judge.judge(picture, order.product, order.deadline, ids)
+        except JudgeError as error:
+            self._failed("verdict", order, error.code, str(error))
+            if error.code in (Code.SERVICE_UNREACHABLE, Code.SERVICE_NOT_READY):
+                self._watch.service_lost(error.code)
+            return
+        except Exception as error:
+            logging.getLogger("mkdserve").exception("fault of the judge, station %s", self.name)
+            self._failed("verdict", order, Code.INTERNAL, repr(error))
+            return
+        now = time.monotonic()
+        self.metrics.seconds(self.name, "verdict", now - taken)
+        self._do(self._station.verdict(now, order.cycle, verdict))
+
+    def _failed(self, part: str, order: Acquire, code: Code, text: str) -> None:
+        logs.event(
+            f"no {part}",
+            logging.WARNING,
+            station=self.name,
+            cycle=order.cycle,
+            trigger_id=order.request.trigger_id,
+            code=code.name.lower(),
+            detail=text,
+        )
+        now = time.monotonic()
+        failed = self._station.picture_failed if part == "picture" else self._station.verdict_failed
+        self._do(failed(now, order.cycle, code))
+
+
+def _own_cycle(effects: list[Effect]) -> int:
+    """The cycle of the trigger that these effects are of: its own effect is the last one."""
+    own = effects[-1]
+    assert isinstance(own, Acquire | Answered)
+    return own.cycle if isinstance(own, Acquire) else own.answer.cycle
+
+
+def _members(answer: Answer) -> dict[str, object]:
+    return {**asdict(answer), "decision": answer.decision.value, "code": int(answer.code)}

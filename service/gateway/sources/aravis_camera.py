@@ -1,0 +1,228 @@
+"""GigE and USB3 Vision cameras by Aravis, through its C library: its Python binding has to be compiled.
+
+Before each software trigger all buffers that wait are given back, since they hold the oldest frames. A frame belongs to
+its trigger when it is the next number after the last one. After a frame that failed the stream is made anew, after one
+that did not come the camera is opened anew, so that nothing late can come out of it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import time
+from typing import Literal
+
+from pydantic import Field
+
+from service.gateway.codes import Code
+from service.gateway.libraries import MissingLibrary
+from service.gateway.picture import Picture, PictureError
+from service.gateway.sources.camera import CameraSettings, CameraSource
+from service.gateway.sources.pixel_formats import encode_frame
+
+BUFFERS = 4
+NO_FRAME = "the last trigger had no frame; the camera is opened anew"
+SETTLE_S = 0.2
+SUCCESS = 0
+CONTINUOUS = 0
+LARGEST_ID_16 = 0xFFFF  # GigE Vision 1 counts frames to here and on from 1
+Pointer = ctypes.c_void_p
+
+
+class AravisSettings(CameraSettings):
+    """`[station.source] kind = "aravis"`."""
+
+    kind: Literal["aravis"]
+    camera: str = Field(default="", description="Name or address as arv-tool-0.8 lists it; empty for the first one.")
+
+    def make(self) -> CameraSource:
+        library()
+        return CameraSource(lambda: AravisDevice(self))
+
+
+class GError(ctypes.Structure):
+    """GLib's error."""
+
+    _fields_ = [("domain", ctypes.c_uint32), ("code", ctypes.c_int), ("message", ctypes.c_char_p)]
+
+
+class Library:
+    """The functions of libaravis that are used here; those that can fail raise PictureError."""
+
+    def __init__(self) -> None:
+        try:
+            self._aravis = ctypes.CDLL("libaravis-0.8.so.0")
+            self._gobject = ctypes.CDLL("libgobject-2.0.so.0")
+        except OSError as error:
+            raise MissingLibrary(f"Aravis is not installed ({error}): apt-get install libaravis-0.8-0") from error
+
+    def try_(self, function: str, *arguments: object, returns: object = None) -> object:
+        """Calls a function whose last argument is a GError."""
+        call = getattr(self._aravis, function)
+        call.restype = returns
+        error = ctypes.POINTER(GError)()
+        value = call(*arguments, ctypes.byref(error))
+        if error:
+            raise PictureError(Code.CAMERA_LOST, f"{function}: {(error.contents.message or b'').decode()}")
+        return value
+
+    def get(self, function: str, *arguments: object, returns: object = None) -> object:
+        """Calls a function that cannot fail."""
+        call = getattr(self._aravis, function)
+        call.restype = returns
+        return call(*arguments)
+
+    def unref(self, thing: object) -> None:
+        self._gobject.g_object_unref(thing)
+
+
+_library: Library | None = None
+
+
+def library() -> Library:
+    """Loaded once; raises MissingLibrary."""
+    global _library  # noqa: PLW0603
+    if _library is None:
+        _library = Library()
+    return _library
+
+
+class AravisDevice:
+    """One camera."""
+
+    def __init__(self, settings: AravisSettings) -> None:
+        self._settings = settings
+        self._aravis = library()
+        self._camera: Pointer | None = None
+        self._stream: Pointer | None = None
+        self._format = ""
+        self._last_id: int | None = None
+        self._suspect = False  # a camera that has lost its control channel answers, but sends no frames any more
+
+    def open(self) -> None:
+        settings, aravis = self._settings, self._aravis
+        aravis.get("arv_update_device_list")
+        name = ctypes.c_char_p(settings.camera.encode() or None)
+        camera = aravis.try_("arv_camera_new", name, returns=ctypes.c_void_p)
+        if not camera:
+            raise PictureError(Code.CAMERA_LOST, f"no camera {settings.camera}")
+        self._camera = Pointer(camera)  # type: ignore[arg-type]
+        if settings.pixel_format:
+            text = ctypes.c_char_p(settings.pixel_format.encode())
+            aravis.try_("arv_camera_set_pixel_format_from_string", self._camera, text)
+        if settings.exposure_us is not None:
+            aravis.try_("arv_camera_set_exposure_time", self._camera, ctypes.c_double(settings.exposure_us))
+        aravis.try_("arv_camera_set_acquisition_mode", self._camera, CONTINUOUS)
+        source = "Software" if settings.trigger == "software" else settings.trigger
+        aravis.try_("arv_camera_set_trigger", self._camera, ctypes.c_char_p(source.encode()))
+        text_now = aravis.try_("arv_camera_get_pixel_format_as_string", self._camera, returns=ctypes.c_char_p)
+        self._format = text_now.decode() if isinstance(text_now, bytes) else ""
+        self._start()
+
+    def frame(self, seconds: float) -> Picture:
+        if self._suspect:
+            raise PictureError(Code.CAMERA_LOST, NO_FRAME)
+        until = time.monotonic() + seconds
+        try:
+            if self._settings.trigger == "software":
+                self._flush()
+                self._aravis.try_("arv_camera_software_trigger", self._camera)
+            return self._take(until)
+        except PictureError as error:
+            if error.code is Code.PICTURE_LATE:
+                self._suspect = True
+            else:
+                self._restart()
+            raise
+
+    def check(self) -> None:
+        if self._suspect:
+            raise PictureError(Code.CAMERA_LOST, NO_FRAME)
+        self._aravis.try_("arv_camera_get_payload", self._camera, returns=ctypes.c_uint)
+
+    def close(self) -> None:
+        self._stop()
+        if self._camera is not None:
+            self._aravis.unref(self._camera)
+            self._camera = None
+
+    def _start(self) -> None:
+        aravis = self._aravis
+        payload = aravis.try_("arv_camera_get_payload", self._camera, returns=ctypes.c_uint)
+        stream = aravis.try_("arv_camera_create_stream", self._camera, None, None, returns=ctypes.c_void_p)
+        self._stream = Pointer(stream)  # type: ignore[arg-type]
+        for _ in range(BUFFERS):
+            size = ctypes.c_size_t(payload)  # type: ignore[arg-type]
+            buffer = aravis.get("arv_buffer_new_allocate", size, returns=ctypes.c_void_p)
+            aravis.get("arv_stream_push_buffer", self._stream, Pointer(buffer))  # type: ignore[arg-type]
+        aravis.try_("arv_camera_start_acquisition", self._camera)
+        self._last_id = None
+        if self._settings.trigger == "software":
+            time.sleep(SETTLE_S)  # in which what an earlier run has left on its way arrives
+            self._flush()
+            self._last_id = None  # numbers of before may belong to another series
+
+    def _stop(self) -> None:
+        if self._stream is None:
+            return
+        try:
+            self._aravis.try_("arv_camera_stop_acquisition", self._camera)
+        except PictureError:
+            pass  # a camera that is gone cannot be stopped
+        finally:
+            self._aravis.unref(self._stream)
+            self._stream = None
+
+    def _restart(self) -> None:
+        self._stop()
+        self._start()
+
+    def _flush(self) -> None:
+        while (buffer := self._pop(0)) is not None:
+            if self._last_id is not None:
+                self._last_id = self._number(buffer)
+            self._aravis.get("arv_stream_push_buffer", self._stream, buffer)
+
+    def _pop(self, seconds: float) -> Pointer | None:
+        wait = ctypes.c_uint64(max(0, int(seconds * 1e6)))
+        found = self._aravis.get("arv_stream_timeout_pop_buffer", self._stream, wait, returns=ctypes.c_void_p)
+        return Pointer(found) if isinstance(found, int) and found else None
+
+    def _number(self, buffer: Pointer) -> int:
+        number = self._aravis.get("arv_buffer_get_frame_id", buffer, returns=ctypes.c_uint64)
+        assert isinstance(number, int)
+        return number
+
+    def _take(self, until: float) -> Picture:
+        """The next frame, given back to the stream once it is copied."""
+        oldest_ns = time.time_ns() - int(self._settings.max_age_ms * 1e6)
+        while True:
+            buffer = self._pop(until - time.monotonic())
+            if buffer is None:
+                raise PictureError(Code.PICTURE_LATE, "no frame came within the window")
+            try:
+                at = self._aravis.get("arv_buffer_get_system_timestamp", buffer, returns=ctypes.c_uint64)
+                if self._settings.trigger != "software" and isinstance(at, int) and at < oldest_ns:
+                    self._last_id = self._number(buffer)
+                    continue
+                return self._read(buffer)
+            finally:
+                self._aravis.get("arv_stream_push_buffer", self._stream, buffer)
+
+    def _read(self, buffer: Pointer) -> Picture:
+        aravis, number, last = self._aravis, self._number(buffer), self._last_id
+        self._last_id = number
+        status = aravis.get("arv_buffer_get_status", buffer, returns=ctypes.c_int)
+        if status != SUCCESS:
+            raise PictureError(Code.PICTURE_UNREADABLE, f"frame {number} arrived incomplete (status {status})")
+        if last is not None and number not in (last + 1, 1 if last == LARGEST_ID_16 else last + 1):
+            raise PictureError(Code.PICTURE_NOT_OF_TRIGGER, f"frame {number} came after frame {last}")
+        size = ctypes.c_size_t()
+        address = aravis.get("arv_buffer_get_data", buffer, ctypes.byref(size), returns=ctypes.c_void_p)
+        width = aravis.get("arv_buffer_get_image_width", buffer, returns=ctypes.c_int)
+        height = aravis.get("arv_buffer_get_image_height", buffer, returns=ctypes.c_int)
+        assert isinstance(address, int)
+        assert isinstance(width, int)
+        assert isinstance(height, int)
+        taken = time.monotonic()
+        data, media_type = encode_frame(ctypes.string_at(address, size.value), width, height, self._format)
+        return Picture(data, media_type, number, taken)

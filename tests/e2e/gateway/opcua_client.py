@@ -1,0 +1,71 @@
+"""An OPC UA client as a process of its own: `python -m tests.e2e.gateway.opcua_client URL USER PASSWORD COMMANDS...`.
+
+Commands: `job:PART:RECIPE` starts a job and waits for its event, `write` tries to write a variable, `read` reads the
+state; `select:RECIPE`; `ack` acknowledges. Prints one line of JSON for each. Everything is read by node ids.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import json
+import sys
+from typing import Any
+
+asyncua: Any = importlib.import_module("asyncua")  # its types are stricter than its functions
+
+PATIENCE_S = 20.0
+
+
+class Events:
+    """Keeps the events that come."""
+
+    def __init__(self) -> None:
+        self.queue: asyncio.Queue[Any] = asyncio.Queue()
+
+    def event_notification(self, event: Any) -> None:
+        self.queue.put_nowait(event)
+
+
+async def main(url: str, user: str, password: str, commands: list[str]) -> None:
+    client = asyncua.Client(url, timeout=10)
+    if user:
+        client.set_user(user)
+        client.set_password(password)
+    async with client:
+        station = client.get_node("ns=2;s=press")
+        events = Events()
+        subscription = await client.create_subscription(10, events)
+        kind = await client.nodes.base_event_type.get_child(["2:ResultReadyEventType"])
+        await subscription.subscribe_events(station, kind)
+        for command in commands:
+            try:
+                said = await asyncio.wait_for(one(client, station, events, command), PATIENCE_S)
+            except (asyncua.ua.UaError, TimeoutError) as error:
+                said = {"error": type(error).__name__}
+            print(json.dumps(said), flush=True)
+
+
+async def one(client: Any, station: Any, events: Events, command: str) -> dict[str, Any]:
+    what, *rest = command.split(":")
+    if what == "job":
+        job, error = await station.call_method(asyncua.ua.NodeId("press.StartSingleJob", 2), rest[0], rest[1])
+        event = await events.queue.get()
+        score = await client.get_node("ns=2;s=press.Result.Score").read_value()
+        seen = {name: getattr(event, name) for name in ("JobId", "PartId", "Decision", "IsOk", "Code", "ResultId")}
+        return {"job": job, "error": error, "score": score, **seen}
+    if what == "write":
+        variant = asyncua.ua.Variant(True, asyncua.ua.VariantType.Boolean)
+        await client.get_node("ns=2;s=press.Result.IsOk").write_value(variant)
+        return {"written": True}
+    if what == "select":
+        return {"error": await station.call_method(asyncua.ua.NodeId("press.SelectRecipe", 2), rest[0])}
+    if what == "ack":
+        number = await client.get_node("ns=2;s=press.Result.ResultId").read_value()
+        variant = asyncua.ua.Variant(number, asyncua.ua.VariantType.UInt16)
+        return {"error": await station.call_method(asyncua.ua.NodeId("press.AcknowledgeResult", 2), variant)}
+    return {name: await client.get_node(f"ns=2;s=press.{name}").read_value() for name in ("State", "Ready", "Code")}
+
+
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1], sys.argv[2], sys.argv[3], sys.argv[4:]))
