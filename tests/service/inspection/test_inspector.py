@@ -161,7 +161,7 @@ def test_each_image_gets_a_verdict_or_an_error_of_its_own_in_order(core: Core) -
     assert dark.p_value == CALIBRATION.p_value(dark.score)
     assert dark.thresholds == CALIBRATION.thresholds()
     assert (wrong.index, wrong.name, wrong.error.code) == (1, "1.png", "image_unreadable")
-    assert wrong.title == "The bytes are not an image, or a damaged one."
+    assert wrong.title == "The bytes are not an image."
 
 
 def test_observers_are_told_of_verdicts_with_what_they_were_made_from_and_of_failures(core: Core) -> None:
