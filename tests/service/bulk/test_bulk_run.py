@@ -161,3 +161,17 @@ def test_an_input_without_images_is_refused_in_words(artifacts_folder: Path, tmp
     for source, words in (("empty", "no image"), ("other.parquet", "column path"), ("nowhere", "neither")):
         assert score(tmp_path / source, artifacts_folder, tmp_path / "out.parquet") == 1
         assert words in capfd.readouterr().err
+
+
+def test_a_link_that_leads_nowhere_is_a_row_and_what_is_passed_over_is_told(
+    pictures: Path, artifacts_folder: Path, tmp_path: Path, capfd: Any
+) -> None:
+    (pictures / "9.png").symlink_to(pictures / "nowhere.png")
+    (pictures / "linked").symlink_to(pictures / "late shift")
+    assert score(pictures, artifacts_folder, tmp_path / "out.parquet") == 0
+    rows = {row["path"]: row for row in rows_of(tmp_path / "out.parquet")}
+    assert rows["9.png"]["error_code"] == "image_unreadable"
+    assert len(rows) == 10
+    told = capfd.readouterr().err
+    assert "passed over: 1 links to folders: linked" in told
+    assert "passed over: 1 files with other endings than an image's: notes.txt" in told
