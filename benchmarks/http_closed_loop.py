@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options.add_argument("--single-clients", type=int, default=48, help="clients that send one image each [48]")
     options.add_argument("--rounds", type=int, default=5, help="[5]")
     options.add_argument("--seconds", type=float, default=12.0, help="of each turn [12]")
-    options.add_argument("--engine", choices=("auto", "torch", "ncnn", "winograd"), default="auto", help="[auto]")
+    options.add_argument("--backend", choices=("auto", "torch", "ncnn", "winograd"), default="auto", help="[auto]")
     options.add_argument("--path", choices=("/score", "/localize"), default="/score", help="[/score]")
     given = options.parse_args(arguments)
     where = machine()
@@ -55,7 +55,7 @@ def measure(given: argparse.Namespace) -> tuple[dict[str, object], list[Bar]]:
             artifact.path, batch=given.batch, threads=threads.torch, engine=given.engine, maps=given.path != "/score"
         ) as bare,
         ServiceProcess(
-            folder, "--max-batch", str(given.batch), "--engine", given.engine, "--max-wait-s", "0"
+            folder, "--max-batch", str(given.batch), "--backend", given.backend, "--max-wait-s", "0"
         ) as service,
     ):
         turns = {

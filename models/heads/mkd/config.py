@@ -34,7 +34,6 @@ RECIPES: Mapping[RecipeName, Mapping[str, object]] = {
     "default": {
         "score_views": ("pool3:25", "pool4:25", "pool5:25", "pool4:100"),
         "score_power": 8.0,
-        "view_sum": "logs",
         "map_views": ("pool3:0", "pool3:25", "pool4:25"),
         "map_log": True,
         "attribution": "discrepancy",

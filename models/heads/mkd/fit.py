@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Self
+from typing import NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +24,13 @@ from models.sources.registry import Activations, SourceSpec
 LEVEL_FLOOR = 0.1  # of the tap's mean error
 SMALLEST_TERM = 1e-12
 LEAST_SPREAD = 0.02  # of a view's mean: parts that are all alike must not make it shout
+
+
+class Halves(NamedTuple):
+    """The training images in two groups, not of the same size, each looked at once."""
+
+    seen: Iterable[ActivationBatch]
+    unseen: Iterable[ActivationBatch]
 
 
 class MkdTrainable(Trainable):
@@ -69,18 +76,23 @@ class MkdTrainable(Trainable):
         weights = self.config.mask((), self.config.loss).to(images.device) * self._plain_weights()
         return weighted_sum(self._terms(images, activations), weights).mean()
 
-    def finish(self, batches: Iterable[ActivationBatch]) -> MkdHead:
+    def finish(self, batches: Iterable[ActivationBatch], halves: Halves | None = None) -> MkdHead:
         """The finished head. `batches` are the training images once more, looked at where the configuration needs it.
 
-        The yardsticks of "powers" are of these images too: calibration images are for counting alone.
+        The yardsticks of "powers" are of these images too, as calibration images are for counting alone: the distances
+        of `halves.unseen` by the covariances of `halves.seen`. By covariances of their own they would spread too
+        little, those of the whole picture least of all. Without `halves` all images are both.
         """
         config = self.config
         cloner = self.cloner
         if isinstance(cloner, Cloner):
             cloner = fold_batchnorm(cloner).to(memory_format=torch.contiguous_format)
         score, blame, levels = self._plain_weights(), self._plain_weights(), []
-        kept = list(batches) if config.score_views and config.view_sum == "powers" else None
-        usual, whitening = self._look(cloner, batches if kept is None else kept)
+        measured = bool(config.score_views) and config.view_sum == "powers"
+        if measured and halves is None:
+            batches = list(batches)
+            halves = Halves(batches, batches)
+        usual, whitening = self._look(cloner, batches)
         if usual is not None:
             levels = usual.levels
             score = 1 / usual.score_terms if config.score_balance == "terms" else score
@@ -96,9 +108,10 @@ class MkdTrainable(Trainable):
             view_scales=(1.0,) * len(config.score_views),
         )
         head = MkdHead(record, cloner, levels, whitening)
-        if kept is None:
+        if not measured or halves is None:
             return head
-        scales = _spreads(head.to(self.device), kept)
+        trial = MkdHead(record, cloner, levels, self._look(cloner, halves.seen)[1])
+        scales = _spreads(trial.to(self.device), halves.unseen)
         return MkdHead(record.model_copy(update={"view_scales": scales}), cloner, levels, whitening)
 
     def _look(
