@@ -40,10 +40,11 @@ def test_every_metric_is_documented_with_its_kind_labels_and_meaning() -> None:
 
 
 def test_every_metric_that_a_page_or_an_alert_names_exists() -> None:
+    """Those of the gateway (mkd_line_) are held to their page by its own tests."""
     names = {one.name for one in METRICS}
     pages = [*DOCS.glob("*.md"), *(DOCS.parent / "docker").glob("*.yml")]
     for page in pages:
-        for named in re.findall(r"(?<![\w/])mkd_[a-z_]+", page.read_text(encoding="utf-8")):
+        for named in re.findall(r"(?<![\w/])mkd_(?!line_)[a-z_]+", page.read_text(encoding="utf-8")):
             bare = re.sub(r"_(bucket|sum|count)$", "", named)
             assert named in names or bare in names, f"{page.name} names {named}"
 
