@@ -52,7 +52,7 @@ def measure(given: argparse.Namespace) -> tuple[dict[str, object], list[Bar]]:
     with (
         served_folder(given.artifact) as (folder, artifact),
         BareDetector(
-            artifact.path, batch=given.batch, threads=threads.torch, engine=given.engine, maps=given.path != "/score"
+            artifact.path, batch=given.batch, threads=threads.torch, engine=given.backend, maps=given.path != "/score"
         ) as bare,
         ServiceProcess(
             folder, "--max-batch", str(given.batch), "--backend", given.backend, "--max-wait-s", "0"
