@@ -15,7 +15,8 @@ def part_graph(root: Path) -> Graph:
     """Part -> the parts that a module in it imports, itself left out. What is there for type checkers alone is not.
 
     A part is a folder right under a package with all that lies in it, as `service.engine`. The modules beside these
-    folders make two parts: `service` are those that import such a folder, `service (base)` those that do not.
+    folders make two parts: `service` are those that import such a folder, `service (base)` those that do not. The
+    package's `__main__`, which no module imports, is `service (command)`.
     """
     modules = {
         ".".join(file.relative_to(root).with_suffix("").parts).removesuffix(".__init__"): file
@@ -62,6 +63,8 @@ def _part(name: str, imports: dict[str, set[str]], modules: dict[str, Path]) -> 
     if _in_folder(name, modules):
         return ".".join(name.split(".")[:2])
     package = name.partition(".")[0]
+    if name == f"{package}.__main__":
+        return f"{package} (command)"
     seen: set[str] = set()
     waiting = [name]
     while waiting:

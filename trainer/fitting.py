@@ -20,12 +20,13 @@ from models.sources.registry import SourceSpec, spec_of
 from trainer.activations import SOURCE_BATCH, ActivationStore, bytes_per_image
 from trainer.augment import variants
 from trainer.config import TrainingSettings
-from trainer.data import TrainingSet, prepared_images
+from trainer.data import prepared_images
 from trainer.data_checks.near_duplicates import Features
 from trainer.data_checks.pooled import PooledMeans
 from trainer.fit_run import Display, TrainingRun
 from trainer.good_parts import StoredParts
 from trainer.parts_split import PartsSplit, group_taps, split_parts
+from trainer.training_set import TrainingSet
 
 
 @dataclass(frozen=True)

@@ -30,10 +30,11 @@ from models.image_folder import passed_over_words
 from models.imaging.decode import ImageError
 from models.imaging.levels import LevelRange, check_levels
 from trainer.calibrate import judge_under
-from trainer.data import DataError, TrainingSet, read_pixels, read_training_set
+from trainer.data import DataError, read_pixels
 from trainer.fit_run import Display
 from trainer.measure import measured_files
 from trainer.perturb import Change
+from trainer.training_set import TrainingSet, read_training_set
 
 
 @dataclass(frozen=True)

@@ -22,13 +22,14 @@ from models.detector import Detector
 from models.heads.base import to_device
 from models.imaging.decode import Pixels
 from trainer.calibrate import judge_under
-from trainer.data import DataError, TrainingSet, read_pixels, read_training_set, split
+from trainer.data import DataError, read_pixels, split
 from trainer.figures import Floats, read_truth
 from trainer.fit_run import Display
 from trainer.labelled import read_labelled_set
 from trainer.metrics import auroc, rate
 from trainer.parts_split import worst_of_groups
 from trainer.perturb import PERTURBATIONS, Change
+from trainer.training_set import TrainingSet, read_training_set
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,6 @@ from models.sources.registry import spec_of
 from trainer.activations import DEFAULT_LIMIT_BYTES
 from trainer.calibrate import judge_under
 from trainer.config import TrainingSettings
-from trainer.data import TrainingSet, read_training_set
 from trainer.data_checks.pictures import check_pictures
 from trainer.data_checks.scores import check_scores
 from trainer.doubts import Doubts
@@ -49,6 +48,7 @@ from trainer.fitting import Fitting
 from trainer.golden import check_golden_defect, golden_pictures
 from trainer.measure import measured_files
 from trainer.parts_split import PartsSplit, worst_of_groups
+from trainer.training_set import TrainingSet, read_training_set
 
 PACKAGES = ("mkdserve", "torch", "torchvision", "numpy", "opencv-python-headless", "pillow", "ncnn")
 

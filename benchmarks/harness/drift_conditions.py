@@ -19,7 +19,8 @@ from models.backends.pool import SourcePool
 from models.detector import Detector, Row
 from models.imaging.input_statistics import measure
 from models.imaging.preprocess import Prepared, prepare
-from trainer.data import image_files, read_pixels, read_training_set, split
+from trainer.data import image_files, read_pixels, split
+from trainer.training_set import read_training_set
 
 AS_IT_IS = "as it is"
 BATCH = 16

@@ -12,8 +12,8 @@ pytest.importorskip("skimage", reason="the demo's photograph is in scikit-image'
 
 from examples.demo_defects import PAINTERS, paint
 from examples.demo_images import SIDE, Counts, brick_wall, crop, write_set
-from trainer.data import read_training_set
 from trainer.labelled import read_labelled_set
+from trainer.training_set import read_training_set
 
 
 @pytest.fixture(scope="module")

@@ -41,7 +41,7 @@ def repository(tmp_path: Path) -> Path:
 
 def test_the_imports_of_modules_become_those_of_their_parts(repository: Path) -> None:
     assert part_graph(repository) == {
-        "service": {"service.rest", "service (base)"},
+        "service (command)": {"service.rest", "service (base)"},
         "service (base)": set(),
         "service.rest": {"models", "models.artifact"},
         "models": {"models.artifact"},

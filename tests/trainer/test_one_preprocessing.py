@@ -16,7 +16,8 @@ from models.imaging.decode import ImageLimits
 from models.imaging.preprocess import Preprocessing
 from service.inspection.decode import prepare
 from service.inspection.encoded_image import EncodedImage
-from trainer.data import prepared_images, read_training_set
+from trainer.data import prepared_images
+from trainer.training_set import read_training_set
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".tiff", ".bmp"])

@@ -10,11 +10,12 @@ import cv2
 import numpy as np
 import pytest
 
-from trainer.data import DataError, image_files, read_pixels, read_training_set
+from trainer.data import DataError, image_files, read_pixels
 from trainer.labelled import read_labelled_set
 from trainer.study.fashion import CLASS_NAMES
 from trainer.study.plan import DataPlan
 from trainer.study.sets import study_sets
+from trainer.training_set import read_training_set
 
 PER_CLASS = {"train": 12, "t10k": 5}
 

@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from trainer.data import DataError, image_files, read_training_set, split
+from trainer.data import DataError, image_files, split
+from trainer.training_set import read_training_set
 
 Pixels = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 

@@ -16,11 +16,12 @@ from models.image_folder import list_images
 from models.imaging.decode import ImageError
 from tests.conftest import bolt_picture, png
 from trainer.config import TrainingSettings
-from trainer.data import DataError, read_training_set
+from trainer.data import DataError
 from trainer.fit_run import Display
 from trainer.labelled import read_labelled_set
 from trainer.parts_split import split_parts, worst_of_groups
 from trainer.run import TrainingJob, train
+from trainer.training_set import read_training_set
 
 
 def test_a_black_set_is_refused_before_any_training(tmp_path: Path, silent_display: Display) -> None:

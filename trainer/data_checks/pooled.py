@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -29,11 +29,3 @@ class PooledMeans:
             length = float(np.sqrt((part.astype(np.float64) ** 2).sum(axis=1).mean()))
             parts.append(part / max(length, 1e-12))
         return np.concatenate(parts, axis=1).astype(np.float32)
-
-
-def pooled_features(batches: Iterable[Mapping[str, Tensor]], taps: Sequence[str]) -> npt.NDArray[np.float32]:
-    """Batches of activations by tap, (B, C, h, w) each -> (n, sum of C). See PooledMeans.features."""
-    pooled = PooledMeans(taps)
-    for batch in batches:
-        pooled.add(batch)
-    return pooled.features()

@@ -14,23 +14,12 @@ import numpy.typing as npt
 import torch
 from sklearn.neighbors import NearestNeighbors
 
-from models.sources.registry import SourceSpec
 from trainer.activations import ActivationStore
 
 NEIGHBOURS = 2
 POOLED = "pooled-"
 CONTROLS = ("brightness", "brightness-distance", "pooled-pool4", "pooled-pool5")
 Floats = npt.NDArray[np.float32]
-
-
-def control_taps(name: str, source: SourceSpec) -> tuple[str, ...]:
-    """The taps that a control looks at. Raises ValueError for a name that is none."""
-    tap = name.removeprefix(POOLED)
-    if name.startswith(POOLED) and tap in source.taps:
-        return (tap,)
-    if name in {"brightness", "brightness-distance"}:
-        return ()
-    raise ValueError(f"there is no control {name!r} on {source.name}")
 
 
 def control_scores(

@@ -19,10 +19,11 @@ from models.sources.registry import spec_of
 from trainer.activations import ActivationStore
 from trainer.augment import variants
 from trainer.config import TrainingSettings
-from trainer.data import TrainingSet, prepared_images, split
+from trainer.data import prepared_images, split
 from trainer.figures import Truth, read_truth
 from trainer.fit_run import Display
 from trainer.labelled import LabelledImage
+from trainer.training_set import TrainingSet
 
 
 class StoredSet(NamedTuple):

@@ -19,7 +19,7 @@ from models.backends.base import SourceKey
 from models.backends.pool import BackendName, SourcePool, source_key
 from models.heads.base import FitDiverged
 from trainer.activations import DEFAULT_LIMIT_BYTES
-from trainer.data import DataError, TrainingSet, read_training_set
+from trainer.data import DataError
 from trainer.fit_run import Display
 from trainer.labelled import LabelledImage, read_labelled_set
 from trainer.run import PACKAGES
@@ -32,6 +32,7 @@ from trainer.study.stores import Stores
 from trainer.study.summary import summary
 from trainer.study.table import markdown
 from trainer.study.trainings import Trainings
+from trainer.training_set import TrainingSet, read_training_set
 
 
 @dataclass(frozen=True)

@@ -55,14 +55,6 @@ class JsonImage(BaseModel):
     name: str | None = Field(default=None, max_length=1024, description="A name to find it by in the answer.")
 
 
-class JsonBody(BaseModel):
-    """The JSON form."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    images: list[JsonImage] = Field(description="The images, judged in this order.")
-
-
 def check_content_type(request: Request) -> str:
     """The media type, in lower case without parameters; raises UnsupportedBody for one that is not taken."""
     media_type = request.headers.get("content-type", "").split(";")[0].strip().lower()

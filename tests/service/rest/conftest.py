@@ -380,7 +380,7 @@ def log_lines() -> Iterator[list[dict[str, Any]]]:
     logger, keeper = logging.getLogger("mkdserve"), Keeper()
     before = logger.level
     logger.addHandler(keeper)
-    logger.setLevel(logging.INFO)
+    logger.setLevel(logging.DEBUG)
     yield found
     logger.removeHandler(keeper)
     logger.setLevel(before)

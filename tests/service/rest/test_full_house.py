@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from service.auth import new_key
-from service.logs import JsonLines
 
 if TYPE_CHECKING:
     from tests.service.rest.conftest import House, OpenHouse, Picture
@@ -25,24 +23,6 @@ def full(open_house: OpenHouse) -> Iterator[House]:
     house = open_house(api_keys=f"{KEY.line()} {OTHER_KEY.line()}")
     with house.engine.admission.try_admit(512, 0):
         yield house
-
-
-@pytest.fixture
-def lines() -> Iterator[list[dict[str, Any]]]:
-    """The log lines, as they would be written."""
-    found: list[dict[str, Any]] = []
-
-    class Keeper(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            found.append(json.loads(JsonLines().format(record)))
-
-    logger, keeper = logging.getLogger("mkdserve"), Keeper()
-    before = logger.level
-    logger.addHandler(keeper)
-    logger.setLevel(logging.DEBUG)
-    yield found
-    logger.removeHandler(keeper)
-    logger.setLevel(before)
 
 
 @pytest.mark.parametrize("headers", [{"Authorization": f"Bearer {SECRET}"}, {"X-API-Key": SECRET}])
@@ -86,7 +66,7 @@ def test_a_deadline_that_is_none_is_left_to_the_route(
 
 
 def test_a_refusal_is_counted_once_and_leaves_one_line(
-    full: House, picture: Picture, lines: list[dict[str, Any]]
+    full: House, picture: Picture, log_lines: list[dict[str, Any]]
 ) -> None:
     response = full.score(
         picture(), path="/score?line=7", headers={"X-API-Key": SECRET, "X-Request-Id": "r1", "X-Part-Id": "p1"}
@@ -96,7 +76,7 @@ def test_a_refusal_is_counted_once_and_leaves_one_line(
     assert value("mkd_rejections_total", reason="images") == 1
     assert value("mkd_requests_total", route="/score", outcome="overloaded") == 1
     assert value("mkd_request_seconds_count", route="/score") == 1
-    (line,) = [line for line in lines if line["event"] == "request"]
+    (line,) = [line for line in log_lines if line["event"] == "request"]
     assert line["status"] == 429
     assert line["code"] == "overloaded"
     assert line["caller"] == "line-7"

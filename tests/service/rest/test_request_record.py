@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,26 +15,8 @@ if TYPE_CHECKING:
     from tests.service.rest.conftest import House, OpenHouse, Picture
 
 
-@pytest.fixture
-def lines() -> Iterator[list[dict[str, Any]]]:
-    """The log lines of requests, as they would be written."""
-    found: list[dict[str, Any]] = []
-
-    class Keeper(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            found.append(json.loads(JsonLines().format(record)))
-
-    logger, keeper = logging.getLogger("mkdserve"), Keeper()
-    before = logger.level
-    logger.addHandler(keeper)
-    logger.setLevel(logging.DEBUG)
-    yield found
-    logger.removeHandler(keeper)
-    logger.setLevel(before)
-
-
-def requests_in(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [line for line in lines if line["event"] == "request"]
+def requests_in(log_lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [line for line in log_lines if line["event"] == "request"]
 
 
 @pytest.mark.parametrize("offered", ["a", "line-7:part_0815.2", "A" * 128])
@@ -58,12 +39,12 @@ def test_request_ids_that_are_made_differ(house: House) -> None:
 
 
 def test_line_context_is_returned_and_logged_from_query_or_header(
-    house: House, picture: Picture, lines: list[dict[str, Any]]
+    house: House, picture: Picture, log_lines: list[dict[str, Any]]
 ) -> None:
     response = house.score(picture(), path="/score?line=7&part_id=P%201", headers={"X-Station": "cam2", "X-Line": "8"})
     expected = {"line": "7", "station": "cam2", "part_id": "P 1"}
     assert response.json()["context"] == expected
-    (line,) = requests_in(lines)
+    (line,) = requests_in(log_lines)
     assert line["context"] == expected
 
 
@@ -75,9 +56,11 @@ def test_line_context_is_no_metric_label(house: House, picture: Picture) -> None
         assert word not in page
 
 
-def test_a_request_leaves_one_line_with_its_story(house: House, picture: Picture, lines: list[dict[str, Any]]) -> None:
+def test_a_request_leaves_one_line_with_its_story(
+    house: House, picture: Picture, log_lines: list[dict[str, Any]]
+) -> None:
     house.score(picture(0.1), picture(0.9), b"broken", headers={"X-Request-Id": "r1"})
-    (line,) = requests_in(lines)
+    (line,) = requests_in(log_lines)
     assert line["request_id"] == "r1"
     assert (line["method"], line["path"], line["status"]) == ("POST", "/score", 200)
     assert (line["product"], line["version"], line["images"]) == ("screw", "1", 3)
@@ -89,31 +72,31 @@ def test_a_request_leaves_one_line_with_its_story(house: House, picture: Picture
     assert line["duration_ms"] > 0
 
 
-def test_a_refusal_leaves_its_code(house: House, lines: list[dict[str, Any]]) -> None:
+def test_a_refusal_leaves_its_code(house: House, log_lines: list[dict[str, Any]]) -> None:
     house.get("/nowhere")
-    (line,) = requests_in(lines)
+    (line,) = requests_in(log_lines)
     assert (line["status"], line["code"]) == (404, "not_found")
 
 
 def test_neither_key_nor_image_gets_into_the_log(
-    open_house: OpenHouse, picture: Picture, lines: list[dict[str, Any]]
+    open_house: OpenHouse, picture: Picture, log_lines: list[dict[str, Any]]
 ) -> None:
     secret, key = new_key("line-7", ["infer"])
     house = open_house(api_keys=key.line())
     house.score(picture(), headers={"Authorization": f"Bearer {secret}"}, path="/localize?overlay=true")
     house.score(picture(), headers={"X-API-Key": secret + "x"})
-    text = json.dumps(lines)
-    assert requests_in(lines)[0]["caller"] == "line-7"
+    text = json.dumps(log_lines)
+    assert requests_in(log_lines)[0]["caller"] == "line-7"
     assert secret not in text
     assert key.digest not in text
     assert "iVBOR" not in text
 
 
-def test_probes_are_quiet_while_all_is_well(house: House, lines: list[dict[str, Any]]) -> None:
+def test_probes_are_quiet_while_all_is_well(house: House, log_lines: list[dict[str, Any]]) -> None:
     house.get("/readyz")
     house.engine.is_ready = (False, "the device is lost")
     house.get("/readyz")
-    assert [line["level"] for line in requests_in(lines)] == ["debug", "warning"]
+    assert [line["level"] for line in requests_in(log_lines)] == ["debug", "warning"]
 
 
 def test_a_log_line_is_one_line_of_json_whatever_it_carries() -> None:

@@ -12,7 +12,7 @@ from trainer.data import split
 from trainer.data_checks import spanning_tree
 from trainer.data_checks.group_split import split_by_group
 from trainer.data_checks.near_duplicates import independent_count, near_duplicate_groups
-from trainer.data_checks.pooled import pooled_features
+from trainer.data_checks.pooled import PooledMeans
 from trainer.data_checks.spanning_tree import members, merges
 
 Features = npt.NDArray[np.float32]
@@ -126,7 +126,10 @@ def test_pooled_features_count_each_tap_alike() -> None:
         {"loud": 1000 * torch.rand(3, 4, 5, 5, generator=random), "quiet": torch.rand(3, 2, 2, 2, generator=random)}
         for _ in range(2)
     ]
-    found = pooled_features(batches, ["loud", "quiet"])
+    pooled = PooledMeans(["loud", "quiet"])
+    for batch in batches:
+        pooled.add(batch)
+    found = pooled.features()
     assert found.shape == (6, 6)
     assert (found[:, :4] ** 2).sum(axis=1).mean() == pytest.approx(1, rel=1e-5)
     assert (found[:, 4:] ** 2).sum(axis=1).mean() == pytest.approx(1, rel=1e-5)
