@@ -5,7 +5,7 @@ loss = mean over the batch of  sum over taps of  val + lambda * dir          Eq.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Self
 
@@ -26,8 +26,8 @@ SMALLEST_TERM = 1e-12
 LEAST_SPREAD = 0.02  # of a view's mean: parts that are all alike must not make it shout
 
 
-class Halves(NamedTuple):
-    """The training images in two groups, not of the same size, each looked at once."""
+class Fold(NamedTuple):
+    """The training images in two groups, a larger and a smaller one, each looked at once."""
 
     seen: Iterable[ActivationBatch]
     unseen: Iterable[ActivationBatch]
@@ -76,12 +76,12 @@ class MkdTrainable(Trainable):
         weights = self.config.mask((), self.config.loss).to(images.device) * self._plain_weights()
         return weighted_sum(self._terms(images, activations), weights).mean()
 
-    def finish(self, batches: Iterable[ActivationBatch], halves: Halves | None = None) -> MkdHead:
+    def finish(self, batches: Iterable[ActivationBatch], folds: Sequence[Fold] = ()) -> MkdHead:
         """The finished head. `batches` are the training images once more, looked at where the configuration needs it.
 
-        The yardsticks of "powers" are of these images too, as calibration images are for counting alone: the distances
-        of `halves.unseen` by the covariances of `halves.seen`. By covariances of their own they would spread too
-        little, those of the whole picture least of all. Without `halves` all images are both.
+        The yardsticks of "powers" are of these images too, as calibration images are for counting alone: for each of
+        `folds` the distances of `unseen` by the covariances of `seen`. By covariances of their own images would spread
+        too little, those of the whole picture least of all. Without `folds` they are by their own.
         """
         config = self.config
         cloner = self.cloner
@@ -89,9 +89,9 @@ class MkdTrainable(Trainable):
             cloner = fold_batchnorm(cloner).to(memory_format=torch.contiguous_format)
         score, blame, levels = self._plain_weights(), self._plain_weights(), []
         measured = bool(config.score_views) and config.view_sum == "powers"
-        if measured and halves is None:
+        if measured and not folds:
             batches = list(batches)
-            halves = Halves(batches, batches)
+            folds = (Fold(batches, batches),)
         usual, whitening = self._look(cloner, batches)
         if usual is not None:
             levels = usual.levels
@@ -108,10 +108,13 @@ class MkdTrainable(Trainable):
             view_scales=(1.0,) * len(config.score_views),
         )
         head = MkdHead(record, cloner, levels, whitening)
-        if not measured or halves is None:
+        if not measured:
             return head
-        trial = MkdHead(record, cloner, levels, self._look(cloner, halves.seen)[1])
-        scales = _spreads(trial.to(self.device), halves.unseen)
+        terms = []
+        for fold in folds:
+            trial = MkdHead(record, cloner, levels, self._look(cloner, fold.seen)[1]).to(self.device)
+            terms += [trial.view_terms(images, activations) for images, activations in fold.unseen]
+        scales = _spreads(torch.cat(terms).double())
         return MkdHead(record.model_copy(update={"view_scales": scales}), cloner, levels, whitening)
 
     def _look(
@@ -201,9 +204,8 @@ def _level(errors: Tensor) -> Tensor:
     return mean + LEVEL_FLOOR * mean.mean() + SMALLEST_TERM
 
 
-def _spreads(head: MkdHead, batches: Iterable[ActivationBatch]) -> tuple[float, ...]:
-    """The standard deviation of each score view over good images: the yardstick for what is unusual."""
-    terms = torch.cat([head.view_terms(images, activations) for images, activations in batches]).double()
+def _spreads(terms: Tensor) -> tuple[float, ...]:
+    """(n, views) of good images -> the standard deviation of each view: the yardstick for what is unusual."""
     spread = terms.std(dim=0, correction=0).maximum(LEAST_SPREAD * terms.mean(dim=0)).clamp_min(SMALLEST_TERM)
     return tuple(spread.tolist())
 

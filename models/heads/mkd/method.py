@@ -10,13 +10,12 @@ from torch import Tensor
 
 from models.heads.base import FitRun, GoodParts, Method, SourceNeeds, taps_of
 from models.heads.mkd.config import MkdConfig
-from models.heads.mkd.fit import Halves, MkdTrainable
+from models.heads.mkd.fit import Fold, MkdTrainable
 from models.heads.mkd.head import MkdHead, load_head
 from models.heads.mkd.views import View
 from models.sources.registry import SourceSpec
 
-UNSEEN = 0.25  # of the images, for the yardsticks of the score's views
-FEWEST_UNSEEN = 4
+FOLDS = 4  # of the images, for the yardsticks of the score's views
 
 
 class MkdMethod(Method[MkdConfig]):
@@ -38,19 +37,23 @@ class MkdMethod(Method[MkdConfig]):
         trainable = MkdTrainable(own, parts.rms(), parts.source).to(run.device)
         if own.cloner != "none":
             run.train(trainable, parts, own)
-        return trainable.finish(parts.batches(), _halves(parts, run.generator("mkd yardsticks")))
+        return trainable.finish(parts.batches(), _folds(parts, run.generator("mkd yardsticks")))
 
     def load(self, record: Mapping[str, object], tensors: Mapping[str, Tensor]) -> MkdHead:
         """See Method.load."""
         return load_head(record, tensors)
 
 
-def _halves(parts: GoodParts, generator: torch.Generator) -> Halves | None:
-    count = int(UNSEEN * parts.count)
-    if count < FEWEST_UNSEEN:
-        return None
+def _folds(parts: GoodParts, generator: torch.Generator) -> list[Fold]:
     order = torch.randperm(parts.count, generator=generator).tolist()
-    return Halves(parts.subset(sorted(order[count:])).batches(), parts.subset(sorted(order[:count])).batches())
+    unseen = [set(order[first::FOLDS]) for first in range(min(FOLDS, parts.count))]
+    return [
+        Fold(
+            parts.subset([index for index in range(parts.count) if index not in some]).batches(),
+            parts.subset(sorted(some)).batches(),
+        )
+        for some in unseen
+    ]
 
 
 def in_terms_of(config: MkdConfig, source: SourceSpec) -> MkdConfig:
