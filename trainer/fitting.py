@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -58,7 +59,9 @@ class Fitting:
         """The fitted head, frozen and on the device, what the method has noted, and the split."""
         settings = self.settings
         with ExitStack() as opened:
+            started = time.monotonic()
             parts, split = self._parts(opened)
+            passed = time.monotonic()
             self.display.say(
                 f"{len(split.training)} images to train on, {len(split.held_out)} held out for calibration only"
             )
@@ -69,7 +72,11 @@ class Fitting:
                     f"images to train on, {split.independent_held_out} held out"
                 )
             run = TrainingRun(self.device, settings.seed, self.display, self.work, self._fingerprint(split))
-            head = method_of(settings.method.method).fit(settings.method, parts, run)
+            name = settings.method.method
+            head = method_of(name).fit(settings.method, parts, run)
+            self.display.say(
+                f"source pass {passed - started:.1f} s, {name} fitted in {time.monotonic() - passed:.1f} s"
+            )
             return to_device(head, self.device), run.notes, split
 
     def _parts(self, opened: ExitStack) -> tuple[StoredParts, PartsSplit]:

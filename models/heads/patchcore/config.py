@@ -10,7 +10,7 @@ from models.heads.base import MethodConfig
 
 
 class PatchcoreConfig(MethodConfig):
-    """`bank_size` patches of good parts are kept, chosen as a coreset of `candidates` random ones.
+    """`bank_size` patches of good parts are kept: a coreset of all, or of `candidates` random ones of more.
 
     With `whiten` features are whitened by mean and covariance of all patches first, so that loud directions in which
     good parts differ anyway count less. `reweight` is the paper's weight of the image score by how usual the nearest
@@ -20,7 +20,7 @@ class PatchcoreConfig(MethodConfig):
     method: Literal["patchcore"] = "patchcore"
     taps: tuple[str, ...] = Field(default=("pool2", "pool3", "pool4"), min_length=1)
     bank_size: int = Field(default=3000, ge=1, le=200_000)
-    candidates: int = Field(default=12_000, ge=1)
+    candidates: int = Field(default=65_536, ge=1)
     whiten: bool = True
     reweight: bool = False
     neighbours: int = Field(default=9, ge=2, le=100)

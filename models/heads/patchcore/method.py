@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from models.heads.base import FitRun, GoodParts, Method, SourceNeeds, taps_of
-from models.heads.parts.coreset import coreset, project
+from models.heads.parts.coreset import coreset, projection
 from models.heads.parts.moments import Moments
 from models.heads.parts.patches import middle_tap, patch_features
 from models.heads.patchcore.config import PatchcoreConfig, PatchcoreRecord
@@ -43,13 +43,15 @@ class PatchcoreMethod(Method[PatchcoreConfig]):
         )
         candidates, moments = _look(record, config, parts, run)
         mean, matrix = moments.whitening() if config.whiten else (None, None)
-        if mean is not None:
-            candidates = whitened(candidates, mean, matrix)
         generator = run.generator("patchcore coreset")
-        kept = coreset(project(candidates, generator), config.bank_size, generator)
+        directions = projection(candidates.shape[1], generator).to(candidates)
+        if matrix is not None:  # distances of whitened patches, of which the kept ones alone are ever made
+            directions = matrix.float() @ directions
+        kept = coreset((candidates - candidates.mean(dim=0)) @ directions, config.bank_size, generator)
+        bank = candidates[kept] if mean is None else whitened(candidates[kept], mean, matrix)
         run.note("bank", len(kept))
         run.note("candidates", len(candidates))
-        return PatchcoreHead(record, candidates[kept].half(), mean, matrix)
+        return PatchcoreHead(record, bank.half(), mean, matrix)
 
     def load(self, record: Mapping[str, object], tensors: Mapping[str, Tensor]) -> PatchcoreHead:
         """See Method.load."""

@@ -61,7 +61,11 @@ def test_the_key_may_stand_in_either_header(locked: House) -> None:
     assert locked.get("/products", headers={"Authorization": f"bearer {secret}"}).status_code == 200
 
 
-@pytest.mark.parametrize("secret", ["wrong", "", "mkd_", SECRETS["infer"][1].digest, SECRETS["infer"][0] + "x", "ä"])
+@pytest.mark.parametrize(
+    "secret",
+    ["wrong", "", "mkd_", SECRETS["infer"][1].digest, SECRETS["infer"][0] + "x", "ä"],
+    ids=["other", "empty", "prefix", "digest", "longer", "not ascii"],
+)
 def test_a_wrong_key_is_refused(locked: House, secret: str) -> None:
     headers = {b"x-api-key": secret.encode()}
     response = locked.get("/products", headers=headers)
