@@ -34,7 +34,8 @@ class Gateway:
         self.judge = judge or _http_judge(settings)
         run = secrets.token_hex(4)
         state = settings.gateway.state_dir
-        self.outputs = [output.output(state, self.metrics) for output in settings.output]
+        stations = [station.name for station in settings.station]
+        self.outputs = [output.output(state, self.metrics, stations) for output in settings.output]
         self.runners = [self._runner(station, run) for station in settings.station]
         pairs = zip(settings.station, self.runners, strict=True)
         self.links: dict[str, Link] = {runner.name: station.link.link(runner) for station, runner in pairs}

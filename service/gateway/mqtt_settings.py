@@ -25,7 +25,7 @@ class Broker(LineSchema):
     )
     base: str = Field(default="mkd", pattern=r"^[^+#\x00]{1,200}$", description="First part of all topics.")
 
-    def client(self, identifier: str, *, will_topic: str = "", will: bytes = b"") -> Any:
+    def client(self, identifier: str, *, will_topic: str = "", will: bytes = b"", retain: bool = True) -> Any:
         """A client of aiomqtt, not yet connected. Its will is published at once where it vanishes."""
         aiomqtt = need("aiomqtt", "mqtt")
         context = ssl.create_default_context(cafile=str(self.ca_file)) if self.ca_file is not None else None
@@ -36,7 +36,7 @@ class Broker(LineSchema):
             password=self.password.read() if self.password is not None else None,
             identifier=identifier,
             protocol=aiomqtt.ProtocolVersion.V5,
-            will=aiomqtt.Will(will_topic, will, qos=1, retain=True) if will_topic else None,
+            will=aiomqtt.Will(will_topic, will, qos=1, retain=retain) if will_topic else None,
             keepalive=self.keep_alive_s,
             timeout=5,
             tls_context=context,

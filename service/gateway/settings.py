@@ -19,6 +19,7 @@ from service.gateway.links.mqtt_link import MqttLinkSettings
 from service.gateway.links.opcua_server import OpcUaServerSettings
 from service.gateway.links.s7_client import S7Settings
 from service.gateway.outputs.mqtt import MqttOutputSettings
+from service.gateway.outputs.sparkplug import SparkplugSettings
 from service.gateway.outputs.webhook import WebhookSettings
 from service.gateway.schema import LineSchema, SecretFile, StationName
 from service.gateway.sources.aravis_camera import AravisSettings
@@ -38,7 +39,7 @@ LinkSettings = Annotated[
     | S7Settings,
     Field(discriminator="kind"),
 ]
-OutputChoice = Annotated[MqttOutputSettings | WebhookSettings, Field(discriminator="kind")]
+OutputChoice = Annotated[MqttOutputSettings | SparkplugSettings | WebhookSettings, Field(discriminator="kind")]
 SourceSettings = Annotated[AravisSettings | FilesSettings | PylonSettings | VideoSettings, Field(discriminator="kind")]
 
 

@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
+from watchfiles import awatch
 
 from service import logs
 from service.gateway.answer_text import answer_members
 from service.gateway.codes import MEANINGS, Code
 from service.gateway.events import TriggerRequest
-from service.gateway.libraries import need
 from service.gateway.picture import Picture
 from service.gateway.runner import StationRunner
 from service.gateway.schema import LineSchema
@@ -97,7 +97,6 @@ class HotFolder:
     async def _watch(self) -> None:
         """Only makes the next look come earlier; the looks decide."""
         try:
-            awatch = need("watchfiles", "hotfolder").awatch
             async for _ in awatch(self._folder, recursive=False, step=20, debounce=50):
                 self._changed.set()
         except Exception as error:

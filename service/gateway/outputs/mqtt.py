@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -30,7 +31,7 @@ class MqttOutputSettings(OutputSettings):
     confirm: bool = Field(default=False, description="Keep each message until a subscriber has sent back its id.")
     confirm_ms: float = Field(default=10000, gt=0, le=600000, description="Then it is sent again, milliseconds.")
 
-    def output(self, state_dir: Path, metrics: LineMetrics) -> SpooledOutput:
+    def output(self, state_dir: Path, metrics: LineMetrics, stations: Sequence[str]) -> SpooledOutput:
         need("aiomqtt", "mqtt")
         return SpooledOutput(self, state_dir, metrics, MqttDelivery(self))
 
@@ -44,6 +45,9 @@ class MqttDelivery:
         self._client: Any = None
         self._listener: asyncio.Task[None] | None = None
         self._confirmed: dict[int, asyncio.Event] = {}
+
+    async def start(self) -> None:
+        """The first message connects."""
 
     async def deliver(self, message: Message) -> None:
         confirmed = self._confirmed.setdefault(message.id, asyncio.Event())

@@ -39,6 +39,10 @@ class Refused(Exception):
 class Delivery(Protocol):
     """Takes one message to its receiver."""
 
+    async def start(self) -> None:
+        """Called once, before the first message."""
+        ...
+
     async def deliver(self, message: Message) -> None:
         """Returns when the receiver has it; raises Refused, or anything else for a later try."""
         ...
@@ -78,6 +82,7 @@ class SpooledOutput:
         """Delivers until it is cancelled, oldest first; what fails is tried again with growing pauses."""
         tries = 0
         try:
+            await self._delivery.start()
             while True:
                 if self._full:
                     await self._probe()

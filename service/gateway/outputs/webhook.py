@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -26,7 +27,7 @@ class WebhookSettings(OutputSettings):
     secret: SecretFile = Field(description="Secret of the signature, as `{file = PATH}`.")
     timeout_ms: float = Field(default=5000, gt=0, le=60000, description="Time for one try, milliseconds.")
 
-    def output(self, state_dir: Path, metrics: LineMetrics) -> SpooledOutput:
+    def output(self, state_dir: Path, metrics: LineMetrics, stations: Sequence[str]) -> SpooledOutput:
         return SpooledOutput(self, state_dir, metrics, WebhookDelivery(self))
 
 
@@ -37,6 +38,9 @@ class WebhookDelivery:
         self._url = settings.url
         self._secret = settings.secret.read()
         self._client = httpx.AsyncClient(timeout=settings.timeout_ms / 1000, trust_env=False)
+
+    async def start(self) -> None:
+        """The first message connects."""
 
     async def deliver(self, message: Message) -> None:
         now = int(time.time())
