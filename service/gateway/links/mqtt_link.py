@@ -18,7 +18,7 @@ from service import logs
 from service.gateway.answer_text import answer_members
 from service.gateway.events import TriggerRequest
 from service.gateway.libraries import need
-from service.gateway.mqtt_settings import Broker, properties
+from service.gateway.mqtt_settings import Broker, CertificateFault, code_of, properties
 from service.gateway.runner import StationRunner
 from service.gateway.schema import LineSchema
 
@@ -50,15 +50,16 @@ class MqttLink:
 
     async def run(self) -> None:
         mqtt_error = need("aiomqtt", "mqtt").MqttError
-        tries = 0
+        tries, told = 0, ""
         while True:
             try:
                 await self._session()
-            except mqtt_error as error:
-                if not tries:
+            except (mqtt_error, CertificateFault) as error:
+                if str(error) != told:
                     logs.event("plc is gone", logging.WARNING, station=self._runner.name, detail=str(error)[:300])
-                self._runner.lost()
-            tries = 1 if self._was_up else tries + 1
+                    told = str(error)
+                self._runner.lost(code_of(error))
+            tries, told = (1, "") if self._was_up else (tries + 1, told)
             await asyncio.sleep(AGAIN_S[min(tries, len(AGAIN_S)) - 1])
             self._runner.metrics.count("mkd_line_reconnections_total", station=self._runner.name, peer="plc")
 

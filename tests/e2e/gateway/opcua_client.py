@@ -2,6 +2,8 @@
 
 Commands: `job:PART:RECIPE` starts a job and waits for its event, `write` tries to write a variable, `read` reads the
 state; `select:RECIPE`; `ack` acknowledges. Prints one line of JSON for each. Everything is read by node ids.
+
+`secure:CERTIFICATE:KEY` as the first command encrypts, by Basic256Sha256.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ import asyncio
 import importlib
 import json
 import sys
+from pathlib import Path
 from typing import Any
 
 asyncua: Any = importlib.import_module("asyncua")  # its types are stricter than its functions
@@ -32,6 +35,11 @@ async def main(url: str, user: str, password: str, commands: list[str]) -> None:
     if user:
         client.set_user(user)
         client.set_password(password)
+    if commands and commands[0].startswith("secure:"):
+        _, certificate, key = commands.pop(0).split(":")
+        policy = importlib.import_module("asyncua.crypto.security_policies").SecurityPolicyBasic256Sha256
+        client.application_uri = f"urn:test:{Path(certificate).stem}"
+        await client.set_security(policy, certificate, key, mode=asyncua.ua.MessageSecurityMode.SignAndEncrypt)
     async with client:
         station = client.get_node("ns=2;s=press")
         events = Events()

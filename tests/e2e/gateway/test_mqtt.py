@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import shutil
+import ssl
 import subprocess
 import threading
 import time
@@ -13,12 +13,13 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.gateway.processes import FakeJudge, GatewayProcess, free_port, wait_for
+from tests.e2e.gateway.broker import Broker, needs_mosquitto
+from tests.e2e.gateway.certificates import Authority
+from tests.e2e.gateway.processes import FakeJudge, GatewayProcess, wait_for
 
 mqtt = pytest.importorskip("paho.mqtt.client", reason="needs paho-mqtt: pip install 'mkdserve[mqtt]'")
 pytest.importorskip("aiomqtt", reason="needs aiomqtt: pip install 'mkdserve[mqtt]'")
-MOSQUITTO = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")
-pytestmark = pytest.mark.skipif(MOSQUITTO is None, reason="needs mosquitto: apt-get install mosquitto")
+pytestmark = needs_mosquitto
 
 STATION = """
 [[station]]
@@ -28,27 +29,6 @@ recipes = {{ bolt = "bolt", tile = "tile" }}
 source = {{ kind = "files", folder = "{pictures}" }}
 link = {{ {link} }}
 """
-
-
-class Broker:
-    """mosquitto without a store: what it holds is gone with it."""
-
-    def __init__(self, folder: Path) -> None:
-        self.port = free_port()
-        self._config = folder / "mosquitto.conf"
-        self._config.write_text(f"listener {self.port} 127.0.0.1\nallow_anonymous true\npersistence false\n")
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        assert MOSQUITTO is not None
-        command = [MOSQUITTO, "-c", str(self._config)]
-        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-
-    def stop(self) -> None:
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait(10)
-            self._process = None
 
 
 @pytest.fixture
@@ -62,7 +42,7 @@ def broker(tmp_path: Path) -> Iterator[Broker]:
 class Client:
     """A computer of the plant: asks, and hears what is said on `mkd/#` and on its own answers."""
 
-    def __init__(self, broker: Broker) -> None:
+    def __init__(self, broker: Broker, tls: ssl.SSLContext | None = None) -> None:
         self.heard: list[tuple[str, bytes, Any]] = []
         self._client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5)
         self._client.on_message = lambda *given: self.heard.append(
@@ -70,6 +50,9 @@ class Client:
         )
         subscribed = threading.Event()
         self._client.on_subscribe = lambda *_: subscribed.set()
+        if tls is not None:
+            self._client.tls_set_context(tls)
+            self._client.username_pw_set("plant", "secret")
         wait_for(lambda: self._client.connect("127.0.0.1", broker.port) == 0, "the broker")
         self._client.loop_start()
         self._client.subscribe([("mkd/#", mqtt.SubscribeOptions(qos=1)), ("answers", mqtt.SubscribeOptions(qos=1))])
@@ -143,6 +126,43 @@ def test_a_broker_that_is_restarted_is_found_again(
         client.ask(1, {"recipe": "bolt"})
         assert client.answer(1)["ok"]
         client.close()
+
+
+def test_tls_with_user_and_certificate_and_a_certificate_that_has_expired(
+    judge: FakeJudge, pictures: Path, tmp_path: Path
+) -> None:
+    authority = Authority(tmp_path / "ca")
+    server, server_key = authority.sign("broker", days=-1)
+    own, own_key = authority.sign("gateway", days=-1)
+    (tmp_path / "password").write_text("secret\n")
+    (tmp_path / "users").write_text("plant:secret\n")
+    subprocess.run(["mosquitto_passwd", "-U", tmp_path / "users"], check=True)
+    asks_for = f"password_file {tmp_path}/users\nallow_anonymous false\nrequire_certificate true"
+    files = f"cafile {authority.file}\ncertfile {server}\nkeyfile {server_key}"
+    broker = Broker(tmp_path, f"{files}\n{asks_for}")
+    broker.start()
+    to = (
+        f'port = {broker.port}, user = "plant", password = {{ file = "{tmp_path}/password" }}, '
+        f'ca_file = "{authority.file}", certificate = "{own}", private_key = "{own_key}"'
+    )
+    stations = STATION.format(pictures=pictures, link=f'kind = "mqtt", broker = {{ {to} }}')
+    with GatewayProcess(tmp_path, judge.port, stations) as gateway:
+        wait_for(lambda: f"{own}: has expired on" in gateway.text(), "the gateway's own certificate by its name")
+        wait_for(lambda: gateway.station()["code"] == 43, "the code of a certificate")
+        authority.sign("gateway")
+        wait_for(lambda: "certificate has expired" in gateway.text(), "the broker's certificate")
+        assert gateway.station()["code"] == 43
+        broker.stop()
+        authority.sign("broker")
+        broker.start()
+        gateway.wait_ready()
+        tls = ssl.create_default_context(cafile=authority.file)
+        tls.load_cert_chain(own, own_key)
+        client = Client(broker, tls)
+        client.ask(1, {"recipe": "bolt"})
+        assert client.answer(1)["ok"]
+        client.close()
+    broker.stop()
 
 
 @pytest.mark.parametrize("confirm", [False, True])

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import datetime
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from service.auth import new_key
+from tests.e2e.gateway.certificates import Authority
 from tests.e2e.gateway.processes import ROOT, FakeJudge, GatewayProcess, free_port, wait_for
 
 pytest.importorskip("asyncua", reason="needs asyncua: pip install 'mkdserve[opcua]'")
@@ -64,32 +65,52 @@ def test_jobs_events_recipes_and_rights(judge: FakeJudge, pictures: Path, tmp_pa
         assert ask(port, "plc", "wrong", "read") == []
 
 
-def test_a_certificate_that_has_expired_is_told_and_its_successor_is_taken_without_a_restart(
+def test_an_encrypted_server_takes_users_with_a_trusted_certificate_and_nobody_else(
     judge: FakeJudge, pictures: Path, tmp_path: Path, key: str
 ) -> None:
-    port = free_port()
-    write_certificate(tmp_path, days=-1)
-    more = f'keys_file = "{tmp_path}/keys", certificate = "{tmp_path}/cert.pem", private_key = "{tmp_path}/key.pem"'
+    port, authority, stranger = free_port(), Authority(tmp_path / "ca"), Authority(tmp_path / "other", "stranger")
+    certificate, private = authority.sign("server")
+    (tmp_path / "trusted").mkdir()
+    shutil.copy(authority.file, tmp_path / "trusted")
+    more = (
+        f'anonymous = "none", keys_file = "{tmp_path}/keys", certificate = "{certificate}", private_key = "{private}", '
+        f'trusted = "{tmp_path}/trusted"'
+    )
+
+    def secure(by: Authority, name: str, days: int = 30) -> str:
+        return "secure:{}:{}".format(*by.sign(name, days=days))
+
+    client = secure(authority, "client")
+    with GatewayProcess(tmp_path, judge.port, STATION.format(pictures=pictures, port=port, more=more)) as gateway:
+        gateway.wait_ready()
+        (good,) = ask(port, "plc", key, client, "job:p-1:bolt-m6")
+        assert (good["Decision"], good["PartId"]) == ("OK", "p-1")
+        assert ask(port, "plc", "wrong", client, "read") == []
+        assert ask(port, "", "", client, "read") == []
+        assert ask(port, "plc", key, "read") == []  # in the clear
+        assert ask(port, "plc", key, secure(authority, "late", days=-1), "read") == []
+        assert ask(port, "plc", key, secure(stranger, "unknown"), "read") == []
+        (still,) = ask(port, "plc", key, client, "job:p-2:tile")
+        assert still["Decision"] == "NG"
+
+
+def test_a_certificate_that_has_expired_is_named_and_its_successor_is_taken_without_a_restart(
+    judge: FakeJudge, pictures: Path, tmp_path: Path, key: str
+) -> None:
+    port, authority = free_port(), Authority(tmp_path / "ca")
+    certificate, key_file = authority.sign("server", days=-1)
+    private = key_file.rename(tmp_path / "server.key")  # the library would take it for DER by its name
+    more = f'keys_file = "{tmp_path}/keys", certificate = "{certificate}", private_key = "{private}"'
     with GatewayProcess(tmp_path, judge.port, STATION.format(pictures=pictures, port=port, more=more)) as gateway:
         wait_for(lambda: gateway.station()["code"] == 43, "the certificate's code")
         assert not gateway.station()["ready"]
-        write_certificate(tmp_path, days=30)
+        (told, *_) = [event for event in gateway.events() if event["event"] == "certificate"]
+        assert str(certificate) in told["detail"]
+        assert "has expired on" in told["detail"]
+        authority.sign("server")
+        another = f"{private}: is not the key of the certificate"
+        wait_for(lambda: another in {event.get("detail") for event in gateway.events()}, "the old key's fault")
+        key_file.rename(private)
         gateway.wait_ready()
-
-
-def write_certificate(folder: Path, days: int) -> None:
-    """A self-signed certificate that ends in so many days."""
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import rsa
-
-    private = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "mkd-line")])
-    now = datetime.datetime.now(datetime.UTC)
-    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(private.public_key())
-    builder = builder.serial_number(x509.random_serial_number()).not_valid_before(now - datetime.timedelta(days=60))
-    certificate = builder.not_valid_after(now + datetime.timedelta(days=days)).sign(private, hashes.SHA256())
-    form = serialization.PrivateFormat.PKCS8
-    key = private.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption())
-    (folder / "key.pem").write_bytes(key)
-    (folder / "cert.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+        (read,) = ask(port, "plc", key, "secure:{}:{}".format(*authority.sign("client")), "read")
+        assert read["Ready"]
