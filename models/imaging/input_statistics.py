@@ -27,6 +27,7 @@ STATISTICS: dict[str, str] = {
     "size": "pixels of the original",
 }
 DIGITS = 7  # of what is stored: float32 has no more
+ROUNDED = 10.0 ** (1 - DIGITS)  # by which a stored value may differ from the measured one, as a share of it
 
 
 class InputStatistics(BaseModel):
@@ -44,6 +45,14 @@ class InputStatistics(BaseModel):
             if not values or any(not math.isfinite(value) for value in values) or list(values) != sorted(values):
                 raise ValueError(f"the values of {name} must be finite and in ascending order")
         return self
+
+    def has_size(self, width: int, height: int) -> bool | None:
+        """Whether pixels and aspect of a picture lie in the range of the calibration images; None if not measured."""
+        found = {"size": float(width * height), "aspect": width / height}
+        if not found.keys() <= self.values.keys():
+            return None
+        ranges = {name: (self.values[name][0], self.values[name][-1]) for name in found}
+        return all(low * (1 - ROUNDED) <= found[name] <= high * (1 + ROUNDED) for name, (low, high) in ranges.items())
 
 
 def measure(image: Prepared, width: int, height: int) -> npt.NDArray[np.float64]:

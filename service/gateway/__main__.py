@@ -15,6 +15,7 @@ from service.gateway import registers
 from service.gateway.connection_check import check
 from service.gateway.gateway import Gateway
 from service.gateway.libraries import MissingLibrary
+from service.gateway.links.opcua_nodes import node_csv, node_table
 from service.gateway.settings import LineFileError, LineSettings, read
 from service.gateway.simulation import simulate
 from service.gateway.timing_diagram import draw
@@ -60,7 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("check", help="try every connection and say what is wrong")
     diagram = commands.add_parser("simulate", help="run the handshake with a simulated PLC and draw it")
     diagram.add_argument("--out", type=Path, default=Path("timing.png"), help="PNG to write [timing.png]")
-    table = commands.add_parser("map", help="print the register map")
+    table = commands.add_parser("map", help="print the register map, or the nodes of OPC UA")
     table.add_argument("--station", default="", help="name of the station [the first]")
     table.add_argument("--csv", action="store_true", help="as CSV for import, instead of a table")
     return options
@@ -91,10 +92,16 @@ def _simulate(settings: LineSettings, out: Path) -> int:
 
 
 def _map(settings: LineSettings, name: str, *, as_csv: bool) -> str:
+    """The register map of a station, or the nodes of its OPC UA server."""
     names = [station.name for station in settings.station]
     if name and name not in names:
         raise LineFileError(f"no station {name}; there are: {', '.join(names)}")
-    link = settings.station[names.index(name) if name else 0].link
+    station = settings.station[names.index(name) if name else 0]
+    link = station.link
+    if link.kind == "opcua_server":
+        return node_csv(station.name) if as_csv else node_table(station.name)
+    if link.kind in ("http", "mqtt", "hot_folder"):
+        raise LineFileError(f"station {station.name} has no map: {link.kind} carries messages, see docs/line.md")
     command_at, result_at = getattr(link, "command_at", 0), getattr(link, "result_at", 0)
     if as_csv:
         return registers.as_csv(command_at, result_at, getattr(link, "word_order", "big"))

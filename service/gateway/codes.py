@@ -54,7 +54,7 @@ MEANINGS: dict[Code, str] = {
     Code.CAMERA_LOST: "The source of pictures is not connected.",
     Code.PICTURE_UNREADABLE: "The picture cannot be decoded, or its frame arrived incomplete.",
     Code.PICTURE_NOT_OF_TRIGGER: "The picture does not belong to this trigger: it is older, or frames were mixed up.",
-    Code.PICTURE_FORMAT: "The picture has another size or depth than the station expects.",
+    Code.PICTURE_FORMAT: "The picture has another size, depth or format than the artifact has seen.",
     Code.VERDICT_LATE: "No verdict came within the window.",
     Code.SERVICE_UNREACHABLE: "The judging service does not answer at its address.",
     Code.SERVICE_OVERLOADED: "The judging service refused for load (429).",

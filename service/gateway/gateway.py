@@ -86,6 +86,7 @@ class Gateway:
             run=run,
             heartbeat_s=self._settings.gateway.heartbeat_ms / 1000,
             plc_silent_after_s=station.plc_silent_after_ms / 1000,
+            any_size=station.picture_size == "any",
             observers=self.outputs,
         )
 

@@ -10,19 +10,10 @@ from typing import Any
 import httpx
 
 from service.gateway.codes import Code
-from service.gateway.judge import GatewayVerdict, Ids, JudgeError
+from service.gateway.judge import GatewayVerdict, Ids, JudgeError, code_of_entry, code_of_status
 from service.gateway.picture import Picture
 
 CONNECTIONS = 8
-CODES = {
-    401: Code.SERVICE_REFUSED,
-    403: Code.SERVICE_REFUSED,
-    404: Code.SERVICE_PRODUCT_UNKNOWN,
-    429: Code.SERVICE_OVERLOADED,
-    503: Code.SERVICE_NOT_READY,
-    504: Code.SERVICE_DEADLINE,
-}
-ENTRY_CODES = {"deadline_exceeded": Code.SERVICE_DEADLINE}
 READY_WITHIN_S = 2.0
 LONGEST_S = 600.0  # the longest window there is; each request has its own deadline
 
@@ -47,7 +38,7 @@ class HttpJudge:
             raise JudgeError(Code.VERDICT_LATE, "the window was over before the picture could be sent")
         answer = await self._post(picture, product, left, ids)
         if answer.status_code != 200:
-            raise JudgeError(_code_of(answer.status_code), f"{answer.status_code}: {answer.text[:300]}")
+            raise JudgeError(code_of_status(answer.status_code), f"{answer.status_code}: {answer.text[:300]}")
         return _verdict(answer.content)
 
     async def ready(self) -> Code | None:
@@ -85,10 +76,6 @@ def _header(text: str) -> str:
     return "".join(sign if " " <= sign <= "~" else "?" for sign in text)
 
 
-def _code_of(status: int) -> Code:
-    return CODES.get(status, Code.SERVICE_FAULT if status >= 500 else Code.SERVICE_REFUSED)
-
-
 def _verdict(body: bytes) -> GatewayVerdict:
     try:
         reply: Any = json.loads(body)
@@ -99,17 +86,11 @@ def _verdict(body: bytes) -> GatewayVerdict:
         code, text = str(error["code"]), f"{error['code']}: {error.get('detail', '')}"
     except (ValueError, KeyError, TypeError, AttributeError) as fault:
         raise JudgeError(Code.VERDICT_INVALID, f"the answer cannot be read: {fault!r}") from fault
-    raise JudgeError(_entry_code(code), text)
-
-
-def _entry_code(code: str) -> Code:
-    if code in ENTRY_CODES:
-        return ENTRY_CODES[code]
-    return Code.PICTURE_UNREADABLE if code.startswith("image_") else Code.SERVICE_FAULT
+    raise JudgeError(code_of_entry(code), text)
 
 
 def _read(entry: dict[str, Any], request_id: str) -> GatewayVerdict:
-    artifact, review = entry["artifact"], entry.get("review_threshold")
+    artifact, review, image = entry["artifact"], entry.get("review_threshold"), entry["image"]
     return GatewayVerdict(
         product=entry["product"],
         decision=entry["decision"],
@@ -120,4 +101,12 @@ def _read(entry: dict[str, Any], request_id: str) -> GatewayVerdict:
         method=str(artifact["method"]),
         artifact=str(artifact["hash"]),
         request_id=request_id,
+        size=f"{image['width']} x {image['height']}",
+        size_seen=_flag(image.get("seen")),
     )
+
+
+def _flag(value: object) -> bool | None:
+    if value is None or isinstance(value, bool):
+        return value
+    raise TypeError(f"neither true nor false: {value!r}")

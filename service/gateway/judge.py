@@ -10,11 +10,31 @@ from service.gateway.codes import Code
 from service.gateway.picture import Picture
 
 Judged = Literal["OK", "REVIEW", "NG"]
+STATUS_CODES = {
+    401: Code.SERVICE_REFUSED,
+    403: Code.SERVICE_REFUSED,
+    404: Code.SERVICE_PRODUCT_UNKNOWN,
+    429: Code.SERVICE_OVERLOADED,
+    503: Code.SERVICE_NOT_READY,
+    504: Code.SERVICE_DEADLINE,
+}
+ENTRY_CODES = {
+    "deadline_exceeded": Code.SERVICE_DEADLINE,
+    "image_level_unexpected": Code.PICTURE_FORMAT,
+    "image_layout_not_supported": Code.PICTURE_FORMAT,
+    "overloaded": Code.SERVICE_OVERLOADED,
+    "not_ready": Code.SERVICE_NOT_READY,
+    "shutting_down": Code.SERVICE_NOT_READY,
+}
 
 
 @dataclass(frozen=True)
 class GatewayVerdict:
-    """What the judging service said of one picture. Scores above `threshold` are NG."""
+    """What the judging service said of one picture. Scores above `threshold` are NG.
+
+    `size` is the picture's in words; `size_seen` says whether the artifact has seen such a size, None where that is
+    not known.
+    """
 
     product: str
     decision: Judged
@@ -25,13 +45,18 @@ class GatewayVerdict:
     method: str = ""
     artifact: str = ""
     request_id: str = ""
+    size: str = ""
+    size_seen: bool | None = None
 
     def fault(self, product: str) -> Code | None:
         """Why this verdict may not be used for a part of `product`, or None.
 
         A verdict must be of the product that was asked for, its numbers must be numbers, and its decision must be the
-        one that its own numbers give, as far as that is known.
+        one that its own numbers give, as far as that is known. A picture of a size that the artifact has never seen
+        is stretched until it fits: what the score of that says, nobody knows.
         """
+        if self.size_seen is False:
+            return Code.PICTURE_FORMAT
         if self.product != product or self.decision not in ("OK", "REVIEW", "NG"):
             return Code.VERDICT_INVALID
         if not (math.isfinite(self.score) and math.isfinite(self.threshold)):
@@ -49,6 +74,18 @@ class JudgeError(Exception):
     def __init__(self, code: Code, text: str) -> None:
         super().__init__(text)
         self.code = code
+
+
+def code_of_status(status: int) -> Code:
+    """What the PLC is told of a request that the service refused or failed, by its HTTP status."""
+    return STATUS_CODES.get(status, Code.SERVICE_FAULT if status >= 500 else Code.SERVICE_REFUSED)
+
+
+def code_of_entry(code: str) -> Code:
+    """The same for a picture without a verdict, by the code of its error."""
+    if code in ENTRY_CODES:
+        return ENTRY_CODES[code]
+    return Code.PICTURE_UNREADABLE if code.startswith("image_") else Code.SERVICE_FAULT
 
 
 @dataclass(frozen=True)

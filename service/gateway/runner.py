@@ -6,17 +6,17 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 
-from service import logs
 from service.gateway.codes import Code
-from service.gateway.events import Acquire, Answer, Answered, Decision, Effect, Noted, Phase, TriggerRequest, Withdrawn
+from service.gateway.events import Acquire, Answer, Answered, Effect, Noted, Phase, TriggerRequest, Withdrawn
 from service.gateway.handshake import Command, Handshake
-from service.gateway.judge import Ids, Judge, JudgeError
+from service.gateway.judge import Judge
 from service.gateway.metrics import LineMetrics
 from service.gateway.outputs_view import Outputs
-from service.gateway.picture import Picture, PictureError
+from service.gateway.part_inspection import PartInspection
+from service.gateway.picture import Picture
 from service.gateway.ports import Observer, Source
+from service.gateway.reporter import Reporter
 from service.gateway.station import Station
 from service.gateway.watch import Watch
 
@@ -37,6 +37,7 @@ class StationRunner:
         run: str,
         heartbeat_s: float = 0.5,
         plc_silent_after_s: float = 0.0,
+        any_size: bool = False,
         observers: Sequence[Observer] = (),
     ) -> None:
         self.name = name
@@ -45,9 +46,8 @@ class StationRunner:
         self._station = station
         self._source = source
         self._judge = judge
-        self._run = run
         self._heartbeat_s = heartbeat_s
-        self._observers = list(observers)
+        self._reporter = Reporter(name, metrics, observers)
         self._listeners: list[Listener] = []
         self._waiting: dict[int, asyncio.Future[Answer]] = {}
         self._cycles: dict[int, asyncio.Task[None]] = {}
@@ -56,6 +56,9 @@ class StationRunner:
         self._decided_at = 0.0
         self._background: list[asyncio.Task[None]] = []
         self._watch = Watch(name, metrics, self.condition)
+        self._part = PartInspection(
+            name, station, source, judge, metrics, self._watch, self._do, run, any_size=any_size
+        )
         metrics.station(name)
         # Not ready before the PLC has been seen once: a trigger that is found raised is of nobody knows when.
         station.condition(time.monotonic(), "link", Code.LINK_LOST)
@@ -175,44 +178,27 @@ class StationRunner:
     def _do(self, effects: list[Effect], picture: Picture | None = None) -> None:
         for effect in effects:
             if isinstance(effect, Acquire):
-                task = asyncio.create_task(self._cycle(effect, picture))
+                task = asyncio.create_task(self._part.inspect(effect, picture))
                 self._cycles[effect.cycle] = task
                 task.add_done_callback(lambda _, cycle=effect.cycle: self._cycles.pop(cycle, None))  # type: ignore[misc]
             elif isinstance(effect, Answered):
                 self._answered(effect.answer)
             elif isinstance(effect, Withdrawn):
-                self._withdrawn(effect.answer)
+                self._reporter.withdrawn(effect.answer)
             elif isinstance(effect, Noted):
-                self.metrics.count("mkd_line_events_total", station=self.name, event=effect.event)
-                logs.event("line event", logging.WARNING, station=self.name, what=effect.event)
+                self._reporter.noted(effect.event)
         self._show()
         self._set_timer()
 
     def _answered(self, answer: Answer) -> None:
         self._decided_at = time.monotonic()
-        self.metrics.answered(self.name, answer)
-        self.metrics.seconds(self.name, "total", answer.seconds)
         waiting = self._waiting.pop(answer.cycle, None)
         if waiting is not None and not waiting.done():
             waiting.set_result(answer)
         task = self._cycles.get(answer.cycle)
         if task is not None and task is not asyncio.current_task():
             task.cancel()
-        level = logging.INFO if answer.decision is not Decision.REJECT else logging.WARNING
-        logs.event("line answer", level, station=self.name, **_members(answer))
-        self._tell(answer)
-
-    def _withdrawn(self, answer: Answer) -> None:
-        self.metrics.count("mkd_line_withdrawn_total", station=self.name)
-        logs.event("line answer withdrawn", logging.WARNING, station=self.name, **_members(answer))
-        self._tell(answer)
-
-    def _tell(self, answer: Answer) -> None:
-        for observer in self._observers:
-            try:
-                observer.on_answer(self.name, answer)
-            except Exception:
-                logging.getLogger("mkdserve").exception("fault of an observer, station %s", self.name)
+        self._reporter.answered(answer)
 
     def _show(self) -> None:
         shown = self.outputs()
@@ -248,72 +234,9 @@ class StationRunner:
         """While `code` is not None, triggers are answered by REJECT with it."""
         self._do(self._station.condition(time.monotonic(), name, code))
 
-    async def _cycle(self, order: Acquire, brought: Picture | None) -> None:
-        started = time.monotonic()
-        try:
-            picture = brought if brought is not None else await self._acquire(order)
-        except PictureError as error:
-            self._failed("picture", order, error.code, str(error))
-            return
-        except Exception as error:
-            logging.getLogger("mkdserve").exception("fault of a source, station %s", self.name)
-            self._failed("picture", order, Code.INTERNAL, repr(error))
-            return
-        taken = time.monotonic()
-        self.metrics.seconds(self.name, "picture", taken - started)
-        self._do(self._station.picture(taken, order.cycle))
-        if self._station.phase is Phase.JUDGING and self._station.cycle == order.cycle:
-            await self._judge_it(order, picture, taken)
-
-    async def _acquire(self, order: Acquire) -> Picture:
-        if self._source is None:
-            raise PictureError(Code.PICTURE_UNREADABLE, "the trigger brought no picture and the station has no source")
-        try:
-            return await self._source.acquire(order)
-        except PictureError as error:
-            if error.code is Code.CAMERA_LOST:
-                self._watch.camera_lost()
-            raise
-
-    async def _judge_it(self, order: Acquire, picture: Picture, taken: float) -> None:
-        request = order.request
-        ids = Ids(self.name, request.trigger_id, request.part_id, order.cycle, self._run)
-        try:
-            verdict = await self._judge.judge(picture, order.product, order.deadline, ids)
-        except JudgeError as error:
-            self._failed("verdict", order, error.code, str(error))
-            if error.code in (Code.SERVICE_UNREACHABLE, Code.SERVICE_NOT_READY):
-                self._watch.service_lost(error.code)
-            return
-        except Exception as error:
-            logging.getLogger("mkdserve").exception("fault of the judge, station %s", self.name)
-            self._failed("verdict", order, Code.INTERNAL, repr(error))
-            return
-        now = time.monotonic()
-        self.metrics.seconds(self.name, "verdict", now - taken)
-        self._do(self._station.verdict(now, order.cycle, verdict))
-
-    def _failed(self, part: str, order: Acquire, code: Code, text: str) -> None:
-        logs.event(
-            f"no {part}",
-            logging.WARNING,
-            station=self.name,
-            cycle=order.cycle,
-            trigger_id=order.request.trigger_id,
-            code=code.name.lower(),
-            detail=text,
-        )
-        now = time.monotonic()
-        failed = self._station.picture_failed if part == "picture" else self._station.verdict_failed
-        self._do(failed(now, order.cycle, code))
-
 
 def _own_cycle(effects: list[Effect]) -> int:
     """The cycle of the trigger that these effects are of: its own effect is the last one."""
     own = effects[-1]
     assert isinstance(own, Acquire | Answered)
     return own.cycle if isinstance(own, Acquire) else own.answer.cycle
-
-
-def _members(answer: Answer) -> dict[str, object]:
-    return {**asdict(answer), "decision": answer.decision.value, "code": int(answer.code)}

@@ -77,6 +77,9 @@ class StationSettings(LineSchema):
         le=600000,
         description="A PLC whose heartbeat stands still for so long is lost; 0: not watched.",
     )
+    picture_size: Literal["seen", "any"] = Field(
+        default="seen", description="Sizes of pictures: those that the artifact's calibration has seen, or any."
+    )
     link: LinkSettings = Field(description="How triggers come and answers go.")
     source: SourceSettings | None = Field(default=None, description="Where pictures come from, if not by the link.")
 

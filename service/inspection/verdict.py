@@ -28,7 +28,8 @@ class StageTimes:
 class Verdict:
     """One image that has been judged by one version of one product.
 
-    `index` is its place in the request, from 0; `name` what it was sent as; `width` and `height` the input's pixels.
+    `index` is its place in the request, from 0; `name` what it was sent as; `width` and `height` the input's pixels;
+    `size_seen` whether pictures of such a size were among those of the calibration, None where that is not known.
     """
 
     index: int
@@ -43,6 +44,7 @@ class Verdict:
     decision: Decision
     width: int
     height: int
+    size_seen: bool | None
     times: StageTimes
     pictures: MapPictures | None
 
@@ -80,6 +82,7 @@ def verdict_of(
     """Decide on a score. Raises InferenceFailed for one that is no number: it must never become OK."""
     if not math.isfinite(score):
         raise InferenceFailed("the score is not a number; the image has not been judged")
+    statistics = version.input_statistics
     return Verdict(
         index=index,
         name=name,
@@ -93,6 +96,7 @@ def verdict_of(
         decision=thresholds.decide(score),
         width=image.width,
         height=image.height,
+        size_seen=statistics.has_size(image.width, image.height) if statistics is not None else None,
         times=times,
         pictures=pictures,
     )

@@ -157,7 +157,7 @@ _VERDICT: Document = {
     "threshold_origin": "counted, split-conformal on 199 held-out good images: at most 0.01 of good parts above",
     "review_threshold": 0.52,
     "decision": "OK",
-    "image": {"width": 1024, "height": 1024},
+    "image": {"width": 1024, "height": 1024, "seen": True},
     "timing": {"decode_ms": 9.5, "queue_ms": 1.2, "device_ms": 31.0, "encode_ms": 0.0, "total_ms": 43.1},
 }
 _NO_VERDICT: Document = {

@@ -65,6 +65,10 @@ class ImageSize(Schema):
 
     width: int
     height: int
+    seen: bool | None = Field(
+        default=None,
+        description="Whether the calibration had pictures of such a size and aspect; null where that is not known.",
+    )
 
 
 class Timing(Schema):

@@ -6,6 +6,8 @@ own, `IsJudged` above all.
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -91,15 +93,31 @@ def document(station: str, answer: Answer) -> str:
     return json.dumps(answer_members(station, answer))
 
 
-def node_list(station: str) -> str:
-    """All variables and methods of a station as a table in Markdown."""
+def node_rows(station: str) -> list[tuple[str, str, str]]:
+    """All variables and methods of a station: node id, type, meaning."""
     rows = [(f"{station}.{node.path}", node.kind, node.meaning) for node in NODES]
     rows += [(f"{station}.Result.{node.name}", node.kind, node.meaning) for node in RESULT_NODES]
-    rows.append((f"{station}.Result.Document", "String", "the result as JSON, all of it in one value"))
-    rows.append((f"{station}.Result.ResultId", "UInt16", "counts results; written last"))
-    rows.append((f"{station}.StartSingleJob", "method", "PartId, RecipeId: String -> JobId: String, Error: Int32"))
-    rows.append((f"{station}.SelectRecipe", "method", "RecipeId: String -> Error: Int32; for jobs that name none"))
-    rows.append((f"{station}.Abort", "method", "-> Error: Int32; ends the running job by REJECT"))
-    rows.append((f"{station}.AcknowledgeResult", "method", "ResultId: UInt16 -> Error: Int32; takes the result away"))
+    return [
+        *rows,
+        (f"{station}.Result.Document", "String", "the result as JSON, all of it in one value"),
+        (f"{station}.Result.ResultId", "UInt16", "counts results; written last"),
+        (f"{station}.StartSingleJob", "method", "PartId, RecipeId: String -> JobId: String, Error: Int32"),
+        (f"{station}.SelectRecipe", "method", "RecipeId: String -> Error: Int32; for jobs that name none"),
+        (f"{station}.Abort", "method", "-> Error: Int32; ends the running job by REJECT"),
+        (f"{station}.AcknowledgeResult", "method", "ResultId: UInt16 -> Error: Int32; takes the result away"),
+    ]
+
+
+def node_table(station: str) -> str:
+    """The nodes as a table in Markdown."""
     lines = ["| Node id `ns=2;s=` | Type | Meaning |", "|---|---|---|"]
-    return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in rows)]) + "\n"
+    return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in node_rows(station))]) + "\n"
+
+
+def node_csv(station: str) -> str:
+    """The nodes as CSV for import, with whole node ids."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(["node_id", "type", "meaning"])
+    writer.writerows((f"ns=2;s={name}", kind, meaning) for name, kind, meaning in node_rows(station))
+    return out.getvalue()

@@ -1,7 +1,8 @@
 """A judging service without a network inside: it answers /score with the real reply's JSON by what the bytes say.
 
 `python -m tests.e2e.gateway.fake_judge PORT`. A picture whose bytes contain NG is bad, SLOW is answered late, 429, 503,
-504 and NAN do as they say, JUNK is answered by something that is no JSON; every other picture is good. A decoded
+504 and NAN do as they say, JUNK is answered by something that is no JSON, SIZE is of a size that the artifact has not
+seen, DEPTH of other grey levels; every other picture is good. A decoded
 picture is bad where its mean is below 60.
 """
 
@@ -33,8 +34,12 @@ async def score(request: Request) -> Response:
         return PlainTextResponse("<html>")
     if b"NAN" in body[:16]:
         return PlainTextResponse('{"request_id": "r", "results": [' + entry(product, "OK", "NaN") + "]}")
+    if b"DEPTH" in body[:16]:
+        error = '{"index": 0, "error": {"code": "image_level_unexpected", "title": "t", "detail": "16 times darker"}}'
+        return Response('{"request_id": "r", "results": [' + error + "]}", media_type="application/json")
     bad = b"NG" in body[:16] or is_dark(body)
-    text = entry(product, "NG" if bad else "OK", "3.5" if bad else "0.5")
+    seen = "false" if b"SIZE" in body[:16] else "true"
+    text = entry(product, "NG" if bad else "OK", "3.5" if bad else "0.5", seen)
     return Response('{"request_id": "r", "results": [' + text + "]}", media_type="application/json")
 
 
@@ -46,11 +51,12 @@ def is_dark(body: bytes) -> bool:
     return float(pixels.mean()) / white * 255 < DARK
 
 
-def entry(product: str, decision: str, number: str) -> str:
+def entry(product: str, decision: str, number: str, seen: str = "null") -> str:
     return (
         f'{{"index": 0, "product": "{product}", "artifact": {{"version": "1", "method": "mkd", "hash": "abcdef0123"}}, '
         f'"score": {number}, "p_value": 0.5, "threshold": 2.0, "threshold_origin": "counted", "review_threshold": 1.5, '
-        f'"decision": "{decision}", "image": {{"width": 8, "height": 8}}, "timing": {{}}}}'
+        f'"decision": "{decision}", "image": {{"width": 8, "height": 8, "seen": {seen}}}, '
+        f'"timing": {{}}}}'
     )
 
 

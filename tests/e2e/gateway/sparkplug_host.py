@@ -5,16 +5,18 @@ The schema is written down here from Eclipse Tahu's sparkplug_b.proto, as far as
 
 from __future__ import annotations
 
+import importlib
 import json
 import threading
 from dataclasses import dataclass
 from typing import Any
 
 import paho.mqtt.client as mqtt
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from paho.mqtt.enums import CallbackAPIVersion
 
 from tests.e2e.gateway.processes import wait_for
 
+descriptor_pb2: Any = importlib.import_module("google.protobuf.descriptor_pb2")  # it has no types of its own
 KINDS = descriptor_pb2.FieldDescriptorProto
 PAYLOAD = (("timestamp", 1, KINDS.TYPE_UINT64), ("seq", 3, KINDS.TYPE_UINT64))
 METRIC = (
@@ -52,9 +54,10 @@ def payload_class() -> Any:
     payload.field.add(
         name="metrics", number=2, type=KINDS.TYPE_MESSAGE, label=KINDS.LABEL_REPEATED, type_name=".host.Payload.Metric"
     )
-    pool = descriptor_pool.DescriptorPool()
+    pool = importlib.import_module("google.protobuf.descriptor_pool").DescriptorPool()
     pool.Add(file)
-    return message_factory.GetMessageClass(pool.FindMessageTypeByName("host.Payload"))
+    factory = importlib.import_module("google.protobuf.message_factory")
+    return factory.GetMessageClass(pool.FindMessageTypeByName("host.Payload"))
 
 
 Payload = payload_class()
@@ -92,7 +95,7 @@ class Host:
 
     def __init__(self, port: int) -> None:
         self.heard: list[Heard] = []
-        self._client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv311)
+        self._client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv311)
         self._client.on_message = lambda *given: self._on_message(given[2].topic, given[2].payload)
         subscribed = threading.Event()
         self._client.on_subscribe = lambda *_: subscribed.set()

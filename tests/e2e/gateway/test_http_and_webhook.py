@@ -40,6 +40,8 @@ FAULTS = [
     (b"SLOW", 30),
     (b"JUNK", 38),
     (b"NAN", 38),
+    (b"SIZE", 24),
+    (b"DEPTH", 24),
 ]
 
 
@@ -63,7 +65,7 @@ def test_good_bad_and_every_fault_of_the_judge(judge: FakeJudge, tmp_path: Path)
         gateway.wait_ready()
         assert trigger(gateway, b"GOOD")["ok"]
         answers = [event for event in gateway.events() if event["event"] == "line answer"]
-        assert len(answers) == 13
+        assert len(answers) == 15
         assert {event["trigger_id"] for event in answers} >= {4294967295, 2}
 
 

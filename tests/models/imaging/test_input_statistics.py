@@ -69,3 +69,15 @@ def test_what_is_kept_is_sorted_finite_and_of_one_length() -> None:
 def test_anything_else_is_refused(values: dict[str, tuple[float, ...]]) -> None:
     with pytest.raises(ValidationError):
         InputStatistics(values=values)
+
+
+def test_a_size_counts_as_seen_between_the_smallest_and_largest_and_at_the_rounding_of_what_is_kept() -> None:
+    one = collect([measure(part(), 4095, 2731)] * 2)  # 11183445 pixels have more digits than are kept
+    assert one.has_size(4095, 2731)
+    assert not one.has_size(2731, 4095)
+    assert not one.has_size(4096, 2731)
+    several = collect([measure(part(), 100, 100), measure(part(), 300, 200)])
+    assert several.has_size(200, 160)
+    assert not several.has_size(400, 300)
+    assert not several.has_size(200, 100)
+    assert InputStatistics(values={"brightness": (0.5,)}).has_size(100, 100) is None

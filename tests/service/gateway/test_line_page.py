@@ -14,7 +14,7 @@ import yaml
 
 from service.gateway import registers
 from service.gateway.codes import MEANINGS
-from service.gateway.links.opcua_nodes import node_list
+from service.gateway.links.opcua_nodes import node_table
 from service.gateway.metrics import LINE_METRICS, LineMetrics
 from service.gateway.mqtt_settings import Broker
 from service.gateway.schema import LineSchema
@@ -64,7 +64,7 @@ def test_every_setting_is_on_the_page(table: type[LineSchema]) -> None:
 
 def test_the_map_and_the_nodes_are_those_that_are_printed() -> None:
     assert registers.as_table(0, 100) in PAGE
-    assert node_list("press") in PAGE
+    assert node_table("press") in PAGE
 
 
 def test_the_metrics_are_on_the_page_and_are_all_that_is_printed() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -189,6 +190,13 @@ def test_a_lost_link_rejects_what_runs_and_what_nobody_has_acknowledged(station:
 def test_a_verdict_that_is_not_sound_is_reject(station: Station, verdict: GatewayVerdict) -> None:
     answer = run(station, 1.0, 5, verdict)
     assert (answer.decision, answer.code) == (Decision.REJECT, Code.VERDICT_INVALID)
+
+
+def test_a_picture_of_a_size_that_the_artifact_has_not_seen_is_reject_whatever_the_verdict(station: Station) -> None:
+    for number, verdict in enumerate((GOOD, BAD), 1):
+        answer = run(station, number, number, replace(verdict, size_seen=False))
+        assert (answer.decision, answer.code) == (Decision.REJECT, Code.PICTURE_FORMAT)
+        assert run(station, number + 0.5, 10 + number, replace(verdict, size_seen=True)).code is Code.JUDGED
 
 
 def test_while_a_condition_lasts_triggers_are_rejected_by_it_and_afterwards_judged(station: Station) -> None:
