@@ -97,9 +97,9 @@ ARROWS = {  # a part of service/ (a folder, or a module beside them) -> the part
     "drift": CORE,
     "bulk": CORE,
     "rest": CORE | {"auth", "drift"},
-    "run": CORE | {"auth", "audit", "drift", "rest"},
+    "run": CORE | {"auth", "audit", "drift", "gateway", "rest"},
     "cluster": CORE | {"rest", "run"},
-    "gateway": {"auth", "errors", "logs"},  # a process of its own: it needs nothing of what judges
+    "gateway": {"auth", "audit", "errors", "logs", "metrics", "version"},  # it needs nothing of what judges
     "__main__": BOTTOM | {"auth", "run"},
     "__init__": set(),
 }
@@ -168,6 +168,13 @@ def test_the_batcher_brings_in_neither_torch_nor_fastapi() -> None:
     found = tops(reached("service.engine.batcher"))
     assert "service" in found
     assert not found & {"torch", "fastapi", "starlette"}
+
+
+def test_the_gateway_as_a_process_of_its_own_brings_in_nothing_that_judges() -> None:
+    found = reached("service.gateway.__main__")
+    assert "asyncio" in found
+    assert not tops(found) & {"torch", "fastapi", "ray"}
+    assert not {name for name in found if name.startswith(("service.inspection", "service.engine", "service.run"))}
 
 
 def test_the_mathematics_of_drift_brings_in_neither_torch_nor_fastapi() -> None:

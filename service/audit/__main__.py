@@ -41,9 +41,9 @@ def parser() -> argparse.ArgumentParser:
     check.add_argument("--images", action="store_true", help="compare the images kept with their records")
     check.add_argument("--strict", action="store_true", help="exit code 1 for warnings as well")
     check.set_defaults(run=run_verify)
-    show = _search_parser(commands, "show", "print the records of verdicts as JSON lines, in order of time")
+    show = _search_parser(commands, "show", "print the records of verdicts and answers as JSON lines, in order of time")
     show.set_defaults(run=run_show)
-    export = _search_parser(commands, "export", "write the records of verdicts as a table")
+    export = _search_parser(commands, "export", "write the records of verdicts and answers as a table")
     export.add_argument("--csv", required=True, metavar="FILE", help="the file to write, - for standard output")
     export.set_defaults(run=run_export)
     return options
@@ -57,7 +57,8 @@ def _search_parser(
     options.add_argument("--product", help="of this product only")
     options.add_argument("--since", type=_moment, help="from this time on: 2026-03-01, 2026-03-01T06:00+01:00, 8h, 7d")
     options.add_argument("--until", type=_moment, help="before this time")
-    options.add_argument("--decision", action="append", choices=["OK", "REVIEW", "NG"], help="may be given twice")
+    decisions = ["OK", "REVIEW", "NG", "REJECT"]
+    options.add_argument("--decision", action="append", choices=decisions, help="may be given twice")
     options.add_argument("--request-id", metavar="ID")
     return options
 
@@ -118,7 +119,8 @@ def _moment(text: str) -> str:
 
 def _lines(report: ChainReport) -> list[str]:
     """A report in words: its head, then breaks, warnings and notes, some of each."""
-    head = f"{report.name}: {report.records} records, {report.verdicts} of them verdicts, in {report.files} files"
+    kinds = f"{report.verdicts} of them verdicts" + (f" and {report.answers} answers" if report.answers else "")
+    head = f"{report.name}: {report.records} records, {kinds}, in {report.files} files"
     if report.last is not None:
         head += f"; the last is {report.last.seq}, {report.last.time}, hash {report.last.hash}"
     found = [head]

@@ -11,19 +11,21 @@ from collections import Counter, deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from service.audit.audit_record import time_text
+from service.audit.audit_record import Kind, time_text
 
 ENTRY_BYTES = 1024  # what an entry takes beside its image, about
 
 
 @dataclass(frozen=True)
 class PendingRecord:
-    """A verdict on its way to the chain. `at` is in seconds since 1970; `keep` asks for the image itself on disk."""
+    """A verdict or an answer on its way to the chain. `at` is in seconds since 1970; `data` is the verdict's image, and
+    `keep` asks for it on disk."""
 
     at: float
     members: Mapping[str, object]
-    data: bytes
-    keep: bool
+    data: bytes = b""
+    keep: bool = False
+    kind: Kind = "verdict"
 
     @property
     def cost(self) -> int:

@@ -1,4 +1,4 @@
-"""Searches the records of verdicts in an audit folder, over all its chains by time, and writes them as CSV."""
+"""Searches the records of verdicts and answers in an audit folder, over all chains by time, and writes them as CSV."""
 
 from __future__ import annotations
 
@@ -34,17 +34,24 @@ COLUMNS = (
     "review_threshold",
     "image_sha256",
     "image_file",
+    "trigger_id",
+    "recipe",
+    "code",
     "chain",
     "seq",
     "hash",
 )
+SHOWN = frozenset({"verdict", "answer"})
 _AGO = re.compile(r"([0-9]{1,6})([smhd])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
 @dataclass(frozen=True)
 class RecordFilter:
-    """Which verdicts; None and empty are no condition. The times are as `time_text` writes them; `until` is outside."""
+    """Which verdicts and answers; None and empty are no condition.
+
+    The times are as `time_text` writes them; `until` is outside.
+    """
 
     product: str | None = None
     since: str | None = None
@@ -56,7 +63,7 @@ class RecordFilter:
         """Whether it is one of them."""
         members = record.members
         return (
-            record.kind == "verdict"
+            record.kind in SHOWN
             and (self.since is None or record.time >= self.since)
             and (self.until is None or record.time < self.until)
             and (self.product is None or members.get("product") == self.product)

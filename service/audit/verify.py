@@ -28,6 +28,7 @@ class ChainReport:
     files: int = 0
     records: int = 0
     verdicts: int = 0
+    answers: int = 0
     last: Record | None = None
     breaks: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
@@ -138,6 +139,8 @@ class ChainCheck:
             report.verdicts += 1
             if self._images is not None:
                 self._images.check(record)
+        elif record.kind == "answer":
+            report.answers += 1
         elif record.kind == "gap":
             report.notes.append(
                 f"record {record.seq}: {members.get('lost')} records were lost from {members.get('from')} to "

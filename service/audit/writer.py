@@ -148,13 +148,18 @@ class Writer:
         if isinstance(item, Gap):
             self._chain.append("gap", self._clock(), item.members())
         else:
-            digest = hashlib.sha256(item.data).hexdigest()
-            image: dict[str, object] = {"image_sha256": digest, "image_bytes": len(item.data)}
-            if item.keep and (kept := self._keep(item, digest)) is not None:
-                image["image_file"] = kept
-            self._chain.append("verdict", item.at, {**item.members, **image})
+            image = self._image(item) if item.kind == "verdict" else {}
+            self._chain.append(item.kind, item.at, {**item.members, **image})
             self._metrics.counter("mkd_audit_records_total", outcome="written").inc()
         self._metrics.gauge("mkd_audit_queue").set(len(self._waiting))
+
+    def _image(self, item: PendingRecord) -> dict[str, object]:
+        """What the record of a verdict says of its image, which is kept where that is wanted and works."""
+        digest = hashlib.sha256(item.data).hexdigest()
+        image: dict[str, object] = {"image_sha256": digest, "image_bytes": len(item.data)}
+        if item.keep and (kept := self._keep(item, digest)) is not None:
+            image["image_file"] = kept
+        return image
 
     def _keep(self, entry: PendingRecord, digest: str) -> str | None:
         """The image itself, where that works; its record is written in any case."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import logging
 import signal
 import sys
 from collections.abc import Sequence
@@ -19,19 +18,6 @@ from service.gateway.links.opcua_nodes import node_csv, node_table
 from service.gateway.settings import LineFileError, LineSettings, read
 from service.gateway.simulation import simulate
 from service.gateway.timing_diagram import draw
-
-CHATTY = (
-    "asyncua",
-    "httpx",
-    "httpcore",
-    "pymodbus",
-    "pymodbus.logging",
-    "snap7",
-    "pycomm3",
-    "pyads",
-    "aiomqtt",
-    "mqtt",
-)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -69,8 +55,6 @@ def _parser() -> argparse.ArgumentParser:
 
 def _run(settings: LineSettings) -> int:
     logs.configure(settings.gateway.log_level)
-    for name in CHATTY:
-        logging.getLogger(name).setLevel(logging.WARNING)
 
     async def until_stopped() -> None:
         gateway = Gateway(settings)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -26,7 +26,7 @@ STARTS_WITHIN_S = 10.0
 
 
 class LineServer:
-    """Serves while it is entered."""
+    """Serves while it is entered. `pages` give metrics beside those of `metrics`."""
 
     def __init__(
         self,
@@ -34,8 +34,9 @@ class LineServer:
         metrics: LineMetrics,
         runners: Sequence[StationRunner],
         http: Mapping[str, HttpLink],
+        pages: Sequence[Callable[[], bytes]] = (),
     ) -> None:
-        self._metrics = metrics
+        self._pages = (metrics.render, *pages)
         self._runners = {runner.name: runner for runner in runners}
         self._http = http
         routes = [
@@ -69,7 +70,7 @@ class LineServer:
             await self._task
 
     async def _metrics_page(self, _: Request) -> Response:
-        return PlainTextResponse(self._metrics.render())
+        return PlainTextResponse(b"".join(page() for page in self._pages))
 
     async def _health(self, _: Request) -> Response:
         return JSONResponse({"status": "ok"})

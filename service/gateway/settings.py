@@ -54,6 +54,12 @@ class GatewaySettings(LineSchema):
     port: int = Field(default=9108, ge=0, le=65535, description="Its port: metrics, states and HTTP triggers; 0: none.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least level logged.")
     state_dir: Path = Field(default=Path("mkd-line-state"), description="Folder of spools.")
+    audit_folder: Path | None = Field(
+        default=None, description="Folder of the audit trail of answers, read by mkd-audit; none: no trail."
+    )
+    audit_keep_days: int = Field(
+        default=0, ge=0, description="Days after which whole old files of the trail are removed; 0 for never."
+    )
     heartbeat_ms: float = Field(default=500, ge=10, le=10000, description="Time between two heartbeats.")
 
 

@@ -14,7 +14,7 @@ from service.run.settings import Settings
 def create_app(settings: Settings, assemble: Assemble = assemble_components) -> FastAPI:
     """The application for `settings`; `assemble` makes its components when the lifespan starts.
 
-    Raises KeyFileError where the API keys cannot be read.
+    Raises KeyFileError where the API keys cannot be read, SettingsError where the line cannot.
     """
     lifecycle = Lifecycle(settings, assemble)
     app = rest_app(lifecycle.checks, lifecycle.running)

@@ -9,6 +9,7 @@ import asyncio
 import os
 import socket
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 import psutil
@@ -17,6 +18,7 @@ from service.auth import KeyFileError, KeyRing
 from service.metrics import Metrics
 from service.products.product import ProductStatus
 from service.products.registry import Registry
+from service.run.command_line import SettingsError
 from service.run.processes import bound_socket
 from service.run.settings import Settings, thread_counts
 
@@ -43,7 +45,7 @@ def run_check(settings: Settings, say: Callable[[str], None]) -> int:
 
 
 def check(settings: Settings) -> Iterator[Finding]:
-    """Artifacts, pins, keys, port and memory, in this order."""
+    """Artifacts, pins, keys, port, line and memory, in this order."""
     try:
         statuses, reason = asyncio.run(_products(settings))
     except (OSError, ValueError) as error:
@@ -60,6 +62,8 @@ def check(settings: Settings) -> Iterator[Finding]:
         yield Finding(True, f"artifacts: {len(served)} of {len(statuses)} products; each request has to name one")
     yield _keys(settings)
     yield _port(settings)
+    if settings.line is not None:
+        yield _line(settings.line)
     yield _memory(settings, sum(status.head_bytes for status in served))
 
 
@@ -122,6 +126,17 @@ def _port(settings: Settings) -> Finding:
     except (OSError, socket.gaierror) as error:
         return Finding(False, f"port: {where} cannot be had: {error.strerror or error}")
     return Finding(True, f"port: {where} is free")
+
+
+def _line(file: Path) -> Finding:
+    """Its connections are `mkd-line check`'s to try."""
+    from service.run.line import read_line
+
+    try:
+        stations = read_line(file).station
+    except SettingsError as error:
+        return Finding(False, str(error))
+    return Finding(True, f"line: {len(stations)} stations in {file}; `mkd-line check` tries their connections")
 
 
 def _memory(settings: Settings, heads: int) -> Finding:

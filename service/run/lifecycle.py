@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from typing import TYPE_CHECKING
 
 from models.imaging.decode import ImageLimits
 from service.auth import KeyRing
@@ -23,13 +24,16 @@ from service.rest.request_checks import RequestChecks
 from service.run.components import Assemble, Components
 from service.run.settings import Settings
 
+if TYPE_CHECKING:
+    from service.gateway.settings import LineSettings
+
 AT_ONCE_S = 0.0
 
 
 class Lifecycle:
     """One server process: made by `create_app`, running between the lifespan's start and end.
 
-    Raises KeyFileError where the API keys cannot be read.
+    Raises KeyFileError where the API keys cannot be read, SettingsError where the line cannot.
     """
 
     def __init__(self, settings: Settings, assemble: Assemble) -> None:
@@ -37,6 +41,7 @@ class Lifecycle:
         self.checks = RequestChecks(rest_options(settings), keys)
         self.metrics_page = self.own_metrics_page  # replicas on a cluster answer with the page of all of them
         self._settings = settings
+        self._line = _line_settings(settings)
         self._assemble = assemble
         self._running: tuple[Components, AppState] | None = None
         self._last_drain: asyncio.Task[None] | None = None
@@ -66,8 +71,9 @@ class Lifecycle:
             await asyncio.to_thread(observers.start)
             await asyncio.to_thread(parts.engine.start)
             await parts.registry.start()
-            event("started", ready=self.ready()[0], products=len(parts.registry.products()))
-            yield self.state
+            async with self._stations(inspector):
+                event("started", ready=self.ready()[0], products=len(parts.registry.products()))
+                yield self.state
         except ServiceError as error:
             event("start failed", logging.ERROR, reason=error.detail)
             raise
@@ -78,6 +84,13 @@ class Lifecycle:
             await parts.registry.stop()
             threads.close()
             await asyncio.to_thread(observers.stop)
+
+    def _stations(self, inspector: Inspector) -> AbstractAsyncContextManager[None]:
+        if self._line is None:
+            return nullcontext()
+        from service.run.line import line
+
+        return line(self._line, inspector, self.ready)
 
     def _state_with(self, inspector: Inspector, parts: Components) -> AppState:
         drift = next((observer for observer in parts.observers if isinstance(observer, DriftObserver)), None)
@@ -123,6 +136,15 @@ class Lifecycle:
         report = await self.components.engine.drain(limit_s)
         level = logging.INFO if report.complete else logging.WARNING
         event("drained", level, seconds=round(report.seconds, 2), left_images=report.left_images)
+
+
+def _line_settings(settings: Settings) -> LineSettings | None:
+    """Imported only where it is asked for: the gateway reads its protocols' settings at import."""
+    if settings.line is None:
+        return None
+    from service.run.line import read_line
+
+    return read_line(settings.line)
 
 
 def image_limits(settings: Settings) -> ImageLimits:

@@ -34,6 +34,10 @@ class Settings(BaseSettings):
         default=1, ge=1, le=256, description="Server processes that share the port, for front-end bound hosts."
     )
 
+    line: Path | None = Field(
+        default=None, description="A line.toml whose stations this process runs and judges itself; see docs/line.md."
+    )
+
     # Products
     artifacts: Path = Field(default=Path("artifacts"), description="Folder of artifacts, NAME/ or NAME/VERSION/ each.")
     state_file: Path | None = Field(
@@ -241,6 +245,8 @@ class Settings(BaseSettings):
             raise ValueError("devices: name at least one, or auto")
         if self.max_image_bytes > self.max_body_bytes or self.max_body_bytes > self.max_waiting_bytes:
             raise ValueError("max_image_bytes <= max_body_bytes <= max_waiting_bytes must hold")
+        if self.line is not None and self.processes > 1:
+            raise ValueError("line needs processes = 1: a PLC and a camera belong to one process")
         if self.max_images > self.max_waiting_images:
             raise ValueError("max_images must not exceed max_waiting_images: such a request could never be taken")
         return self
