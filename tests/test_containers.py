@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from models.sources.weights import CACHE_ENV, NO_DOWNLOAD_ENV
+from service.gateway.settings import GatewaySettings
 from service.metrics import METRICS
 from service.run.settings import ENV_PREFIX, Settings
 
@@ -77,7 +78,7 @@ def test_every_secret_is_a_file_and_every_named_volume_is_declared() -> None:
 
 
 def test_every_file_that_compose_mounts_from_the_checkout_is_there() -> None:
-    made_by_the_operator = {"./artifacts", "./data"}
+    made_by_the_operator = {"./artifacts", "./data", "./line"}
     for service in COMPOSE["services"].values():
         for volume in service["volumes"]:
             source = volume.split(":")[0]
@@ -176,3 +177,15 @@ def test_promtool_takes_the_rules_and_they_fire_as_they_should() -> None:
 def test_promtool_takes_the_configuration() -> None:
     checked = promtool("check", "config", "--syntax-only", "docker/prometheus.yml")
     assert checked.returncode == 0, checked.stderr + checked.stdout
+
+
+def test_prometheus_scrapes_service_and_gateway_by_their_names_and_has_the_rules_of_both() -> None:
+    config = yaml.safe_load((ROOT / "docker" / "prometheus.yml").read_text(encoding="utf-8"))
+    jobs = {job["job_name"]: job["dns_sd_configs"][0] for job in config["scrape_configs"]}
+    assert {name: job["names"] for name, job in jobs.items()} == {"mkdserve": ["inspection"], "mkd-line": ["line"]}
+    assert jobs["mkd-line"]["port"] == GatewaySettings().port
+    assert "line" in COMPOSE["services"]
+    mounted = dict(volume.split(":")[:2] for volume in COMPOSE["services"]["prometheus"]["volumes"])
+    for file in config["rule_files"]:
+        assert mounted[f"./docker/{file}"] == f"/etc/prometheus/{file}"
+    assert set(config["rule_files"]) == {"alerts.yml", "line_alerts.yml"}

@@ -1,8 +1,8 @@
-"""GigE and USB3 Vision cameras by Aravis, through its C library: its Python binding has to be compiled.
+"""GigE and USB3 Vision cameras by Aravis.
 
 Before each software trigger all buffers that wait are given back, since they hold the oldest frames. A frame belongs to
-its trigger when it is the next number after the last one. After a frame that failed the stream is made anew, after one
-that did not come the camera is opened anew, so that nothing late can come out of it.
+its trigger when it is the next number after the last one. A camera that has lost its control channel answers, but sends
+no frames any more.
 """
 
 from __future__ import annotations
@@ -14,18 +14,17 @@ from typing import Literal
 from pydantic import Field
 
 from service.gateway.codes import Code
-from service.gateway.libraries import MissingLibrary
 from service.gateway.picture import Picture, PictureError
+from service.gateway.sources.aravis_library import Pointer, library
 from service.gateway.sources.camera import CameraSettings, CameraSource
 from service.gateway.sources.pixel_formats import encode_frame
+from service.gateway.sources.triggered_camera import TriggeredCamera
 
 BUFFERS = 4
-NO_FRAME = "the last trigger had no frame; the camera is opened anew"
 SETTLE_S = 0.2
 SUCCESS = 0
 CONTINUOUS = 0
 LARGEST_ID_16 = 0xFFFF  # GigE Vision 1 counts frames to here and on from 1
-Pointer = ctypes.c_void_p
 
 
 class AravisSettings(CameraSettings):
@@ -39,64 +38,17 @@ class AravisSettings(CameraSettings):
         return CameraSource(lambda: AravisDevice(self))
 
 
-class GError(ctypes.Structure):
-    """GLib's error."""
-
-    _fields_ = [("domain", ctypes.c_uint32), ("code", ctypes.c_int), ("message", ctypes.c_char_p)]
-
-
-class Library:
-    """The functions of libaravis that are used here; those that can fail raise PictureError."""
-
-    def __init__(self) -> None:
-        try:
-            self._aravis = ctypes.CDLL("libaravis-0.8.so.0")
-            self._gobject = ctypes.CDLL("libgobject-2.0.so.0")
-        except OSError as error:
-            raise MissingLibrary(f"Aravis is not installed ({error}): apt-get install libaravis-0.8-0") from error
-
-    def try_(self, function: str, *arguments: object, returns: object = None) -> object:
-        """Calls a function whose last argument is a GError."""
-        call = getattr(self._aravis, function)
-        call.restype = returns
-        error = ctypes.POINTER(GError)()
-        value = call(*arguments, ctypes.byref(error))
-        if error:
-            raise PictureError(Code.CAMERA_LOST, f"{function}: {(error.contents.message or b'').decode()}")
-        return value
-
-    def get(self, function: str, *arguments: object, returns: object = None) -> object:
-        """Calls a function that cannot fail."""
-        call = getattr(self._aravis, function)
-        call.restype = returns
-        return call(*arguments)
-
-    def unref(self, thing: object) -> None:
-        self._gobject.g_object_unref(thing)
-
-
-_library: Library | None = None
-
-
-def library() -> Library:
-    """Loaded once; raises MissingLibrary."""
-    global _library  # noqa: PLW0603
-    if _library is None:
-        _library = Library()
-    return _library
-
-
-class AravisDevice:
+class AravisDevice(TriggeredCamera):
     """One camera."""
 
     def __init__(self, settings: AravisSettings) -> None:
+        super().__init__(settings)
         self._settings = settings
         self._aravis = library()
         self._camera: Pointer | None = None
         self._stream: Pointer | None = None
         self._format = ""
         self._last_id: int | None = None
-        self._suspect = False  # a camera that has lost its control channel answers, but sends no frames any more
 
     def open(self) -> None:
         settings, aravis = self._settings, self._aravis
@@ -112,31 +64,15 @@ class AravisDevice:
         if settings.exposure_us is not None:
             aravis.try_("arv_camera_set_exposure_time", self._camera, ctypes.c_double(settings.exposure_us))
         aravis.try_("arv_camera_set_acquisition_mode", self._camera, CONTINUOUS)
-        source = "Software" if settings.trigger == "software" else settings.trigger
-        aravis.try_("arv_camera_set_trigger", self._camera, ctypes.c_char_p(source.encode()))
+        aravis.try_("arv_camera_set_trigger", self._camera, ctypes.c_char_p(self.trigger_source.encode()))
         text_now = aravis.try_("arv_camera_get_pixel_format_as_string", self._camera, returns=ctypes.c_char_p)
         self._format = text_now.decode() if isinstance(text_now, bytes) else ""
         self._start()
 
-    def frame(self, seconds: float) -> Picture:
-        if self._suspect:
-            raise PictureError(Code.CAMERA_LOST, NO_FRAME)
-        until = time.monotonic() + seconds
-        try:
-            if self._settings.trigger == "software":
-                self._flush()
-                self._aravis.try_("arv_camera_software_trigger", self._camera)
-            return self._take(until)
-        except PictureError as error:
-            if error.code is Code.PICTURE_LATE:
-                self._suspect = True
-            else:
-                self._restart()
-            raise
+    def fire(self) -> None:
+        self._aravis.try_("arv_camera_software_trigger", self._camera)
 
-    def check(self) -> None:
-        if self._suspect:
-            raise PictureError(Code.CAMERA_LOST, NO_FRAME)
+    def ask(self) -> None:
         self._aravis.try_("arv_camera_get_payload", self._camera, returns=ctypes.c_uint)
 
     def close(self) -> None:
@@ -156,9 +92,9 @@ class AravisDevice:
             aravis.get("arv_stream_push_buffer", self._stream, Pointer(buffer))  # type: ignore[arg-type]
         aravis.try_("arv_camera_start_acquisition", self._camera)
         self._last_id = None
-        if self._settings.trigger == "software":
+        if self.by_software:
             time.sleep(SETTLE_S)  # in which what an earlier run has left on its way arrives
-            self._flush()
+            self.flush()
             self._last_id = None  # numbers of before may belong to another series
 
     def _stop(self) -> None:
@@ -172,11 +108,11 @@ class AravisDevice:
             self._aravis.unref(self._stream)
             self._stream = None
 
-    def _restart(self) -> None:
+    def restart(self) -> None:
         self._stop()
         self._start()
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
         while (buffer := self._pop(0)) is not None:
             if self._last_id is not None:
                 self._last_id = self._number(buffer)
@@ -192,7 +128,7 @@ class AravisDevice:
         assert isinstance(number, int)
         return number
 
-    def _take(self, until: float) -> Picture:
+    def take(self, until: float) -> Picture:
         """The next frame, given back to the stream once it is copied."""
         oldest_ns = time.time_ns() - int(self._settings.max_age_ms * 1e6)
         while True:
@@ -201,7 +137,7 @@ class AravisDevice:
                 raise PictureError(Code.PICTURE_LATE, "no frame came within the window")
             try:
                 at = self._aravis.get("arv_buffer_get_system_timestamp", buffer, returns=ctypes.c_uint64)
-                if self._settings.trigger != "software" and isinstance(at, int) and at < oldest_ns:
+                if not self.by_software and isinstance(at, int) and at < oldest_ns:
                     self._last_id = self._number(buffer)
                     continue
                 return self._read(buffer)

@@ -1,8 +1,7 @@
 """Basler cameras by pypylon, and its emulated camera.
 
 The queue of results is emptied before each software trigger. Numbers that run on without a gap do not tell that no
-frame was lost, so a frame counts only when its grab succeeded. After one that did not, the grabbing starts anew; after
-one that did not come, the camera is opened anew.
+frame was lost, so a frame counts only when its grab succeeded.
 """
 
 from __future__ import annotations
@@ -17,8 +16,8 @@ from service.gateway.libraries import need
 from service.gateway.picture import Picture, PictureError
 from service.gateway.sources.camera import CameraSettings, CameraSource
 from service.gateway.sources.pixel_formats import encode_frame
+from service.gateway.sources.triggered_camera import TriggeredCamera, first_line
 
-NO_FRAME = "the last trigger had no frame; the camera is opened anew"
 NAMES = {"RGB8Packed": "RGB8", "BGR8Packed": "BGR8", "RGB16Packed": "RGB16"}
 
 
@@ -34,15 +33,15 @@ class PylonSettings(CameraSettings):
         return CameraSource(lambda: PylonDevice(self))
 
 
-class PylonDevice:
+class PylonDevice(TriggeredCamera):
     """One camera."""
 
     def __init__(self, settings: PylonSettings) -> None:
-        self._settings = settings
         self._pylon = need("pypylon.pylon", "camera-basler")
         self._genicam = need("pypylon.genicam", "camera-basler")
+        super().__init__(settings, (self._genicam.GenericException,))
+        self._settings = settings
         self._camera: Any = None
-        self._suspect = False
 
     def open(self) -> None:
         pylon, settings = self._pylon, self._settings
@@ -60,34 +59,10 @@ class PylonDevice:
                 self._camera.GetNodeMap().GetNode(name).FromString(value)
             self._camera.TriggerSelector.Value = "FrameStart"
             self._camera.TriggerMode.Value = "On"
-            self._camera.TriggerSource.Value = "Software" if settings.trigger == "software" else settings.trigger
+            self._camera.TriggerSource.Value = self.trigger_source
             self._start()
         except self._genicam.GenericException as error:
-            raise PictureError(Code.CAMERA_LOST, _text(error)) from None
-
-    def frame(self, seconds: float) -> Picture:
-        if self._suspect:
-            raise PictureError(Code.CAMERA_LOST, NO_FRAME)
-        until = time.monotonic() + seconds
-        try:
-            if self._settings.trigger == "software":
-                self._flush()
-                self._camera.ExecuteSoftwareTrigger()
-            return self._take(until)
-        except self._genicam.GenericException as error:
-            raise PictureError(Code.CAMERA_LOST, _text(error)) from None
-        except PictureError as error:
-            if error.code is Code.PICTURE_LATE:
-                self._suspect = True
-            else:
-                self._restart()
-            raise
-
-    def check(self) -> None:
-        if self._suspect:
-            raise PictureError(Code.CAMERA_LOST, NO_FRAME)
-        if self._camera.IsCameraDeviceRemoved() or not self._camera.IsGrabbing():
-            raise PictureError(Code.CAMERA_LOST, "the camera was removed")
+            raise PictureError(Code.CAMERA_LOST, first_line(error)) from None
 
     def close(self) -> None:
         if self._camera is not None:
@@ -97,12 +72,16 @@ class PylonDevice:
     def _start(self) -> None:
         self._camera.StartGrabbing(self._pylon.GrabStrategy_OneByOne)
 
-    def _restart(self) -> None:
-        try:
-            self._camera.StopGrabbing()
-            self._start()
-        except self._genicam.GenericException as error:
-            raise PictureError(Code.CAMERA_LOST, _text(error)) from None
+    def restart(self) -> None:
+        self._camera.StopGrabbing()
+        self._start()
+
+    def fire(self) -> None:
+        self._camera.ExecuteSoftwareTrigger()
+
+    def ask(self) -> None:
+        if self._camera.IsCameraDeviceRemoved() or not self._camera.IsGrabbing():
+            raise PictureError(Code.CAMERA_LOST, "the camera was removed")
 
     def _set_exposure(self, microseconds: float) -> None:
         """Newer cameras call it ExposureTime, older ones ExposureTimeAbs."""
@@ -110,7 +89,7 @@ class PylonDevice:
         node = nodes.GetNode("ExposureTime") or nodes.GetNode("ExposureTimeAbs")
         node.SetValue(microseconds)
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
         while (result := self._retrieve(0)) is not None:
             result.Release()
 
@@ -119,7 +98,7 @@ class PylonDevice:
         result = self._camera.RetrieveResult(max(0, int(seconds * 1000)), handling)
         return result if result is not None and result.IsValid() else None
 
-    def _take(self, until: float) -> Picture:
+    def take(self, until: float) -> Picture:
         result = self._retrieve(until - time.monotonic())
         if result is None:
             raise PictureError(Code.PICTURE_LATE, "no frame came within the window")
@@ -133,7 +112,3 @@ class PylonDevice:
             return Picture(data, media_type, number, taken)
         finally:
             result.Release()
-
-
-def _text(error: Exception) -> str:
-    return str(error).strip().splitlines()[0][:300] if str(error).strip() else repr(error)
