@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import signal
 import sys
 from collections.abc import Sequence
@@ -29,7 +30,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(_map(settings, options.station, as_csv=options.csv), end="")
             return 0
         if options.command == "check":
-            logs.configure("critical")
+            logs.configure("warning")
+            logging.getLogger().handlers = []  # what it says is told by station
             return 0 if asyncio.run(check(settings, print)) else 1
         if options.command == "simulate":
             return _simulate(settings, options.out)

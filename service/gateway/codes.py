@@ -64,7 +64,7 @@ MEANINGS: dict[Code, str] = {
     Code.SERVICE_REFUSED: "The judging service refused the request: key, form or content (other 4xx).",
     Code.SERVICE_FAULT: "The judging service failed (other 5xx).",
     Code.VERDICT_INVALID: "The verdict is no number, contradicts itself, or is of another product.",
-    Code.LINK_LOST: "The connection to the PLC was lost in this cycle.",
+    Code.LINK_LOST: "There is no connection to the PLC, or it was lost in this cycle.",
     Code.PLC_SILENT: "The PLC's heartbeat stands still.",
     Code.ANSWER_LATE: "The answer reached the PLC after the window; it was withdrawn.",
     Code.CERTIFICATE_INVALID: "A certificate is missing, expired or not yet valid.",

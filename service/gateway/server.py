@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -48,17 +49,18 @@ class LineServer:
         config = uvicorn.Config(
             Starlette(routes=routes), settings.host, settings.port, log_config=None, access_log=False, lifespan="off"
         )
+        self._address = settings.host, settings.port
         self._server = uvicorn.Server(config)
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
         # uvicorn's own handlers of signals would end the process before the stations have said their last word.
         self._server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign,assignment]
-        self._task = asyncio.create_task(self._server.serve())
+        self._task = asyncio.create_task(self._server.serve([self._listening()]))
         async with asyncio.timeout(STARTS_WITHIN_S):
             while not self._server.started:
                 if self._task.done():
-                    raise OSError("the gateway's HTTP server cannot listen; its port is taken")
+                    raise OSError("the gateway's HTTP server has ended at its start; its log says why")
                 await asyncio.sleep(0.01)
         return self
 
@@ -68,6 +70,15 @@ class LineServer:
         self._server.should_exit = True
         if self._task is not None:
             await self._task
+
+    def _listening(self) -> socket.socket:
+        """Bound here: where that fails uvicorn would end the whole process. Raises OSError."""
+        host, port = self._address
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        try:
+            return socket.create_server((host, port), family=family)
+        except OSError as error:
+            raise OSError(f"the gateway's HTTP port {host}:{port} cannot be had: {error.strerror or error}") from None
 
     async def _metrics_page(self, _: Request) -> Response:
         return PlainTextResponse(b"".join(page() for page in self._pages))

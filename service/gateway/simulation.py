@@ -94,11 +94,14 @@ async def simulate(window_s: float) -> Trace:
     plc.trace = trace
     await runner.start()
     plc.put()
+    await asyncio.sleep(0.02)
     for part in (1, 2, 3):
         await plc.inspect(part, twice=part == 2)
     await asyncio.sleep(0.02)
     await runner.stop()
     trace.add(plc.command, runner.outputs())
+    await asyncio.sleep(0.02)
+    trace.add(plc.command, runner.outputs())  # else the last level would have no length in the diagram
     return trace
 
 

@@ -131,5 +131,8 @@ class PolledLink:
             port.write(1, words[1:])
 
     async def _call(self, worker: OwnThread, call: Callable[[], T]) -> T:
-        async with asyncio.timeout(self._settings.exchange_ms / 1000):
-            return await worker.run(call)
+        try:
+            async with asyncio.timeout(self._settings.exchange_ms / 1000):
+                return await worker.run(call)
+        except TimeoutError:
+            raise TimeoutError(f"no answer within {self._settings.exchange_ms:g} ms") from None

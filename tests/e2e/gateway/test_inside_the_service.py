@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +15,13 @@ import httpx
 import numpy as np
 import pytest
 
-from benchmarks.harness.service_process import ServiceFailed, ServiceProcess
+from benchmarks.harness.service_process import ServiceProcess
+from service.errors import NotReady
+from service.run.application import create_app
+from service.run.check import check
+from service.run.command_line import SettingsError
+from service.run.line import line, read_line
+from service.run.settings import Settings
 from tests.e2e.gateway.plc import Plc
 from tests.e2e.gateway.processes import ROOT, free_port, get, wait_for
 from tests.e2e.gateway.test_plc_protocols import STATION, ModbusMaster
@@ -30,8 +38,8 @@ def records(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in audit("show", folder).stdout.splitlines()]
 
 
-def line_file(folder: Path, stations: str) -> tuple[Path, int]:
-    port = free_port()
+def line_file(folder: Path, stations: str, port: int = 0) -> tuple[Path, int]:
+    port = port or free_port()
     settings = f'[gateway]\nport = {port}\nstate_dir = "{folder}/state"\naudit_folder = "{folder}/answers"\n'
     file = folder / "line.toml"
     file.write_text(settings + stations, encoding="utf-8")
@@ -90,29 +98,31 @@ def test_the_stations_are_judged_by_the_service_itself_and_every_answer_is_in_th
     assert {one["request_id"] for one in told if one["request_id"]} <= ids
 
 
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [("[[station]]\n", "window_ms"), ("", "station"), (None, "No such file")],
-)
-def test_a_line_that_cannot_be_used_ends_the_start_with_words(
-    artifacts_folder: Path, tmp_path: Path, text: str | None, said: str
-) -> None:
+@pytest.mark.parametrize(("text", "said"), [("[[station]]\n", "window_ms"), ("", "station"), (None, "No such file")])
+def test_a_line_that_cannot_be_used_is_refused_with_words(tmp_path: Path, text: str | None, said: str) -> None:
     file = tmp_path / "line.toml"
     if text is not None:
         file.write_text(text, encoding="utf-8")
-    command = [sys.executable, "-m", "service", "--artifacts", str(artifacts_folder), "--line", str(file)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
-    assert (done.returncode, said in done.stderr) == (2, True), done.stderr
+    with pytest.raises(SettingsError, match=f"(?s)--line.*{said}"):
+        create_app(Settings(line=file))
+    (finding,) = [one for one in check(Settings(line=file, artifacts=tmp_path)) if "--line" in one.text]
+    assert not finding.good
 
 
-def test_a_port_that_is_taken_ends_the_start_and_is_named(
-    artifacts_folder: Path, flags: tuple[str, ...], service: ServiceProcess, tmp_path: Path
-) -> None:
-    station = '[[station]]\nname = "press"\nwindow_ms = 500\nrecipes = { 1 = "bolt" }\nlink = { kind = "http" }\n'
-    file = tmp_path / "line.toml"
-    file.write_text(f'[gateway]\nport = {service.port}\nstate_dir = "{tmp_path}"\n{station}', encoding="utf-8")
-    with (
-        pytest.raises(ServiceFailed, match="its port is taken"),
-        ServiceProcess(artifacts_folder, *flags, "--line", str(file)),
-    ):
-        pytest.fail("it has started")
+def test_a_line_and_several_processes_do_not_go_together(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="line needs processes = 1"):
+        Settings(line=tmp_path / "line.toml", processes=2)
+
+
+def test_a_port_that_is_taken_is_named_and_ends_the_start(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        file, _ = line_file(tmp_path, STATION.format(pictures=tmp_path, link='kind = "http"'), port)
+        inspector: Any = None  # nothing is judged
+
+        async def start() -> None:
+            async with line(read_line(file), inspector, lambda: (True, None)):
+                pytest.fail("it has started")
+
+        with pytest.raises(NotReady, match=f"{port} cannot be had: Address already in use"):
+            asyncio.run(start())

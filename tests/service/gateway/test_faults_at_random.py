@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from benchmarks.gateway_cycle import FAULTS, faults
+from benchmarks.gateway.faults import faults
+from benchmarks.gateway.plan import FAULTS
 from service.gateway.codes import Code
 from service.gateway.events import Decision
 

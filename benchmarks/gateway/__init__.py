@@ -1,0 +1,1 @@
+"""The line gateway by itself: faults at random, and its own share of a cycle."""
