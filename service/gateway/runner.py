@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from service.gateway.codes import Code
+from service.gateway.display import Display
 from service.gateway.events import Acquire, Answer, Answered, Effect, Noted, Phase, TriggerRequest, Withdrawn
 from service.gateway.handshake import Command, Handshake
 from service.gateway.judge import Judge
@@ -19,8 +19,6 @@ from service.gateway.ports import Observer, Source
 from service.gateway.reporter import Reporter
 from service.gateway.station import Station
 from service.gateway.watch import Watch
-
-Listener = Callable[[Outputs], None]
 
 
 class StationRunner:
@@ -43,16 +41,15 @@ class StationRunner:
         self.name = name
         self.metrics = metrics
         self.handshake = Handshake(station, plc_silent_after_s)
+        self.display = Display(name, metrics, self.outputs)
         self._station = station
         self._source = source
         self._judge = judge
         self._heartbeat_s = heartbeat_s
         self._reporter = Reporter(name, metrics, observers)
-        self._listeners: list[Listener] = []
         self._waiting: dict[int, asyncio.Future[Answer]] = {}
         self._cycles: dict[int, asyncio.Task[None]] = {}
         self._timer: asyncio.TimerHandle | None = None
-        self._shown: Outputs | None = None
         self._decided_at = 0.0
         self._background: list[asyncio.Task[None]] = []
         self._watch = Watch(name, metrics, self.condition)
@@ -87,16 +84,6 @@ class StationRunner:
             await self._source.close()
 
     # --- for links
-
-    def listen(self, listener: Listener) -> None:
-        """Calls `listener` with the outputs now and after each change."""
-        self._listeners.append(listener)
-        listener(self.outputs())
-
-    def unlisten(self, listener: Listener) -> None:
-        """The inverse of `listen`."""
-        if listener in self._listeners:
-            self._listeners.remove(listener)
 
     def outputs(self) -> Outputs:
         """What the PLC is shown now."""
@@ -187,7 +174,7 @@ class StationRunner:
                 self._reporter.withdrawn(effect.answer)
             elif isinstance(effect, Noted):
                 self._reporter.noted(effect.event)
-        self._show()
+        self.display.show()
         self._set_timer()
 
     def _answered(self, answer: Answer) -> None:
@@ -199,18 +186,6 @@ class StationRunner:
         if task is not None and task is not asyncio.current_task():
             task.cancel()
         self._reporter.answered(answer)
-
-    def _show(self) -> None:
-        shown = self.outputs()
-        if shown == self._shown:
-            return
-        self._shown = shown
-        self.metrics.set("mkd_line_ready", float(shown.ready), station=self.name)
-        for listener in list(self._listeners):
-            try:
-                listener(shown)
-            except Exception:
-                logging.getLogger("mkdserve").exception("fault of a link, station %s", self.name)
 
     def _set_timer(self) -> None:
         if self._timer is not None:

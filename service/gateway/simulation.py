@@ -90,7 +90,7 @@ async def simulate(window_s: float) -> Trace:
         run="simulate",
     )
     trace, plc = Trace(), SimulatedPlc(runner)
-    runner.listen(lambda shown: trace.add(plc.command, shown))
+    runner.display.listen(lambda shown: trace.add(plc.command, shown))
     plc.trace = trace
     await runner.start()
     plc.put()

@@ -83,12 +83,12 @@ class OpcUaServerLink:
         space = AddressSpace(server, self._runner.name)
         await space.build(self._runner.outputs(), self._methods.table())
         async with server:
-            self._runner.listen(self._on_change)
+            self._runner.display.listen(self._on_change)
             self._runner.found()
             try:
                 await self._publish(space)
             finally:
-                self._runner.unlisten(self._on_change)
+                self._runner.display.unlisten(self._on_change)
 
     async def _server(self) -> Any:
         settings, opcua = self._settings, need("asyncua", "opcua")

@@ -63,13 +63,13 @@ class PolledLink:
         self._was_lost = False
 
     async def run(self) -> None:
-        self._runner.listen(self._on_change)
+        self._runner.display.listen(self._on_change)
         try:
             while True:
                 await self._connection()
                 await asyncio.sleep(max(0.1, self._settings.poll_ms / 1000))
         finally:
-            self._runner.unlisten(self._on_change)
+            self._runner.display.unlisten(self._on_change)
 
     def _on_change(self, _: Outputs) -> None:
         self._changed.set()

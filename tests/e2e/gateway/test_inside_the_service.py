@@ -49,6 +49,7 @@ def line_file(folder: Path, stations: str, port: int = 0) -> tuple[Path, int]:
 def write_pictures(folder: Path, good: bytes, bad: bytes) -> None:
     """A good part, a bad one, the good one with a row less, one 16 times darker, and one that is no picture."""
     pixels = cv2.imdecode(np.frombuffer(good, np.uint8), cv2.IMREAD_UNCHANGED)
+    assert pixels is not None
     folder.mkdir()
     (folder / "1.png").write_bytes(good)
     (folder / "2.png").write_bytes(bad)
