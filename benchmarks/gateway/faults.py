@@ -60,6 +60,8 @@ class Line:
             while fault.endswith("judging") and not (self.runner.outputs().judging or self._bench.answers[number]):
                 await asyncio.sleep(0)
             self.put(extra, trigger=True)
+            if self._bench.answers[number]:  # its window was over by then: this trigger is of a part of its own
+                self._bench.fault[extra] = "none"
             self.put(number)
         elif fault == "recipe changed in the cycle":
             self.put(number, "2")
