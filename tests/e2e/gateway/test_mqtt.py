@@ -183,8 +183,10 @@ def test_results_wait_for_the_broker_and_where_asked_for_a_subscribers_word(
         trigger(gateway, b"NG", 2)
         waiting = 'mkd_line_spool_messages{output="results"}'
         assert gateway.metric(waiting) == 2
+        gateway.freeze()  # else it could be there before the subscriber
         broker.start()
         client = Client(broker)
+        gateway.thaw()
         if confirm:
             wait_for(lambda: len(client.of("mkd/press/result")) >= 3, "a message that is sent again")
             assert gateway.metric(waiting) == 2
