@@ -19,6 +19,8 @@ BUILT_IN: Mapping[str, str] = {
     "mkd": "models.heads.mkd.method:MkdMethod",
     "padim": "models.heads.padim.method:PadimMethod",
     "patchcore": "models.heads.patchcore.method:PatchcoreMethod",
+    "spade": "models.heads.spade.method:SpadeMethod",
+    "simplenet": "models.heads.simplenet.method:SimplenetMethod",
 }
 ENTRY_POINTS = "mkdserve.methods"
 _registered: dict[str, Method[Any]] = {}

@@ -1,0 +1,1 @@
+"""SimpleNet: a small network that tells patches of good parts from the same with noise (Liu et al., CVPR 2023)."""

@@ -1,0 +1,33 @@
+"""How loud SimpleNet's noise should be for the features of this product, read off good parts that are set aside.
+
+    noise = SHARE * (usual distance of a patch set aside to the nearest other patch) / sqrt(channels)
+
+Noise of that size leads as far away from good patches as unseen good ones lie anyway. Quieter noise cannot be told from
+good parts, louder noise is told from them by anything.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from models.heads.parts.nearest import Bank, nearest
+
+SHARE = 1.0
+ASIDE = 0.2  # of the images
+MOST_PATCHES = 4096  # of either side
+LEAST = 1e-3  # parts that are all alike must not leave no noise
+
+
+def usual_noise(features: Tensor, generator: torch.Generator) -> float:
+    """Features (images, places, C) of at least two images -> the standard deviation."""
+    count = len(features)
+    order = torch.randperm(count, generator=generator).to(features.device)
+    aside = max(1, int(ASIDE * count))
+    unseen, seen = (_drawn(features[some].flatten(0, 1), generator) for some in (order[:aside], order[aside:]))
+    distances, _ = nearest(unseen, Bank.of(seen))
+    return max(LEAST, SHARE * float(distances.median()) / features.shape[-1] ** 0.5)
+
+
+def _drawn(vectors: Tensor, generator: torch.Generator) -> Tensor:
+    return vectors[torch.randperm(len(vectors), generator=generator)[:MOST_PATCHES].to(vectors.device)]

@@ -1,0 +1,1 @@
+"""SPADE: distances to the most similar good pictures, place by place (Cohen and Hoshen, 2020)."""
