@@ -17,6 +17,7 @@ CASES = (
     {"method": "patchcore", "bank_size": 200, "candidates": 1000},
     {"method": "patchcore", "bank_size": 200, "candidates": 1000, "whiten": False},
     {"method": "patchcore", "bank_size": 200, "candidates": 1000, "reweight": True},
+    {"method": "spade"},
 )
 
 
@@ -98,7 +99,7 @@ def test_the_bank_holds_no_more_than_asked_and_than_there_is(parts: MadeParts, r
 def test_default_taps_stand_for_those_of_the_same_stride_in_another_source() -> None:
     lite = SOURCES["efficientnet-lite0"]
     assert taps_of(("pool2", "pool3", "pool4"), lite) == ("stride4", "stride8", "stride16")
-    for name in ("padim", "patchcore", "mkd"):
+    for name in ("padim", "patchcore", "mkd", "spade", "simplenet"):
         method = method_of(name)
         assert set(method.needs(config_of({"method": name}), lite).taps) <= set(lite.taps)
     with pytest.raises(ValueError, match="has no tap 'pool9'; it has stride4"):
