@@ -22,7 +22,7 @@ from trainer.loop import GradientLoop, Progress
 
 TAPS = ("pool2", "pool3")
 SMALL: dict[str, object] = {"method": "simplenet", "taps": TAPS, "hidden": 16, "patches": 128, "batch_size": 4}
-FAST: dict[str, object] = {**SMALL, "steps": 60, "learning_rate": 0.01, "adaptor_rate": 0.001, "average_decay": 0.9}
+FAST: dict[str, object] = {**SMALL, "steps": 30, "learning_rate": 0.01, "adaptor_rate": 0.001, "average_decay": 0.9}
 CASES = (FAST, {**FAST, "whiten": False, "noise": 0.2})
 
 
@@ -195,7 +195,7 @@ def test_an_interrupted_training_ends_where_it_would_have_ended(tmp_path: Path) 
 def test_settings_of_judging_and_of_training_are_told_apart_by_the_fingerprint() -> None:
     parts = MadeParts(pictures(4))
     assert trainable(parts).fingerprint != trainable(parts, noise=0.5).fingerprint
-    assert trainable(parts).fingerprint != trainable(parts, hidden=16).fingerprint
+    assert trainable(parts).fingerprint != trainable(parts, hidden=8).fingerprint
     assert trainable(parts).fingerprint == trainable(parts).fingerprint
 
 
