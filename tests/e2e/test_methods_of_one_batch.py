@@ -21,7 +21,7 @@ from trainer.__main__ import main as mkd_train
 PNG = {"Content-Type": "image/png"}
 SETTINGS = {
     "spade": ["neighbours=5"],
-    "simplenet": ["steps=40", "hidden=32", "patches=128", "learning_rate=0.01", "average_decay=0.9"],
+    "simplenet": ["steps=40", "hidden=32", "patches=128", "learning_rate=0.01", "average_decay=0.9", "whiten=true"],
 }
 
 

@@ -16,18 +16,19 @@ class SimplenetConfig(MethodConfig, LoopSettings):
 
     `noise` is the standard deviation of what is added to adapted features; "auto" takes it from how far patches of
     good parts that are set aside lie from the nearest others. With `whiten` features are whitened by mean and
-    covariance of all patches first. `learning_rate` is the discriminator's, `adaptor_rate` the adaptor's.
+    covariance of all patches first, which painted defects spoke against. `learning_rate` is the discriminator's, `adaptor_rate` the adaptor's.
     """
 
     method: Literal["simplenet"] = "simplenet"
     taps: tuple[str, ...] = Field(default=("pool2", "pool3", "pool4"), min_length=1)
-    whiten: bool = True
+    whiten: bool = False
     noise: Literal["auto"] | Annotated[float, Field(gt=0)] = "auto"
     hidden: int = Field(default=1024, ge=1, le=8192)
-    patches: int = Field(default=1024, ge=2)
-    steps: int = Field(default=500, ge=1)
+    patches: int = Field(default=512, ge=2)
+    steps: int = Field(default=300, ge=1)
     learning_rate: float = Field(default=2e-4, gt=0)
     adaptor_rate: float = Field(default=1e-4, gt=0)
+    average_decay: float = Field(default=0.98, ge=0, lt=1)
 
     @property
     def fingerprint(self) -> str:

@@ -22,7 +22,7 @@ class SimplenetMethod(Method[SimplenetConfig]):
     """See the module, and models.heads.base.Method."""
 
     name = "simplenet"
-    title = "SimpleNet (Liu et al., CVPR 2023), on whitened patches"
+    title = "SimpleNet (Liu et al., CVPR 2023)"
     when = "a few milliseconds an image and a small head; takes a training of minutes"
     Config = SimplenetConfig
 

@@ -5,6 +5,8 @@ loss = mean of max(0, 0.5 - D(q)) + mean of max(0, 0.5 + D(q + n))        q: ada
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -60,7 +62,7 @@ class SimplenetTrainable(Trainable):
     def loss(self, images: Tensor, activations: Activations) -> Tensor:
         """See the module."""
         generator = torch.Generator().manual_seed(self._seed + int(self.steps_done))
-        self.steps_done += 1
+        self.steps_done.add_(1)
         record = self.record
         found = patch_features(activations, record.taps, record.grid_tap, record.tap_scales).flatten(0, 2)
         drawn = torch.randperm(len(found), generator=generator)[: self.config.patches]
@@ -76,12 +78,11 @@ class SimplenetTrainable(Trainable):
         """One optimiser that is AdamW for the adaptor and Adam for the discriminator, as in the paper."""
         network = self.network
         rest = [*network.first.parameters(), *network.norm.parameters(), *network.tail.parameters()]
-        adaptor = {
+        adaptor: dict[str, Any] = {
             "params": list(network.adaptor.parameters()),
             "lr": self.config.adaptor_rate,
             "weight_decay": ADAPTOR_DECAY,
             "decoupled_weight_decay": True,
         }
-        return torch.optim.Adam(
-            [adaptor, {"params": rest}], lr=settings.learning_rate, weight_decay=DISCRIMINATOR_DECAY
-        )
+        groups: list[dict[str, Any]] = [adaptor, {"params": rest}]
+        return torch.optim.Adam(groups, lr=settings.learning_rate, weight_decay=DISCRIMINATOR_DECAY)

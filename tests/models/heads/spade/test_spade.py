@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 import pytest
 import torch
 from torch import Tensor
@@ -90,6 +88,6 @@ def test_needs_are_the_taps_of_the_maps_and_that_of_the_picture() -> None:
 def test_a_bank_of_other_pictures_than_the_means_is_refused(run: MadeRun) -> None:
     head = fitted(MadeParts(pictures(4)), run)
     tensors = head.tensors()
-    tensors["bank.pool3"] = cast(Tensor, tensors["bank.pool3"])[1:]
+    tensors["bank.pool3"] = tensors["bank.pool3"][1:]
     with pytest.raises(ValueError, match="do not fit"):
         method_of("spade").load(head.record.model_dump(mode="json"), tensors)
