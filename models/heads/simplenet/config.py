@@ -16,7 +16,7 @@ class SimplenetConfig(MethodConfig, LoopSettings):
 
     `noise` is the standard deviation of what is added to adapted features; "auto" takes it from how far patches of
     good parts that are set aside lie from the nearest others. With `whiten` features are whitened by mean and
-    covariance of all patches first, which painted defects spoke against. `learning_rate` is the discriminator's, `adaptor_rate` the adaptor's.
+    covariance of all patches first. `learning_rate` is the discriminator's, `adaptor_rate` the adaptor's.
     """
 
     method: Literal["simplenet"] = "simplenet"

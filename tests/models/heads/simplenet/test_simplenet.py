@@ -22,14 +22,8 @@ from trainer.loop import GradientLoop, Progress
 
 TAPS = ("pool2", "pool3")
 SMALL: dict[str, object] = {"method": "simplenet", "taps": TAPS, "hidden": 16, "patches": 128, "batch_size": 4}
-FAST: dict[str, object] = {
-    **SMALL,
-    "steps": 30,
-    "learning_rate": 0.01,
-    "adaptor_rate": 0.001,
-    "average_decay": 0.9,
-    "whiten": True,
-}
+RATES: dict[str, object] = {"learning_rate": 0.01, "adaptor_rate": 0.001, "average_decay": 0.9}
+FAST: dict[str, object] = {**SMALL, **RATES, "steps": 30, "whiten": True}
 CASES = (FAST, {**FAST, "whiten": False, "noise": 0.2})
 
 
