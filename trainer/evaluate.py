@@ -26,7 +26,8 @@ from trainer.data import LIMITS, good_folder, image_files, prepared_image
 from trainer.figures import Truth, evaluated, measure, read_truth, realised_of
 from trainer.fit_run import Display
 from trainer.labelled import read_labelled_set
-from trainer.report import write_report
+from trainer.report.bottom_line import bottom_line
+from trainer.report.page import write_report
 
 
 def evaluate(
@@ -78,8 +79,10 @@ def evaluate(
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "metrics.json").write_text(json.dumps(numbers, indent=2) + "\n")
     (folder / "images.json").write_text(json.dumps([one.as_json() for one in found], indent=1) + "\n")
-    display.say(json.dumps({key: numbers[key] for key in ("image_auroc", "pixel_auroc", "pro", "brightness_control")}))
-    return write_report(folder / "report.html", artifact, found, numbers)
+    line = bottom_line(numbers, artifact.manifest)
+    for words in line.lines:
+        display.say(words)
+    return write_report(folder / "report.html", artifact, found, numbers, line, data)
 
 
 def _read_prepared(truth: Truth, judge: ImageJudge, bar: Bar) -> Iterator[PreparedImage]:
