@@ -62,7 +62,10 @@ def test_where_nothing_limits_the_product_it_may_serve(manifest: Manifest) -> No
     [
         ({"image_auroc": 0.6}, "overlap in score"),
         ({"brightness_control": {"as_it_is": 0.9}}, "brightness alone separates"),
-        ({"defects": {"dent": {"decisions": decisions(9, 0, 1)}}}, "most parts with dent are called OK"),
+        (
+            {"defects": {"dent": {"decisions": decisions(9, 0, 1)}}},
+            "90 % of the defective parts are called OK, most often dent",
+        ),
         ({"masks": {"defective": 20, "found": 5, "inverted": False}}, "15 of 20 defective images have no mask"),
         ({"masks": {"defective": 20, "found": 20, "inverted": True}}, "look inverted"),
         (
