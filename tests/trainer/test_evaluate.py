@@ -19,7 +19,7 @@ from models.backends.pool import SourcePool
 from models.detector import Detector, Row
 from models.imaging.preprocess import Preprocessing, prepare
 from trainer.data import DataError, read_pixels
-from trainer.evaluate import evaluate, training_brightness
+from trainer.evaluate import Machine, evaluate, training_brightness
 from trainer.fit_run import Display
 from trainer.metrics import auroc
 from trainer.report.bottom_line import missed_share
@@ -68,7 +68,7 @@ def labelled(tmp_path_factory: pytest.TempPathFactory, good_images: list[bytes],
 
 
 def run(artifact: Path, data: Path, out: Path, display: Display) -> Evaluation:
-    report = evaluate(artifact, data, out, device=CPU, backend="torch", threads=1, weights_file=None, display=display)
+    report = evaluate(artifact, data, out, Machine(CPU, "torch", 1, None), display)
     return Evaluation(json.loads((out / "metrics.json").read_text()), report.read_text(), report, data)
 
 
