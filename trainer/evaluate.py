@@ -8,14 +8,15 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from models.artifact import load_artifact
+from models.artifact import Artifact, load_artifact
 from models.backends.pool import BackendName, SourcePool
+from models.calibration.recalibration import ScoresAndMaps
 from models.detector import Detector
 from models.heads.base import Bar, to_device
 from models.image_judge import ImageJudge, PreparedImage
@@ -23,33 +24,43 @@ from models.imaging.decode import ImageError
 from models.imaging.preprocess import Preprocessing
 from trainer.calibrate import judge_all
 from trainer.data import LIMITS, good_folder, image_files, prepared_image
-from trainer.figures import Truth, evaluated, measure, read_truth, realised_of
+from trainer.figures import Evaluated, Truth, evaluated, measure, read_truth, realised_of
 from trainer.fit_run import Display
 from trainer.labelled import read_labelled_set
-from trainer.report import write_report
+from trainer.report.bottom_line import bottom_line
+from trainer.report.page import write_report
 
 
-def evaluate(
-    artifact_path: Path,
-    data: Path,
-    out: Path | None,
-    *,
-    device: torch.device,
-    backend: BackendName,
-    threads: int | None,
-    weights_file: Path | None,
-    display: Display,
-) -> Path:
-    """Judges every test image and writes the report. Returns the path of report.html.
+@dataclass(frozen=True)
+class Machine:
+    """What the source runs on."""
 
-    Raises ArtifactError, DataError or SourceWeightsError in clear words.
-    """
+    device: torch.device
+    backend: BackendName
+    threads: int | None
+    weights_file: Path | None
+
+
+@dataclass(frozen=True)
+class JudgedSet:
+    """A labelled set as one artifact judges it."""
+
+    artifact: Artifact
+    truth: Truth
+    judged: ScoresAndMaps
+    found: list[Evaluated]
+
+
+def judge_set(artifact_path: Path, data: Path, machine: Machine, display: Display) -> JudgedSet:
+    """Judges every test image. Raises ArtifactError, DataError or SourceWeightsError in clear words."""
     labelled = read_labelled_set(data)
     artifact = load_artifact(artifact_path)
-    pool = SourcePool(device, backend=backend, threads=threads, weights_file=weights_file)
+    pool = SourcePool(
+        machine.device, backend=machine.backend, threads=machine.threads, weights_file=machine.weights_file
+    )
     pool.require(artifact.source)
-    to_device(artifact.head, device)
-    detector = Detector(device, pool)
+    to_device(artifact.head, machine.device)
+    detector = Detector(machine.device, pool)
     artifact.verify_golden(detector)
     truth = read_truth(labelled, artifact.preprocessing, artifact.manifest.levels)
     for line in truth.unreadable:
@@ -59,27 +70,38 @@ def evaluate(
     judge = replace(artifact.judge, levels=None)  # levels were looked at above, in the picture as it is
     with display.bar("test images", len(truth.images)) as bar:
         judged = judge_all(detector, artifact.judge, _read_prepared(truth, judge, bar))
-    found = evaluated(truth, judged, artifact.calibration)
+    return JudgedSet(artifact, truth, judged, evaluated(truth, judged, artifact.calibration))
+
+
+def evaluate(artifact_path: Path, data: Path, out: Path | None, machine: Machine, display: Display) -> Path:
+    """Judges every test image and writes the report. Returns the path of report.html.
+
+    Raises ArtifactError, DataError or SourceWeightsError in clear words.
+    """
+    made = judge_set(artifact_path, data, machine, display)
+    artifact, calibration = made.artifact, made.artifact.calibration
     numbers = {
         "product": artifact.manifest.product,
         "version": artifact.manifest.version,
         "artifact_sha256": artifact.sha256,
-        "unreadable": list(truth.unreadable),
-        "masks": truth.mask_record(),
-        **measure(found, artifact.calibration, training_brightness(data, artifact.preprocessing)),
+        "unreadable": list(made.truth.unreadable),
+        "masks": made.truth.mask_record(),
+        **measure(made.found, calibration, training_brightness(data, artifact.preprocessing)),
         **realised_of(
-            np.array(artifact.calibration.scores, dtype=np.float32),
-            np.array(artifact.calibration.map_peaks, dtype=np.float32) if artifact.calibration.map_peaks else None,
-            judged,
-            truth,
+            np.array(calibration.scores, dtype=np.float32),
+            np.array(calibration.map_peaks, dtype=np.float32) if calibration.map_peaks else None,
+            made.judged,
+            made.truth,
         ),
     }
     folder = out or Path("reports") / artifact.manifest.product
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "metrics.json").write_text(json.dumps(numbers, indent=2) + "\n")
-    (folder / "images.json").write_text(json.dumps([one.as_json() for one in found], indent=1) + "\n")
-    display.say(json.dumps({key: numbers[key] for key in ("image_auroc", "pixel_auroc", "pro", "brightness_control")}))
-    return write_report(folder / "report.html", artifact, found, numbers)
+    (folder / "images.json").write_text(json.dumps([one.as_json() for one in made.found], indent=1) + "\n")
+    line = bottom_line(numbers, artifact.manifest)
+    for words in line.lines:
+        display.say(words)
+    return write_report(folder / "report.html", artifact, made.found, numbers, line, data)
 
 
 def _read_prepared(truth: Truth, judge: ImageJudge, bar: Bar) -> Iterator[PreparedImage]:

@@ -212,7 +212,7 @@ def peaks(judged: ScoresAndMaps) -> Floats:
 
 
 def _at_rate(found: Sequence[Evaluated], calibration: Calibration, rate: float) -> dict[str, object]:
-    """What NG at that rate would do here: good parts rejected, and defective ones missed, of each kind too."""
+    """What NG at that rate would do here: good parts rejected, and defective ones that are not, of each kind too."""
     threshold = calibration.thresholds(rate).ng
     passed = [one for one in found if one.image.anomalous and one.score <= threshold.value]
     bad = sum(one.image.anomalous for one in found)
@@ -223,8 +223,8 @@ def _at_rate(found: Sequence[Evaluated], calibration: Calibration, rate: float) 
         "threshold": threshold.value,
         "origin": threshold.origin,
         "rejected": _rate(sum(one.score > threshold.value for one in good), len(good)),
-        "missed": _rate(len(passed), bad),
-        "missed_by_defect": dict(sorted(Counter(one.image.defect for one in passed).items())),
+        "not_rejected": _rate(len(passed), bad),
+        "not_rejected_by_defect": dict(sorted(Counter(one.image.defect for one in passed).items())),
     }
 
 

@@ -15,6 +15,7 @@ from models.artifact.manifest import (
     TrainingRecord,
 )
 from models.artifact.read import Artifact, load_artifact
+from models.artifact.versions import active_artifact
 from models.artifact.write import write_artifact
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "RecalibrationRecord",
     "SourceRecord",
     "TrainingRecord",
+    "active_artifact",
     "golden_tolerance",
     "load_artifact",
     "write_artifact",

@@ -151,10 +151,33 @@ class Calibration(BaseModel):
         ng_rate = self.ng_rate if max_false_reject is None else max_false_reject
         fitted = self.smallest_fitted_rate
         reached = max_false_reject is not None and fitted is not None and fitted <= ng_rate < self.smallest_rate
-        return Thresholds(
-            review=self.threshold(max(self.review_rate, ng_rate)) if review else None,
-            ng=self.fitted_threshold(ng_rate) if reached else self.threshold(ng_rate),
-        )
+        ng = self.fitted_threshold(ng_rate) if reached else self.threshold(ng_rate)
+        return Thresholds(self._review(max(self.review_rate, ng_rate), ng) if review else None, ng)
+
+    def _review(self, rate: float, ng: Threshold) -> Threshold:
+        """The threshold of REVIEW, whose origin says so where it is not below that of NG."""
+        found = self.threshold(rate)
+        if found.value < ng.value:
+            return found
+        words = f"{found.origin}; REVIEW is never given, as NG has no higher threshold"
+        needed = images_for_review(rate, ng.rate_asked)
+        if needed is not None and needed > len(self.scores):
+            words += f": {needed} held-out images would have one, {needed - len(self.scores)} more"
+        return found._replace(origin=words)
+
+
+def images_for_review(review_rate: float, ng_rate: float) -> int | None:
+    """The fewest held-out images whose counted thresholds for the two rates differ; None for equal rates."""
+    if review_rate <= ng_rate:
+        return None
+    # From here on the ranks differ whatever rounding does; below, the first that differ are looked for.
+    enough = math.ceil(2 / (review_rate - ng_rate)) + 1
+    return next((n for n in range(2, enough) if _rank(n, review_rate) < _rank(n, ng_rate)), enough)
+
+
+def _rank(count: int, rate: float) -> int:
+    """Which of `count` ascending draws is the threshold for that rate; the last where none can promise it."""
+    return min(count, math.ceil((count + 1) * (1 - rate) - 1e-9))
 
 
 def conformal_quantile(ascending: tuple[float, ...], rate: float) -> tuple[float, float]:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from models.one_line_parser import OneLineParser
 from service.audit.query import Found, RecordFilter, moment, search, write_csv
 from service.audit.verify import ChainReport, heads_in, verify
 
@@ -33,7 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """The parser of all three commands."""
-    options = argparse.ArgumentParser(prog="mkd-audit", description="Read the audit trail of a service.")
+    options = OneLineParser(prog="mkd-audit", description="Read the audit trail of a service.")
+    options.add_version()
     commands = options.add_subparsers(required=True, metavar="COMMAND")
     check = commands.add_parser("verify", help="say where chains break; exit code 1 if one does")
     check.add_argument("folder", type=Path, metavar="FOLDER")
@@ -50,16 +52,22 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _search_parser(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, text: str
+    commands: argparse._SubParsersAction[OneLineParser], name: str, text: str
 ) -> argparse.ArgumentParser:
     options = commands.add_parser(name, help=text)
     options.add_argument("folder", type=Path, metavar="FOLDER")
     options.add_argument("--product", help="of this product only")
-    options.add_argument("--since", type=_moment, help="from this time on: 2026-03-01, 2026-03-01T06:00+01:00, 8h, 7d")
+    options.add_argument(
+        "--since", type=_moment, help="from this time on: 2026-03-01T06:00+01:00, 2026-03-01, 8h, yesterday"
+    )
     options.add_argument("--until", type=_moment, help="before this time")
     decisions = ["OK", "REVIEW", "NG", "REJECT"]
     options.add_argument("--decision", action="append", choices=decisions, help="may be given twice")
     options.add_argument("--request-id", metavar="ID")
+    options.add_argument("--part-id", metavar="ID", help="of this part, as the line named it")
+    options.add_argument("--line", help="from this line only")
+    options.add_argument("--station", help="from this station only")
+    options.add_argument("--caller", metavar="KEY", help="asked for by the API key of this name")
     return options
 
 
@@ -100,7 +108,17 @@ def run_export(given: argparse.Namespace) -> int:
 
 def _search(given: argparse.Namespace, damage: list[str]) -> Iterator[Found]:
     decisions = frozenset(given.decision or ())
-    wanted = RecordFilter(given.product, given.since, given.until, decisions, given.request_id)
+    wanted = RecordFilter(
+        product=given.product,
+        since=given.since,
+        until=given.until,
+        decisions=decisions,
+        request_id=given.request_id,
+        caller=given.caller,
+        line=given.line,
+        station=given.station,
+        part_id=given.part_id,
+    )
     return search(given.folder, wanted, damage.append)
 
 

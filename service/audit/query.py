@@ -7,12 +7,14 @@ import heapq
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TextIO
 
 from service.audit.audit_record import Damaged, Record, opened, time_of, time_text
 from service.audit.chain_end import first_time
 from service.audit.files import chain_files, chain_folders, lines
+from service.spreadsheet import cell
 
 COLUMNS = (
     "time",
@@ -43,6 +45,7 @@ COLUMNS = (
 )
 SHOWN = frozenset({"verdict", "answer"})
 _AGO = re.compile(r"([0-9]{1,6})([smhd])")
+_DAYS = {"today": 0, "yesterday": 1}
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
@@ -58,17 +61,31 @@ class RecordFilter:
     until: str | None = None
     decisions: frozenset[str] = frozenset()
     request_id: str | None = None
+    caller: str | None = None
+    line: str | None = None
+    station: str | None = None
+    part_id: str | None = None
 
     def has(self, record: Record) -> bool:
         """Whether it is one of them."""
         members = record.members
+        context = members.get("context") or {}
         return (
             record.kind in SHOWN
             and (self.since is None or record.time >= self.since)
             and (self.until is None or record.time < self.until)
             and (self.product is None or members.get("product") == self.product)
             and (not self.decisions or members.get("decision") in self.decisions)
-            and (self.request_id is None or members.get("request_id") == self.request_id)
+            and all(
+                wanted is None or found == wanted
+                for wanted, found in (
+                    (self.request_id, members.get("request_id")),
+                    (self.caller, members.get("caller")),
+                    (self.line, context.get("line")),
+                    (self.station, context.get("station")),
+                    (self.part_id, context.get("part_id")),
+                )
+            )
         )
 
 
@@ -104,7 +121,13 @@ def _chain(chain: Path, wanted: RecordFilter, on_damage: Callable[[str], None]) 
 
 
 def moment(text: str, now: float) -> str:
-    """`2026-03-01`, `2026-03-01T06:00:00+01:00`, or so long ago: `30m`, `8h`, `7d`. Raises ValueError."""
+    """`2026-03-01`, `2026-03-01T06:00:00+01:00`, so long ago (`30m`, `8h`, `7d`), or `today` and `yesterday`.
+
+    The last two begin at this machine's midnight. Raises ValueError.
+    """
+    if text in _DAYS:
+        day = datetime.fromtimestamp(now).date() - timedelta(days=_DAYS[text])
+        return time_text(datetime.combine(day, datetime.min.time()).astimezone().timestamp())
     ago = _AGO.fullmatch(text)
     return time_text(now - int(ago[1]) * _SECONDS[ago[2]] if ago else time_of(text))
 
@@ -115,7 +138,7 @@ def write_csv(found: Iterable[Found], out: TextIO) -> int:
     rows.writerow(COLUMNS)
     count = 0
     for one in found:
-        rows.writerow([_cell(value) for value in _row(one)])
+        rows.writerow([cell(value) for value in _row(one)])
         count += 1
     return count
 
@@ -130,8 +153,3 @@ def _row(found: Found) -> list[object]:
         "chain": found.chain,
     }
     return [flat.get(name) for name in COLUMNS]
-
-
-def _cell(value: object) -> object:
-    """A text that a spreadsheet would take for a formula gets an apostrophe: callers choose some of these texts."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t")) else value

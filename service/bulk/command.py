@@ -14,14 +14,16 @@ import pyarrow.parquet as pq
 import torch
 from rich.console import Console
 
-from models.artifact import ArtifactError, load_artifact
+from models.artifact import ArtifactError, active_artifact, load_artifact
 from models.backends.pool import BACKEND_NAMES, choose_backend
 from models.imaging.decode import ImageLimits
+from models.one_line_parser import OneLineParser
 from models.sources.registry import spec_of
 from models.sources.weights import SourceWeightsError
 from service.bulk.errors import BulkError
 from service.bulk.images import Images, images_of
 from service.bulk.progress import progress
+from service.bulk.result_csv import write_csv
 from service.bulk.result_parts import ResultParts
 from service.bulk.result_rows import table_of
 from service.bulk.scorer import Scorer, ScoringSettings
@@ -33,13 +35,17 @@ _LIMITS = ImageLimits()
 
 def parser() -> argparse.ArgumentParser:
     """The whole command line."""
-    top = argparse.ArgumentParser(
+    top = OneLineParser(
         prog="mkd-score",
         description="Judge every image of a folder or a Parquet file; a rerun goes on where it stopped.",
     )
+    top.add_version()
     top.add_argument("input", type=Path, help="folder of images, or a Parquet file with a column path or image")
-    top.add_argument("--artifact", type=Path, required=True, help="artifact folder of the product")
+    top.add_argument(
+        "--artifact", type=Path, required=True, help="artifact folder, or a product's for its active version"
+    )
     top.add_argument("--out", type=Path, required=True, help="Parquet file of the results")
+    top.add_argument("--csv", type=Path, metavar="FILE", help="the results as a table for a spreadsheet, too")
     top.add_argument("--maps", type=Path, help="folder for the maps as PNG; the results then list the regions, too")
     top.add_argument("--replace", action="store_true", help="replace results that are there")
     top.add_argument("--restart", action="store_true", help="throw away the parts of a run that was interrupted")
@@ -86,6 +92,12 @@ def score(given: argparse.Namespace, console: Console) -> None:
     """Judge what is missing, then write the results. Raises BulkError and others with the reason."""
     if given.out.exists() and not given.replace:
         raise BulkError(f"{given.out} is there already: give --replace, or another --out")
+    if given.csv is not None and given.csv.exists() and not given.replace:
+        raise BulkError(f"{given.csv} is there already: give --replace, or another --csv")
+    artifact = active_artifact(given.artifact)
+    if artifact != given.artifact:
+        _say(console, f"taking version {artifact.name} of {given.artifact}")
+        given.artifact = artifact
     settings = settings_of(given)
     images = images_of(given.input)
     parts = ResultParts(given.out, plan_of(settings, images), count=images.count, size=given.part)
@@ -102,6 +114,9 @@ def score(given: argparse.Namespace, console: Console) -> None:
     parts.finish()
     for line in images.passed_over:
         _say(console, line)
+    if given.csv is not None:
+        write_csv(given.out, given.csv)
+        _say(console, f"{given.csv}: the same as a table")
     _say(console, f"{given.out}: {_summary(given.out)}")
 
 

@@ -9,13 +9,13 @@ from functools import partial
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
+from models.version import service_version
 from service.rest import problems
 from service.rest.app_state import AppState
 from service.rest.middleware import RecordMiddleware
 from service.rest.openapi import DESCRIPTION, document_of
 from service.rest.request_checks import RequestChecks
 from service.rest.routes import admin, drift, infer, operation
-from service.version import service_version
 
 Running = Callable[[], AbstractAsyncContextManager[AppState]]
 DOCS_ASSETS = "/docs/assets"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from models.version import service_version
 from service.audit.chain import ChainLimits
 from service.audit.trail import AuditTrail
 from service.audit.writer import WriterSettings
@@ -20,7 +21,6 @@ from service.metrics import Metrics
 from service.products.registry import Registry
 from service.run.components import Components
 from service.run.settings import MIB, Settings, thread_counts
-from service.version import service_version
 
 
 def assemble(settings: Settings, shared: Path | None = None) -> Components:

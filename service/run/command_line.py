@@ -15,9 +15,9 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource
 
+from models.version import service_version
 from service.run.config_file import RENAMED, ConfigFileError, nearest_setting, read_config
 from service.run.settings import ENV_PREFIX, Settings
-from service.version import service_version
 
 PROGRAM = "mkd-serve"
 CONFIG = f"{ENV_PREFIX}CONFIG"

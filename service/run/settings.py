@@ -14,10 +14,11 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from models.artifact.versions import STATE_FILE
 from service.machine.cores import usable_cores
 
 ENV_PREFIX = "MKD_"
-STATE_FILE = ".mkd-state.json"
+
 MIB = 1 << 20
 IMAGE_FORMATS = frozenset({"PNG", "JPEG", "BMP", "TIFF", "WEBP"})
 

@@ -19,9 +19,10 @@ from models.backends.pool import SourcePool
 from models.detector import Detector, Row
 from models.imaging.preprocess import Preprocessing, prepare
 from trainer.data import DataError, read_pixels
-from trainer.evaluate import evaluate, training_brightness
+from trainer.evaluate import Machine, evaluate, training_brightness
 from trainer.fit_run import Display
 from trainer.metrics import auroc
+from trainer.report.bottom_line import missed_share
 
 CPU = torch.device("cpu")
 
@@ -67,7 +68,7 @@ def labelled(tmp_path_factory: pytest.TempPathFactory, good_images: list[bytes],
 
 
 def run(artifact: Path, data: Path, out: Path, display: Display) -> Evaluation:
-    report = evaluate(artifact, data, out, device=CPU, backend="torch", threads=1, weights_file=None, display=display)
+    report = evaluate(artifact, data, out, Machine(CPU, "torch", 1, None), display)
     return Evaluation(json.loads((out / "metrics.json").read_text()), report.read_text(), report, data)
 
 
@@ -114,13 +115,13 @@ def test_every_image_is_listed_with_its_score(evaluation: Evaluation) -> None:
     assert [one["count"] for one in lit] == [sum(p > one["threshold"] for p in peaks) for one in lit]
 
 
-def test_each_rate_says_what_it_rejects_and_misses(evaluation: Evaluation) -> None:
+def test_each_rate_says_what_it_rejects_and_what_not(evaluation: Evaluation) -> None:
     rates = evaluation.numbers["at_rates"]
     assert [one["rate_asked"] for one in rates] == [0.01, 0.02, 0.05, 0.1]
     listed = json.loads((evaluation.report.parent / "images.json").read_text())
     for one in rates:
-        missed = [image for image in listed if image["defect"] != "good" and image["score"] <= one["threshold"]]
-        assert one["missed"]["count"] == len(missed) == sum(one["missed_by_defect"].values())
+        passed = [image for image in listed if image["defect"] != "good" and image["score"] <= one["threshold"]]
+        assert one["not_rejected"]["count"] == len(passed) == sum(one["not_rejected_by_defect"].values())
 
 
 def test_pixel_figures_come_from_known_masks_only(evaluation: Evaluation) -> None:
@@ -183,14 +184,30 @@ def test_names_of_files_cannot_write_into_the_page(
                 (labelled / "test" / "good" / f"g{number}.png").read_bytes()
             )
     found = run(artifacts_folder / "bolt", data, tmp_path / "report", silent_display)
-    assert "<script>" not in found.page
+    assert "<script>alert" not in found.page
+    assert found.page.count("<script>") == found.page.count("</script>") == 1  # the page's own
     assert found.numbers["brightness_control"]["distance_from_training"] is None
     assert found.numbers["pixel_auroc"] is None
 
 
-def test_the_figures_are_told(evaluation: Evaluation, told: list[str]) -> None:
-    assert any("image_auroc" in line for line in told)
+def test_the_evaluation_ends_with_five_lines(evaluation: Evaluation, told: list[str]) -> None:
     assert any(line.startswith("left out: good/broken.png") for line in told)
+    good, defective, kinds, limit, step = told[-5:]
+    assert good.startswith("Of 1,000 good parts ")
+    assert defective.startswith("Of 1,000 defective parts ")
+    assert kinds.startswith("Missed by kind: ")
+    assert limit.startswith("limits: ")
+    assert step.startswith("next: ")
+    for line in (good, defective, kinds):
+        assert line.replace("'", "&#39;") in evaluation.page
+
+
+def test_a_part_is_missed_where_it_is_called_ok(evaluation: Evaluation) -> None:
+    listed = json.loads((evaluation.report.parent / "images.json").read_text())
+    missed = [one for one in listed if one["defect"] != "good" and one["decision"] == "OK"]
+    share = missed_share(evaluation.numbers)
+    assert share is not None
+    assert (share.hits, share.total) == (len(missed), evaluation.numbers["images_anomalous"])
 
 
 def test_a_damaged_artifact_is_not_evaluated(

@@ -152,15 +152,17 @@ def test_a_full_disk_is_told_in_a_sentence(
 
 
 def test_evaluating_what_is_no_artifact_names_the_file(
-    good_folder_of_bolts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    artifacts_folder: Path, good_folder_of_bolts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["evaluate", str(tmp_path), str(good_folder_of_bolts)]) == 1
+    assert main(["evaluate", str(artifacts_folder / "bolt"), str(good_folder_of_bolts)]) == 1
     assert "has no folder test" in last_line(capsys)
+    assert main(["evaluate", str(tmp_path), str(good_folder_of_bolts)]) == 1
+    assert "neither an artifact (no manifest.json) nor a product with versions in it" in last_line(capsys)
     for folder in ("good", "scratch"):
         (tmp_path / "test" / folder).mkdir(parents=True)
         (tmp_path / "test" / folder / "a.png").write_bytes((good_folder_of_bolts / "000.png").read_bytes())
     assert main(["evaluate", str(tmp_path / "nowhere"), str(tmp_path)]) == 1
-    assert last_line(capsys) == f"error: {tmp_path / 'nowhere' / 'SHA256SUMS'}: is missing"
+    assert last_line(capsys) == f"error: {tmp_path / 'nowhere'}: there is no such folder"
 
 
 def test_what_is_not_given_is_the_default() -> None:

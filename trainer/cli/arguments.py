@@ -13,7 +13,7 @@ from models.backends.pool import BACKEND_NAMES
 from models.heads.registry import DEFAULT_METHOD
 from models.sources.registry import SOURCES, Precision
 from trainer.activations import DEFAULT_LIMIT_BYTES
-from trainer.cli.one_line_errors import OneLineParser
+from trainer.cli.trainer_parser import TrainerParser
 from trainer.config import TrainingSettings
 from trainer.perturb import CHANGES
 
@@ -23,7 +23,8 @@ _DEFAULTS = TrainingSettings()
 
 def parser() -> argparse.ArgumentParser:
     """The whole command line."""
-    top = OneLineParser(prog="mkd-train", description="Train and evaluate mkdserve artifacts.")
+    top = TrainerParser(prog="mkd-train", description="Train and evaluate mkdserve artifacts.")
+    top.add_version()
     commands = top.add_subparsers(dest="command", required=True)
     fit = commands.add_parser("fit", help="make an artifact from a folder of good images")
     fit.add_argument("data", type=Path, help="folder of good images, or MVTec layout (train/good)")
@@ -35,6 +36,7 @@ def parser() -> argparse.ArgumentParser:
     methods = commands.add_parser("methods", help="list the methods: settings, defaults, when to take each")
     methods.add_argument("name", nargs="?", help="one method only")
     _add_evaluate(commands.add_parser("evaluate", help="report on an artifact over a labelled set"))
+    _add_compare(commands.add_parser("compare", help="say which verdicts differ between two artifacts"))
     _add_recalibrate(commands.add_parser("recalibrate", help="make a new version of an artifact from new good images"))
     _add_robustness(commands.add_parser("robustness", help="measure an artifact's rates under small changes"))
     _add_study(commands.add_parser("study", help="run a grid of data sets, methods and seeds into one table"))
@@ -109,9 +111,19 @@ def _add_many(command: argparse.ArgumentParser) -> None:
 
 
 def _add_evaluate(command: argparse.ArgumentParser) -> None:
-    command.add_argument("artifact", type=Path, help="artifact folder")
+    command.add_argument("artifact", type=Path, help="artifact folder, or a product's, whose active version is taken")
     command.add_argument("data", type=Path, help="labelled set in the MVTec layout (test/good, test/<defect>)")
     command.add_argument("--out", type=Path, help="folder of the report [reports/<product>]")
+    command.add_argument("--json", action="store_true", help="print metrics.json on standard output, too")
+    _add_device(command)
+
+
+def _add_compare(command: argparse.ArgumentParser) -> None:
+    command.add_argument("first", type=Path, metavar="A", help="artifact folder, or a product's")
+    command.add_argument("second", type=Path, metavar="B", help="another")
+    command.add_argument("data", type=Path, help="labelled set in the MVTec layout")
+    out = Path("reports/comparison")
+    command.add_argument("--out", type=Path, default=out, help=f"folder of comparison.html and .json [{out}]")
     _add_device(command)
 
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 import torch
 
-from models.artifact import SUMS, load_artifact
+from models.artifact import SUMS, active_artifact, load_artifact
 from models.names import NAME_PATTERN
 from trainer.cli.method_list import method_lines
 from trainer.cli.settings import settings_of
+from trainer.compare import compare
 from trainer.display import RichDisplay
-from trainer.evaluate import evaluate
+from trainer.evaluate import Machine, evaluate
 from trainer.recalibrate import NewRates, Recalibration, recalibrate
 from trainer.robustness import Robustness, measure_robustness
 from trainer.run import TrainingJob, train
@@ -50,7 +52,8 @@ def methods(arguments: argparse.Namespace, display: RichDisplay) -> int:
 
 def run_recalibrate(arguments: argparse.Namespace, display: RichDisplay) -> int:
     """A new version from new good images."""
-    product = load_artifact(arguments.artifact).manifest.product
+    artifact = _active(arguments.artifact, display)
+    product = load_artifact(artifact).manifest.product
     _check_names(product, arguments.version)
     folder = arguments.out / product
     path = folder / arguments.version if arguments.version else folder
@@ -58,7 +61,7 @@ def run_recalibrate(arguments: argparse.Namespace, display: RichDisplay) -> int:
     given = arguments
     rates = NewRates(given.review_rate, given.ng_rate, given.map_rate, given.tail_fit, tuple(given.calibrate_under))
     job = Recalibration(
-        artifact=arguments.artifact,
+        artifact=artifact,
         data=arguments.data,
         path=path,
         version=arguments.version,
@@ -75,24 +78,26 @@ def run_recalibrate(arguments: argparse.Namespace, display: RichDisplay) -> int:
 
 def run_evaluate(arguments: argparse.Namespace, display: RichDisplay) -> int:
     """A report over a labelled set."""
-    report = evaluate(
-        arguments.artifact,
-        arguments.data,
-        arguments.out,
-        device=device_of(arguments.device),
-        backend=arguments.backend,
-        threads=arguments.threads,
-        weights_file=arguments.source_weights,
-        display=display,
-    )
+    path = _active(arguments.artifact, display)
+    report = evaluate(path, arguments.data, arguments.out, _machine(arguments), display)
+    if arguments.json:
+        sys.stdout.write((report.parent / "metrics.json").read_text())
     display.say(f"open {report}")
+    return 0
+
+
+def run_compare(arguments: argparse.Namespace, display: RichDisplay) -> int:
+    """Two artifacts over one labelled set."""
+    first, second = (_active(path, display) for path in (arguments.first, arguments.second))
+    page = compare(first, second, arguments.data, arguments.out, _machine(arguments), display)
+    display.say(f"open {page}")
     return 0
 
 
 def run_robustness(arguments: argparse.Namespace, display: RichDisplay) -> int:
     """Rates under small changes."""
     job = Robustness(
-        artifact=arguments.artifact,
+        artifact=_active(arguments.artifact, display),
         data=arguments.data,
         out=arguments.out,
         calibrate_under=tuple(arguments.calibrate_under),
@@ -129,9 +134,22 @@ COMMANDS = {
     "methods": methods,
     "recalibrate": run_recalibrate,
     "evaluate": run_evaluate,
+    "compare": run_compare,
     "robustness": run_robustness,
     "study": study,
 }
+
+
+def _active(path: Path, display: RichDisplay) -> Path:
+    """The artifact that the folder means; of a product with versions it is said which one."""
+    found = active_artifact(path)
+    if found != path:
+        display.say(f"taking version {found.name} of {path}")
+    return found
+
+
+def _machine(arguments: argparse.Namespace) -> Machine:
+    return Machine(device_of(arguments.device), arguments.backend, arguments.threads, arguments.source_weights)
 
 
 def device_of(name: str) -> torch.device:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from matplotlib.axes import Axes
 
-from trainer.plots import new_figure, png
+from trainer.report.plots import new_figure, png
 from trainer.study.results import Result
 from trainer.study.summary import LOOKED_AT, Line
 

@@ -9,13 +9,13 @@ import torch
 from fastapi import APIRouter, Path, Response
 
 from models.names import WHOLE_NAME
+from models.version import service_version
 from service.metrics import CONTENT_TYPE
 from service.rest.dependencies import MayInfer, MayReadMetrics, TheOperation, TheProducts
 from service.rest.openapi import problems_for
 from service.rest.product_schemas import ProductDetail, ProductList
 from service.rest.product_view import detail_of, summary_of
 from service.rest.schemas import Health, Readiness, Version
-from service.version import service_version
 
 router = APIRouter()
 Name = Annotated[str, Path(pattern=WHOLE_NAME, description="Name of the product.", examples=["screw"])]

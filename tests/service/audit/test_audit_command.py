@@ -8,13 +8,14 @@ import json
 import re
 import subprocess
 import sys
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from service.audit.__main__ import main, parser
-from service.audit.query import COLUMNS
+from service.audit.query import COLUMNS, moment
 from service.run.command_line import flag
 from service.run.settings import Settings
 
@@ -45,7 +46,9 @@ def full(diary: Diary) -> Diary:
     diary.at += 3600
     other.append("verdict", diary.at, VERDICT | {"product": "nut", "request_id": "shift-2", "decision": "OK"})
     diary.at += 3600
-    diary.chain.append("verdict", diary.at, VERDICT | {"request_id": "shift-3", "decision": "REVIEW"})
+    third = {"request_id": "shift-3", "decision": "REVIEW", "caller": "line-7"}
+    context = {**VERDICT["context"], "station": "left"}
+    diary.chain.append("verdict", diary.at, VERDICT | third | {"context": context})
     other.append("stop", diary.at, {})
     other.sync()
     diary.stop()
@@ -105,6 +108,10 @@ def test_a_folder_that_is_not_there_is_said_in_a_line(
         (["--decision", "NG"], ["shift-1"]),
         (["--decision", "NG", "--decision", "OK"], ["shift-1", "shift-2"]),
         (["--request-id", "shift-2"], ["shift-2"]),
+        (["--part-id", "=1+1", "--line", "7"], ["shift-1", "shift-2", "shift-3"]),
+        (["--part-id", "other"], []),
+        (["--station", "left"], ["shift-3"]),
+        (["--caller", "line-7"], ["shift-3"]),
         (["--since", "2026-03-01T07:00:00Z"], ["shift-2", "shift-3"]),
         (["--since", "2026-03-01T09:00:00+02:00", "--until", "2026-03-01T08:00"], ["shift-2"]),
         (["--since", "2026-03-02"], []),
@@ -120,9 +127,28 @@ def test_show_prints_what_is_asked_for_in_order_of_time(
 def test_show_understands_how_long_ago(full: Diary, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["show", str(full.folder), "--since", "2h"]) == 0  # the records are of another year
     assert shown(capsys) == []
+    for day in ("yesterday", "today"):
+        assert main(["show", str(full.folder), "--since", day]) == 0
+        assert shown(capsys) == []
     with pytest.raises(SystemExit):
-        main(["show", str(full.folder), "--since", "yesterday"])
-    assert "'yesterday' is no time" in capsys.readouterr().err
+        main(["show", str(full.folder), "--since", "tomorrow"])
+    assert "'tomorrow' is no time" in capsys.readouterr().err
+
+
+def test_yesterday_begins_at_midnight_here() -> None:
+    noon = datetime(2026, 3, 2, 12).astimezone()
+    begin = datetime.fromisoformat(moment("yesterday", noon.timestamp()))
+    assert begin.astimezone() == datetime(2026, 3, 1).astimezone()
+    assert datetime.fromisoformat(moment("today", noon.timestamp())).astimezone() == datetime(2026, 3, 2).astimezone()
+
+
+def test_a_mistyped_flag_costs_a_line_and_the_nearest_one(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        main(["show", "audit", "--part", "7"])
+    assert left.value.code == 2
+    assert capsys.readouterr().err == (
+        "mkd-audit show: error: unknown argument --part; did you mean --part-id? (see mkd-audit show --help)\n"
+    )
 
 
 def test_show_leaves_out_a_damaged_record_and_says_so(full: Diary, capsys: pytest.CaptureFixture[str]) -> None:

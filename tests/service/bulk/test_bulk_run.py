@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -175,3 +178,28 @@ def test_a_link_that_leads_nowhere_is_a_row_and_what_is_passed_over_is_told(
     told = capfd.readouterr().err
     assert "passed over: 1 links to folders: linked" in told
     assert "passed over: 1 files with other endings than an image's: notes.txt" in told
+
+
+def test_the_results_can_be_a_table_for_a_spreadsheet(pictures: Path, artifacts_folder: Path, tmp_path: Path) -> None:
+    out, table = tmp_path / "r.parquet", tmp_path / "r.csv"
+    assert score(pictures, artifacts_folder, out, "--csv", str(table)) == 0
+    with table.open(newline="", encoding="utf-8") as file:
+        found = list(csv.DictReader(file))
+    rows = rows_of(out)
+    assert [one["path"] for one in found] == [row["path"] for row in rows]
+    assert [one["decision"] for one in found] == [row["decision"] or "" for row in rows]
+    assert [one["score"] for one in found] == [str(row["score"]) if row["score"] is not None else "" for row in rows]
+    assert score(pictures, artifacts_folder, tmp_path / "other.parquet", "--csv", str(table)) == 1  # it is there
+
+
+def test_a_product_with_versions_means_its_highest_or_its_pinned_one(
+    pictures: Path, artifacts_folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    root = tmp_path / "artifacts"
+    for version in ("9", "10"):
+        shutil.copytree(artifacts_folder / "bolt", root / "bolt" / version)
+    assert score(pictures, root, tmp_path / "a.parquet") == 0
+    assert "taking version 10 of " in capfd.readouterr().err
+    (root / ".mkd-state.json").write_text(json.dumps({"products": {"bolt": {"pin": "9"}}}))
+    assert score(pictures, root, tmp_path / "b.parquet") == 0
+    assert "taking version 9 of " in capfd.readouterr().err

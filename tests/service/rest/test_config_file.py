@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from models.version import service_version
 from service import __main__ as program
 from service.run import command_line
 from service.run.command_line import SettingsError
 from service.run.config_file import FIRST_OF_TABLE, tables
 from service.run.settings import Settings
-from service.version import service_version
 
 DOCS = Path(__file__).parents[3] / "docs"
 

@@ -6,7 +6,7 @@ import argparse
 import difflib
 from typing import Any, NoReturn
 
-from models.heads.registry import method_names, method_of
+from models.version import service_version
 
 USAGE_ERROR = 2
 
@@ -17,6 +17,10 @@ class OneLineParser(argparse.ArgumentParser):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **{"allow_abbrev": False, **kwargs})
 
+    def add_version(self) -> None:
+        """`--version`, for the parser of a whole program."""
+        self.add_argument("--version", action="version", version=f"{self.prog} {service_version()}")
+
     def error(self, message: str) -> NoReturn:
         """One line on standard error, exit code 2."""
         self.exit(USAGE_ERROR, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
@@ -25,14 +29,10 @@ class OneLineParser(argparse.ArgumentParser):
         """As argparse's, but what nobody knows is refused here, where the flags of this command are at hand."""
         found, unknown = super().parse_known_args(args, namespace)
         if unknown and self._subparsers is None:
-            self.error(f"unknown argument {unknown[0]}{self._hint(unknown[0])}")
+            self.error(f"unknown argument {unknown[0]}{self.hint(unknown[0])}")
         return found, unknown
 
-    def _hint(self, text: str) -> str:
-        flag = text.split("=")[0]
-        near = difflib.get_close_matches(flag, self._option_string_actions, 1)
-        setting = flag.lstrip("-").replace("-", "_")
-        owners = [name for name in method_names() if setting in method_of(name).Config.model_fields]
-        if flag.startswith("--") and owners:
-            return f": it is a setting of the method {owners[0]}, give --set {setting}=VALUE"
+    def hint(self, text: str) -> str:
+        """What the argument may have been meant to be, in words that go behind it."""
+        near = difflib.get_close_matches(text.split("=")[0], self._option_string_actions, 1)
         return f"; did you mean {near[0]}?" if near else ""
