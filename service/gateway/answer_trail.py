@@ -23,7 +23,7 @@ from service.audit.writer import Writer, WriterSettings
 from service.gateway.codes import Code
 from service.gateway.events import Answer
 from service.metrics import METRICS, Metrics
-from service.version import service_version
+from models.version import service_version
 
 MOST_WAITING_BYTES = 64 << 20
 LOOK_EVERY_S = 0.2

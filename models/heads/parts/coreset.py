@@ -25,7 +25,8 @@ def projection(channels: int, generator: torch.Generator, dimensions: int = PROJ
     """
     if channels <= dimensions:
         return torch.eye(channels)
-    return torch.randn(channels, dimensions, generator=generator) / dimensions**0.5
+    matrix: Tensor = torch.randn(channels, dimensions, generator=generator) / dimensions**0.5
+    return matrix
 
 
 def coreset(
