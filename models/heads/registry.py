@@ -19,6 +19,8 @@ BUILT_IN: Mapping[str, str] = {
     "mkd": "models.heads.mkd.method:MkdMethod",
     "padim": "models.heads.padim.method:PadimMethod",
     "patchcore": "models.heads.patchcore.method:PatchcoreMethod",
+    "students": "models.heads.students.method:StudentsMethod",
+    "fyd": "models.heads.fyd.method:FydMethod",
 }
 ENTRY_POINTS = "mkdserve.methods"
 _registered: dict[str, Method[Any]] = {}
