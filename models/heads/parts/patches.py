@@ -53,6 +53,12 @@ def projected_features(
     return total.permute(0, 2, 3, 1)
 
 
+def random_mixtures(channels: int, dimensions: int, generator: torch.Generator) -> Tensor:
+    """A projection (channels, at most `dimensions`) with random orthonormal columns."""
+    mixtures: Tensor = torch.linalg.qr(torch.randn(channels, min(dimensions, channels), generator=generator)).Q
+    return mixtures
+
+
 def on_grid(tap: Tensor, grid: torch.Size) -> Tensor:
     """(B, C, h', w') averaged over 3x3 neighbours -> (B, C, h, w) of the grid."""
     around = functional.avg_pool2d(tap, NEIGHBOURHOOD, stride=1, padding=NEIGHBOURHOOD // 2, count_include_pad=False)
