@@ -21,7 +21,6 @@ BUILT_IN: Mapping[str, str] = {
     "patchcore": "models.heads.patchcore.method:PatchcoreMethod",
     "students": "models.heads.students.method:StudentsMethod",
     "fyd": "models.heads.fyd.method:FydMethod",
-    "fyd": "models.heads.fyd.method:FydMethod",
 }
 ENTRY_POINTS = "mkdserve.methods"
 _registered: dict[str, Method[Any]] = {}

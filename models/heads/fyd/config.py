@@ -29,8 +29,9 @@ class FydConfig(MethodConfig, LoopSettings):
     align_features: bool = True
     dimensions: int = Field(default=100, ge=4, le=1024)
     regularisation: float = Field(default=0.01, gt=0, le=1)
-    image_steps: int = Field(default=400, ge=1)
-    steps: int = Field(default=400, ge=1)
+    image_steps: int = Field(default=300, ge=1)
+    steps: int = Field(default=300, ge=1)
+    average_decay: float = Field(default=0.98, ge=0, lt=1)
 
     @property
     def fingerprint(self) -> str:

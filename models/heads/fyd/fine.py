@@ -1,6 +1,7 @@
 """The fine alignment: a projection under which the same places of two good parts look alike.
 
-loss = - cos(h(z_a), stop(z_b)) at the same places of two good parts a and b    z = g(FCA(f)); g: projector, h: predictor
+    loss = - cos(h(z_a), stop(z_b))         at the same places of two good parts a and b
+    z    = g(FCA(f))                        g: projector, h: predictor
 
 After SimSiam (Chen and He, 2021), with another good part in the place of another view of the same one. FCA has no loss
 of its own: it learns from this one.

@@ -4,8 +4,8 @@
     score   = highest d of any place
     map     = d, brought to the picture, blurred, and turned back to the camera's pose
 
-With the picture's alignment (ICA) the features are those of a further source pass over the turned picture. What the turn
-moves out of the picture is not judged.
+With the picture's alignment (ICA) the features are those of a further source pass over the turned picture. What the
+turn moves out of the picture is not judged.
 """
 
 from __future__ import annotations

@@ -27,8 +27,9 @@ class StudentsConfig(MethodConfig, LoopSettings):
     width: int = Field(default=32, ge=2, le=256, multiple_of=2)
     aside: float = Field(default=0.1, gt=0, lt=0.9)
     weight_decay: float = Field(default=1e-5, ge=0)
-    steps: int = Field(default=600, ge=1)
+    steps: int = Field(default=400, ge=1)
     batch_size: int = Field(default=8, ge=2)
+    average_decay: float = Field(default=0.98, ge=0, lt=1)
 
     @property
     def fingerprint(self) -> str:

@@ -1,13 +1,14 @@
 """The students: small networks that answer with the source's standardised activations, from the picture alone.
 
-A student is a chain of 3x3 convolutions of stride 2, with a branch of a 3x3 and a 1x1 convolution where a tap's stride is
-reached. Its receptive field there is 4 stride - 1: 15, 31 and 63 pixels at strides 4, 8 and 16, where the paper has
+A student is a chain of 3x3 convolutions of stride 2, with a branch of a 3x3 and a 1x1 convolution where a tap's stride
+is reached. Its receptive field there is 4 stride - 1: 15, 31 and 63 pixels at strides 4, 8 and 16, where the paper has
 patches of 17, 33 and 65. The depths of one student share its chain; two students share nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -27,7 +28,7 @@ class Student(nn.Module):
         widths = [3, *(width * 2**level // 4 for level in range(1, max(self._levels) + 1))]
         self.steps = nn.ModuleList(
             nn.Sequential(nn.Conv2d(before, after, 3, stride=2, padding=1), nn.LeakyReLU(SLOPE, inplace=True))
-            for before, after in zip(widths, widths[1:], strict=False)
+            for before, after in pairwise(widths)
         )
         self.branches = nn.ModuleList(
             nn.Sequential(
