@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
@@ -92,8 +93,8 @@ async def test_one_method_is_swapped_for_the_other_while_serving(
         assert first["score"] > (await verdict(client, good_images[0]))["score"]
 
 
-async def verdict(client: httpx.AsyncClient, image: bytes) -> dict[str, object]:
+async def verdict(client: httpx.AsyncClient, image: bytes) -> dict[str, Any]:
     """What /localize answers for the product nut."""
     answer = await client.post("/localize?product=nut", content=image, headers={"Content-Type": "image/png"})
-    (found,) = answer.json()["results"]
+    found: dict[str, Any] = answer.json()["results"][0]
     return found

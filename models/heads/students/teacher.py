@@ -46,17 +46,17 @@ class Teacher(nn.Module):
 @torch.no_grad()
 def teacher_of(taps: Sequence[str], batches: Iterable[ActivationBatch]) -> Teacher:
     """The teacher of those good images, from one look at them."""
-    sums = {tap: [torch.zeros(1, dtype=torch.float64), torch.zeros(1, dtype=torch.float64), 0] for tap in taps}
+    means: dict[str, list[Tensor]] = {tap: [] for tap in taps}
+    squares: dict[str, list[Tensor]] = {tap: [] for tap in taps}
     for _, activations in batches:
-        for tap, found in sums.items():
+        for tap in taps:
             values = activations[tap].double()
-            found[0] = found[0] + values.sum(dim=(0, 2, 3)).cpu()
-            found[1] = found[1] + values.square().sum(dim=(0, 2, 3)).cpu()
-            found[2] += values.numel() // values.shape[1]
+            means[tap] += values.mean(dim=(2, 3)).cpu()
+            squares[tap] += values.square().mean(dim=(2, 3)).cpu()
     tensors = {}
-    for tap, (total, squares, count) in sums.items():
-        mean = total / count
-        spread = (squares / count - mean.square()).clamp_min(0).sqrt()
+    for tap in taps:
+        mean = torch.stack(means[tap]).mean(dim=0)
+        spread = (torch.stack(squares[tap]).mean(dim=0) - mean.square()).clamp_min(0).sqrt()
         floor = max(LEAST_SPREAD * float(spread.mean()), SMALLEST_SPREAD)
         tensors[f"{tap}.mean"], tensors[f"{tap}.spread"] = mean.float(), spread.clamp_min(floor).float()
     return Teacher(taps, tensors)
