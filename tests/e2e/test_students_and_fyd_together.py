@@ -86,7 +86,7 @@ async def test_one_method_is_swapped_for_the_other_while_serving(
         second = await verdict(client, bad_image)
         assert second["artifact"]["method"] == "fyd"
         assert second["map"]
-        loaded = (await client.post("/admin/products/nut/load", json={"version": "1"})).json()
+        loaded = (await client.post("/admin/products/nut/activate", json={"version": "1"})).json()
         assert loaded["version"] == "1", loaded
         first = await verdict(client, bad_image)
         assert first["artifact"]["method"] == "students"
