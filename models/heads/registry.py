@@ -21,6 +21,8 @@ BUILT_IN: Mapping[str, str] = {
     "patchcore": "models.heads.patchcore.method:PatchcoreMethod",
     "spade": "models.heads.spade.method:SpadeMethod",
     "simplenet": "models.heads.simplenet.method:SimplenetMethod",
+    "students": "models.heads.students.method:StudentsMethod",
+    "fyd": "models.heads.fyd.method:FydMethod",
 }
 ENTRY_POINTS = "mkdserve.methods"
 _registered: dict[str, Method[Any]] = {}

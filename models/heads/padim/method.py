@@ -11,7 +11,7 @@ from models.heads.base import FitRun, GoodParts, Method, SourceNeeds, taps_of
 from models.heads.padim.config import PadimConfig, PadimRecord
 from models.heads.padim.head import PadimHead, load_head
 from models.heads.parts.gaussians import PlaceMoments, mahalanobis, whitening_factor
-from models.heads.parts.patches import channels_of, middle_tap, projected_features
+from models.heads.parts.patches import channels_of, middle_tap, projected_features, random_mixtures
 from models.sources.registry import SourceSpec
 
 ASIDE = 0.2  # of the images, on which covariances and regularisations are compared
@@ -66,8 +66,7 @@ def drawn_projection(config: PadimConfig, channels: int, generator: torch.Genera
     if config.reduction == "channels":
         picked = torch.randperm(channels, generator=generator)[:count].sort().values
         return torch.nn.functional.one_hot(picked, channels).t().float()
-    mixtures: Tensor = torch.linalg.qr(torch.randn(channels, count, generator=generator)).Q
-    return mixtures
+    return random_mixtures(channels, count, generator)
 
 
 def _regularisation(features: Tensor, config: PadimConfig, run: FitRun) -> float:

@@ -25,7 +25,7 @@ def patch_features(activations: Activations, taps: Sequence[str], grid_tap: str,
     Each tap is divided by its scale.
     """
     grid = activations[grid_tap].shape[-2:]
-    parts = [_on_grid(activations[tap].float() / scale, grid) for tap, scale in zip(taps, tap_scales, strict=True)]
+    parts = [on_grid(activations[tap].float() / scale, grid) for tap, scale in zip(taps, tap_scales, strict=True)]
     return torch.cat(parts, dim=1).permute(0, 2, 3, 1)
 
 
@@ -46,14 +46,21 @@ def projected_features(
     for tap, scale in zip(taps, tap_scales, strict=True):
         values = activations[tap]
         rows = projection[start : start + values.shape[1]].float() / scale
-        part = _on_grid((values.float().permute(0, 2, 3, 1) @ rows).permute(0, 3, 1, 2), grid)
+        part = on_grid((values.float().permute(0, 2, 3, 1) @ rows).permute(0, 3, 1, 2), grid)
         total = part if total is None else total + part
         start += values.shape[1]
     assert total is not None  # a configuration has at least one tap
     return total.permute(0, 2, 3, 1)
 
 
-def _on_grid(tap: Tensor, grid: torch.Size) -> Tensor:
+def random_mixtures(channels: int, dimensions: int, generator: torch.Generator) -> Tensor:
+    """A projection (channels, at most `dimensions`) with random orthonormal columns."""
+    mixtures: Tensor = torch.linalg.qr(torch.randn(channels, min(dimensions, channels), generator=generator)).Q
+    return mixtures
+
+
+def on_grid(tap: Tensor, grid: torch.Size) -> Tensor:
+    """(B, C, h', w') averaged over 3x3 neighbours -> (B, C, h, w) of the grid."""
     around = functional.avg_pool2d(tap, NEIGHBOURHOOD, stride=1, padding=NEIGHBOURHOOD // 2, count_include_pad=False)
     if around.shape[-1] > grid[-1]:
         return functional.adaptive_avg_pool2d(around, (grid[0], grid[1]))
