@@ -15,7 +15,8 @@ import numpy as np
 import torch
 
 from models.artifact import load_artifact
-from models.backends.pool import BackendName, SourcePool
+from models.backends.choice import BackendName
+from models.backends.pool import SourcePool
 from models.detector import Detector
 from models.heads.base import Bar, to_device
 from models.image_judge import ImageJudge, PreparedImage
@@ -47,7 +48,7 @@ def evaluate(
     labelled = read_labelled_set(data)
     artifact = load_artifact(artifact_path)
     pool = SourcePool(device, backend=backend, threads=threads, weights_file=weights_file)
-    pool.require(artifact.source)
+    pool.require(artifact.source, artifact.workload)
     to_device(artifact.head, device)
     detector = Detector(device, pool)
     artifact.verify_golden(detector)

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from models.backends.base import empty_taps
 from models.backends.fused import FusedSource
+from models.backends.kept import Kept
 from models.backends.single_threads import SingleThreads, groups_of
 from models.backends.winograd import FirstConvolution, Scratch, WinogradConvolution, empty_blob, inside, tiles_of
 from models.sources.network import SourceNetwork
@@ -75,7 +76,7 @@ class WinogradBackend:
 
     name = "winograd"
 
-    def __init__(self, source: SourceNetwork, threads: int) -> None:
+    def __init__(self, source: SourceNetwork, threads: int, kept: Kept | None = None) -> None:
         self._spec = source.spec
         self._mean, self._std = source.mean[0].cpu(), source.std[0].cpu()
         self._first = FirstConvolution(source.features[0])

@@ -105,6 +105,10 @@ class Lifecycle:
         """Whether the process can still help itself; where not, it asks to be restarted."""
         return self.components.engine.live()
 
+    def backends(self) -> dict[str, dict[str, str]]:
+        """By device, each source in use with the backend that runs it and why."""
+        return self.components.engine.backends()
+
     def ready(self) -> tuple[bool, str | None]:
         """Whether requests will be judged, and why not. Load never changes the answer."""
         ready, reason = self._readiness()
