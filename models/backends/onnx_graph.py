@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import onnx
@@ -45,8 +46,11 @@ class _Writer:
             if index in tap_of_layer:
                 taps.append(tap_of_layer[index])
                 self._nodes.append(helper.make_node("Identity", [maps], [taps[-1]]))
-        images = helper.make_tensor_value_info(IMAGES, TensorProto.FLOAT, ["B", 3, "H", "W"])
-        outputs = [helper.make_tensor_value_info(tap, TensorProto.FLOAT, None) for tap in taps]
+        images = helper.make_tensor_value_info(IMAGES, TensorProto.FLOAT, ["B", 3, "S", "S"])
+        outputs = [
+            helper.make_tensor_value_info(tap, TensorProto.FLOAT, ["B", source.spec.taps[tap].channels, tap, tap])
+            for tap in taps
+        ]
         graph = helper.make_graph(self._nodes, source.spec.name, [images], outputs, self._tensors)
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=FORMAT)
         return bytes(model.SerializeToString())
@@ -88,7 +92,7 @@ class _Writer:
             group=layer.groups,
         )
 
-    def _node(self, kind: str, *inputs: str, **attributes: object) -> str:
+    def _node(self, kind: str, *inputs: str, **attributes: Any) -> str:
         name = f"n{len(self._nodes)}"
         self._nodes.append(helper.make_node(kind, list(inputs), [name], **attributes))
         return name

@@ -106,7 +106,9 @@ class SourcePool(Mapping[SourceKey, SourceBackend]):
         timings, kept = kept_race(cache_folder(), where, run)
         timings = {name: timings[name] for name in names if name in timings}
         by_size = winners(timings)
-        kinds = {name: built.get(name) or self._build(key, name, tensors) for name in names if name in by_size.values()}
+        kinds: dict[str, SourceBackend] = {
+            name: built.get(name) or self._build(key, name, tensors) for name in names if name in by_size.values()
+        }
         if len(kinds) == 1:
             return next(iter(kinds.values())), in_words(timings, kept=kept)
         return BySize({size: kinds[name] for size, name in by_size.items()}), in_words(timings, kept=kept)

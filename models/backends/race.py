@@ -62,7 +62,7 @@ def race(
 def winners(timings: Timings) -> dict[int, str]:
     """The backend for each of SIZES: one for all where none is WORTH_A_SECOND. A size that was not run goes as the
     largest that was."""
-    fastest = {}
+    fastest: dict[int, str] = {}
     for size in SIZES:
         ran = {name: seconds[size] for name, seconds in timings.items() if size in seconds}
         fastest[size] = min(ran, key=lambda name: ran[name]) if ran else fastest[SIZES[SIZES.index(size) - 1]]

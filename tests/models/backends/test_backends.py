@@ -6,7 +6,6 @@ import importlib.util
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import cast
 
 import pytest
 import torch
@@ -97,9 +96,10 @@ def test_auto_races_what_is_here(monkeypatch: pytest.MonkeyPatch) -> None:
     assert candidates("auto", CPU, VGG) == (("torch",), "ncnn not installed")
     assert candidates("auto", CPU, LITE) == (("torch",), "onnxruntime not installed")
     assert candidates("winograd", CPU, VGG) == (("winograd",), "asked for")
-    for backend in ("ncnn", "onnxruntime"):
+    missing: tuple[BackendName, ...] = ("ncnn", "onnxruntime")
+    for backend in missing:
         with pytest.raises(ValueError, match=rf"{backend} is not installed: pip install 'mkdserve\[{backend}\]'"):
-            candidates(cast(BackendName, backend), CPU, VGG)
+            candidates(backend, CPU, VGG)
 
 
 def test_bfloat16_has_its_backend_whatever_is_asked_but_torch() -> None:
