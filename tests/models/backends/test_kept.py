@@ -15,7 +15,7 @@ from models.backends.kept import FOLDER, Kept
 def once(value: dict[str, Tensor]) -> Callable[[], dict[str, Tensor]]:
     """Gives the value, and fails when it is asked a second time."""
     left = [value]
-    return lambda: left.pop()
+    return left.pop
 
 
 def test_tensors_are_made_once_and_mapped_from_then_on(tmp_path: Path) -> None:
