@@ -9,6 +9,7 @@ others go on. It has not been run on a GPU, as none was at hand; on a CPU it is 
 
 from __future__ import annotations
 
+import shutil
 import statistics
 import sys
 import time
@@ -154,25 +155,29 @@ def training(part: Part, folder: Path) -> Rows:
     """A short training from pictures to a verified artifact: seconds and memory."""
     write_set(folder / "data", PICTURES_TO_TRAIN)
     started = time.monotonic()
-    job = TrainingJob(
-        data=folder / "data", product="brick", out=folder / "artifacts", settings=SHORT_RUN, device=part.device
-    )
+    out = folder / "artifacts"
+    job = TrainingJob(data=folder / "data", product="brick", out=out, settings=SHORT_RUN, device=part.device)
     train(job, RichDisplay())
+    shutil.rmtree(out / ".work", ignore_errors=True)
     return [{"seconds": round(time.monotonic() - started, 1), "memory_mib": part.memory_mib()}]
 
 
-def measure(device: torch.device, minutes: float) -> tuple[dict[str, object], list[Bar]]:
-    """All parts."""
+def measure(device: torch.device, minutes: float, given: Path | None = None) -> tuple[dict[str, object], list[Bar]]:
+    """All parts; with an artifact `given` none is trained."""
     backends = ("torch", "cuda") if device.type == "cuda" else ("torch", "auto")
     begin, results, failed = time.monotonic(), cast(dict[str, object], {}), 0
     with TemporaryDirectory(prefix="mkd-gpu-") as name:
         folder = Path(name)
+        if given is not None:
+            shutil.copytree(given, folder / "artifacts" / load_artifact(given).manifest.product)
         work: dict[str, Callable[[Part], Rows]] = {
             "training": lambda part: training(part, folder),
             "source": lambda part: source_rates(part, backends),
-            "detector": lambda part: detector_rates(part, load_artifact(folder / "artifacts" / "brick")),
+            "detector": lambda part: detector_rates(part, load_artifact(next((folder / "artifacts").iterdir()))),
             "http": lambda part: http_rates(part, folder / "artifacts", minutes * 60 * SHARES["http"] / 8),
         }
+        if given is not None:
+            del work["training"]
         for title, measured in work.items():
             print(f"{title} ...", flush=True)
             try:
@@ -198,7 +203,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     where: dict[str, object] = machine()
     if device.type == "cuda":
         where["gpu"] = torch.cuda.get_device_name(device)
-    results, bars = measure(device, given.minutes)
+    results, bars = measure(device, given.minutes, given.artifact)
     name = "gpu" if device.type == "cuda" else f"gpu_{device.type}"
     return report(name, given, where, results, bars)
 
