@@ -28,6 +28,7 @@ PACKAGES = (
     "fastapi",
     "starlette",
     "uvicorn",
+    "onnxruntime",
     "httptools",
 )
 
