@@ -7,6 +7,7 @@ left out on both sides. Processor time is told beside wall time, as it hardly fe
 
 from __future__ import annotations
 
+import os
 import statistics
 import sys
 import time
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 from benchmarks.harness.report import Bar, machine, options_of, report
 from models.backends.choice import RACED, candidates
 from models.backends.pool import SourcePool, source_key
+from models.backends.single_threads import waiting_threads_sleep
 from models.sources.registry import SOURCES
 from service.machine.openmp import let_waiting_threads_sleep
 
@@ -58,7 +60,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options.add_argument("--side", type=int, default=224, help="of a picture in pixels [224]")
     options.add_argument("--threads", type=int, default=torch.get_num_threads())
     given = options.parse_args(arguments)
-    let_waiting_threads_sleep()
     torch.set_num_threads(given.threads)
     where, runs = machine(), contenders(given.threads)
     wall: dict[tuple[str, int], list[float]] = {}
@@ -93,4 +94,7 @@ def _ratio(times: dict[tuple[str, int], list[float]], peer: str, batch: int) -> 
 
 
 if __name__ == "__main__":
+    if not waiting_threads_sleep():  # as in the service; torch's OpenMP reads it when it is loaded, so anew
+        let_waiting_threads_sleep()
+        os.execv(sys.executable, [sys.executable, "-m", "benchmarks.fast_source", *sys.argv[1:]])
     sys.exit(main())

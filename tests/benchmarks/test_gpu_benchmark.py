@@ -11,6 +11,7 @@ from torch import Tensor
 
 from benchmarks import gpu
 from models.backends.base import SourceKey
+from models.backends.pool import SourcePool
 
 CPU = torch.device("cpu")
 
@@ -32,7 +33,7 @@ def source(monkeypatch: pytest.MonkeyPatch) -> StandIn:
     found = StandIn()
     monkeypatch.setattr(gpu, "TURN_S", 0.0)
     monkeypatch.setattr(gpu, "source_key", lambda name, *_, **__: SourceKey(name, "0" * 64, "source"))
-    monkeypatch.setattr(gpu.SourcePool, "require", lambda *_: found)
+    monkeypatch.setattr(SourcePool, "require", lambda *_: found)
     return found
 
 
