@@ -16,8 +16,8 @@ FROM ${BUILD_BASE} AS build
 ENV PIP_NO_CACHE_DIR=1 \
     PIP_DISABLE_PIP_VERSION_CHECK=1 \
     PIP_ROOT_USER_ACTION=ignore
-# ncnn: the faster source engine for CPUs. train: mkd-train with its reports; leave it out for an image that only serves.
-ARG EXTRAS="ncnn train"
+# ncnn, onnxruntime: faster source backends for CPUs. train: mkd-train with its reports; leave it out for an image that only serves.
+ARG EXTRAS="ncnn onnxruntime train"
 WORKDIR /src
 # Dependencies have a layer of their own: it is built again only when these files change.
 COPY pyproject.toml constraints.txt ./

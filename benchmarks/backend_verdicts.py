@@ -14,7 +14,8 @@ import numpy as np
 import torch
 
 from models.artifact import Artifact, load_artifact
-from models.backends.pool import BackendName, SourcePool
+from models.backends.choice import BackendName
+from models.backends.pool import SourcePool
 from models.detector import Detector, Judgement, Row
 from models.imaging.decode import decode_image
 from models.imaging.preprocess import prepare
@@ -46,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def judged(backend: BackendName, artifact: Artifact, rows: Sequence[Row]) -> list[Judgement]:
     """Every row by that backend, with its map."""
     pool = SourcePool(torch.device("cpu"), backend=backend)
-    pool.require(artifact.source)
+    pool.require(artifact.source, artifact.workload)
     detector = Detector(pool.device, pool)
     artifact.verify_golden(detector)
     return [found for first in range(0, len(rows), AT_ONCE) for found in detector.judge(rows[first : first + AT_ONCE])]

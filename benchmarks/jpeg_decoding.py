@@ -39,7 +39,7 @@ def main() -> None:
     files = sorted(file for file in given.folder.rglob("*.*") if file.suffix.lower() in {".png", ".jpg"})
     pictures = [read_pixels(file) for file in files[: given.images]]
     pool = SourcePool(torch.device("cpu"))
-    pool.require(artifact.source)
+    pool.require(artifact.source, artifact.workload)
     detector = Detector(pool.device, pool)
     spread = artifact.calibration.scores[-1] - artifact.calibration.scores[0]
     print(f"{len(pictures)} images, {artifact.preprocessing.image_size} px, {cv2.getNumThreads()} OpenCV threads\n")

@@ -15,7 +15,8 @@ import numpy as np
 import torch
 
 from models.artifact import Artifact, load_artifact
-from models.backends.pool import BackendName, SourcePool
+from models.backends.choice import BackendName
+from models.backends.pool import SourcePool
 from models.calibration.recalibration import ScoresAndMaps
 from models.detector import Detector
 from models.heads.base import Bar, to_device
@@ -58,7 +59,7 @@ def judge_set(artifact_path: Path, data: Path, machine: Machine, display: Displa
     pool = SourcePool(
         machine.device, backend=machine.backend, threads=machine.threads, weights_file=machine.weights_file
     )
-    pool.require(artifact.source)
+    pool.require(artifact.source, artifact.workload)
     to_device(artifact.head, machine.device)
     detector = Detector(machine.device, pool)
     artifact.verify_golden(detector)

@@ -15,7 +15,8 @@ from pathlib import Path
 import torch
 
 from models.artifact import Artifact, RecalibrationRecord, load_artifact, write_artifact
-from models.backends.pool import BackendName, SourcePool
+from models.backends.choice import BackendName
+from models.backends.pool import SourcePool
 from models.calibration.conformal import Calibration
 from models.calibration.recalibration import (
     ScoresAndMaps,
@@ -83,7 +84,7 @@ def recalibrate(job: Recalibration, display: Display) -> Artifact:
     levels = _joined_levels(old, found, accepted=job.accept_shift)
     judge = replace(old.judge, levels=None)  # levels were looked at here
     pool = SourcePool(job.device, backend=job.backend, threads=job.threads, weights_file=job.weights_file)
-    pool.require(old.source)
+    pool.require(old.source, old.workload)
     detector = Detector(job.device, pool)
     to_device(old.head, job.device)
     old.verify_golden(detector)

@@ -15,7 +15,8 @@ import numpy as np
 import torch
 
 from models.artifact import Artifact, TrainingRecord, load_artifact
-from models.backends.pool import BackendName, SourcePool
+from models.backends.choice import BackendName
+from models.backends.pool import SourcePool
 from models.calibration.conformal import Calibration, Thresholds
 from models.calibration.recalibration import calibrated, rates_of
 from models.detector import Detector
@@ -50,7 +51,7 @@ def measure_robustness(job: Robustness, display: Display) -> Path:
     """Writes robustness.json and robustness.md; returns the path of the latter. Raises as `trainer.evaluate` does."""
     labelled, artifact = read_labelled_set(job.data), load_artifact(job.artifact)
     pool = SourcePool(job.device, backend=job.backend, threads=job.threads, weights_file=job.weights_file)
-    pool.require(artifact.source)
+    pool.require(artifact.source, artifact.workload)
     to_device(artifact.head, job.device)
     detector = Detector(job.device, pool)
     artifact.verify_golden(detector)

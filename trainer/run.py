@@ -28,7 +28,8 @@ from models.artifact import (
     golden_tolerance,
     write_artifact,
 )
-from models.backends.pool import BackendName, SourcePool, source_key
+from models.backends.choice import BackendName
+from models.backends.pool import SourcePool, source_key
 from models.calibration.conformal import Calibration
 from models.calibration.recalibration import calibrated, calibration_words
 from models.detector import Detector
@@ -97,8 +98,8 @@ def train(job: TrainingJob, display: Display) -> Artifact:
     source = source_key(settings.source, settings.normalisation, job.weights_file, settings.source_precision)
     pool = SourcePool(job.device, backend=job.backend, threads=job.threads, weights_file=job.weights_file)
     pool.require(source)
-    backend, reason = pool.chosen(source)
-    display.say(f"source {settings.source} in {source.precision} by backend {backend} on {job.device}: {reason}")
+    for name, backend in pool.chosen().items():
+        display.say(f"source {name} on {job.device} by backend {backend}")
     fitting = Fitting(
         *(found, settings, preprocessing, pool[source], source, job.device, job.work),
         cache_limit_bytes=job.cache_limit_bytes,

@@ -11,7 +11,8 @@ from typing import cast
 import torch
 
 from models.backends.base import SourceKey
-from models.backends.pool import BackendName, SourcePool
+from models.backends.choice import BackendName
+from models.backends.pool import SourcePool
 
 CPU = torch.device("cpu")
 CPU_BACKENDS = ("torch", "ncnn", "winograd", "bfloat16")

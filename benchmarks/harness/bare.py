@@ -23,7 +23,8 @@ import torch
 from benchmarks.harness.inputs import pictures
 from benchmarks.harness.service_process import ROOT
 from models.artifact import load_artifact
-from models.backends.pool import BACKEND_NAMES, SourcePool
+from models.backends.choice import BACKEND_NAMES
+from models.backends.pool import SourcePool
 from models.detector import Detector, Row
 from models.imaging.decode import decode_image
 from models.imaging.preprocess import prepare
@@ -84,7 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     torch.set_num_threads(given.threads)
     artifact, device = load_artifact(given.artifact), torch.device("cpu")
     pool = SourcePool(device, backend=given.engine, threads=given.threads)
-    pool.require(artifact.source)
+    pool.require(artifact.source, artifact.workload)
     detector = Detector(device, pool)
     images = [
         prepare(decode_image(png), artifact.preprocessing) for png in pictures(DIFFERENT_BATCHES * given.batch, seed=1)
@@ -92,7 +93,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     rows = [Row(image, artifact.head, artifact.source, given.maps) for image in images]
     batches = [rows[start : start + given.batch] for start in range(0, len(rows), given.batch)]
     detector.judge(batches[0])
-    print(json.dumps({"backend": pool.chosen(artifact.source)[0]}), flush=True)
+    print(json.dumps({"backend": pool[artifact.source].name}), flush=True)
     for line in sys.stdin:
         print(json.dumps(judge_for(float(line), detector, batches)), flush=True)
     return 0

@@ -20,7 +20,7 @@ def write_copies(artifact: Artifact, root: Path, count: int) -> list[str]:
     """Writes `root`/p00, p01, ... and returns their names; the golden scores are those of the changed cloners."""
     device = torch.device("cpu")
     pool = SourcePool(device)
-    pool.require(artifact.source)
+    pool.require(artifact.source, artifact.workload)
     return [_write_copy(artifact, root, f"p{number:02}", number, Detector(device, pool)) for number in range(count)]
 
 

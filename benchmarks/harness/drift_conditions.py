@@ -69,7 +69,7 @@ def measured(artifact_path: Path, data: Path, keep: Path, threads: int) -> Measu
         with np.load(file) as found:
             return {name: found[name] for name in found.files}
     pool = SourcePool(torch.device("cpu"), threads=threads)
-    pool.require(artifact.source)
+    pool.require(artifact.source, artifact.workload)
     detector = Detector(torch.device("cpu"), pool)
     held_out = held_out_files(artifact, data)
     test_good = image_files(data / "test" / "good")

@@ -37,7 +37,7 @@ class Judge(litserve.LitAPI):  # type: ignore[misc]
         torch.set_num_threads(self._threads)
         self.artifact = load_artifact(self._path)
         pool = SourcePool(torch.device("cpu"), threads=self._threads)
-        pool.require(self.artifact.source)
+        pool.require(self.artifact.source, self.artifact.workload)
         self.detector = Detector(torch.device("cpu"), pool)
         self.thresholds = self.artifact.calibration.thresholds()
 

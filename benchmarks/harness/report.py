@@ -16,6 +16,8 @@ from typing import Literal
 
 import psutil
 
+from models.backends.processor import processor_name
+
 RESULTS = Path(__file__).resolve().parents[1] / "results"
 PACKAGES = (
     "mkdserve",
@@ -26,6 +28,7 @@ PACKAGES = (
     "fastapi",
     "starlette",
     "uvicorn",
+    "onnxruntime",
     "httptools",
 )
 
@@ -67,7 +70,7 @@ def spread(values: Sequence[float]) -> dict[str, object]:
 def machine() -> dict[str, object]:
     """What a reader needs to judge the figures; nothing that names the machine."""
     return {
-        "cpu": cpu_model(),
+        "cpu": processor_name(),
         "cores": len(os.sched_getaffinity(0)),
         "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
         "system": f"{platform.system()} {platform.release()}",
@@ -75,15 +78,6 @@ def machine() -> dict[str, object]:
         "packages": {name: found for name in PACKAGES if (found := version_of(name))},
         "load_before": round(os.getloadavg()[0], 2),
     }
-
-
-def cpu_model() -> str:
-    """The processor's name, as far as it tells it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    return next((line.split(": ", 1)[1] for line in lines if line.startswith("model name")), platform.machine())
 
 
 def version_of(package: str) -> str | None:

@@ -27,7 +27,7 @@ def verify_golden(artifact: Artifact, detector: Detector) -> None:
     """
     golden = artifact.manifest.golden
     tolerance = golden_tolerance(artifact.calibration)
-    judged = artifact.judge.judge_all(detector, [_picture(artifact, one) for one in golden])
+    judged = artifact.judge.judge_all(detector, golden_pictures(artifact))
     scores = []
     for one, judgement in zip(golden, judged, strict=True):
         scores.append(judgement.score)
@@ -51,6 +51,11 @@ def _check_defect(artifact: Artifact, scores: Sequence[float]) -> None:
                 artifact.path / one.file,
                 f"a painted defect scores {score:.6g} and a good picture {top:.6g}: the head does not see defects",
             )
+
+
+def golden_pictures(artifact: Artifact) -> list[PreparedImage]:
+    """The golden images, decoded and prepared. Raises ArtifactError for one that cannot be read."""
+    return [_picture(artifact, one) for one in artifact.manifest.golden]
 
 
 def golden_tolerance(calibration: Calibration) -> float:

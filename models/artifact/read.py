@@ -17,10 +17,11 @@ from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from models.artifact.golden import verify_golden
+from models.artifact.golden import golden_pictures, verify_golden
 from models.artifact.manifest import MANIFEST, SUMS, TENSORS, ArtifactError, Manifest
 from models.artifact.upgrade import upgraded
 from models.backends.base import SourceKey
+from models.backends.workload import Workload
 from models.calibration.conformal import Calibration
 from models.detector import Detector
 from models.heads.base import Head
@@ -60,6 +61,13 @@ class Artifact:
     def judge(self) -> ImageJudge:
         """What turns a picture into rows for the detector and their judgements back into one."""
         return ImageJudge(self.head, self.source, self.preprocessing, self.manifest.levels)
+
+    @property
+    def workload(self) -> Workload:
+        """What its source is asked for: the head's taps, and the golden pictures to measure backends with."""
+        return Workload(
+            self.head.needs.taps, lambda: [view for picture in golden_pictures(self) for view in picture.views]
+        )
 
     def verify_golden(self, detector: Detector) -> None:
         """See models.artifact.golden.verify_golden."""

@@ -25,7 +25,7 @@ class SourceBackend(Protocol):
 
     @property
     def name(self) -> str:
-        """Which backend this is: "torch", "ncnn", "winograd", ..."""
+        """Which backend this is: "torch", "ncnn", "winograd", ...; several where it goes by the batch."""
 
     def activations(self, images: Tensor, taps: Collection[str] | None = None) -> dict[str, Tensor]:
         """(B, 3, S, S) float in [0, 1] on the CPU or the device -> tap name -> (B, C, S/stride, S/stride) float32.

@@ -1,15 +1,20 @@
 """The backend for CPUs by the library ncnn: VGG-16 (Winograd convolutions, float32) from the same checked tensors.
 
 ncnn computes one image at a time, so a batch is spread over extractors, one thread each; a single image gets all
-threads. An extractor runs only the layers that the taps asked of it need.
+threads. An extractor runs only the layers that the taps asked of it need. A network of ncnn is laid out for a number of
+threads. Where its OpenMP can be told to stay on the calling thread, one network does both; else there are two.
 Every artifact's golden images are checked against its stored scores at load, whatever backend runs them.
 """
 
 from __future__ import annotations
 
+import ctypes
 import tempfile
-from collections.abc import Collection, Mapping, Sequence
+import threading
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
@@ -30,24 +35,39 @@ class NcnnBackend:
         import ncnn
 
         self._ncnn = ncnn
-        self._threads = max(1, threads)
-        self._spec = source.spec
+        self._source = source
+        self._count = max(1, threads)
         self._mean = source.mean.cpu().numpy().reshape(3, 1, 1)
         self._std = source.std.cpu().numpy().reshape(3, 1, 1)
-        # ncnn keeps threads per network: one network of one thread for many images, one of all threads for one image.
-        self._single = _build(ncnn, source, 1)
-        self._whole = self._single if self._threads == 1 else _build(ncnn, source, self._threads)
-        self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="ncnn")
+        # Transformed weights take most of the memory, so a network ends at the deepest tap that has been wanted.
+        self._networks: dict[tuple[str, int], object] = {}
+        self._limit_levels = levels_of_openmp() if self._count > 1 else None
+        self._running = threading.Lock()  # what OpenMP is told holds for all threads
+        self._pool = ThreadPoolExecutor(self._count, thread_name_prefix="ncnn")
 
     def activations(self, images: Tensor, taps: Collection[str] | None = None) -> dict[str, Tensor]:
         """See SourceBackend; images come from and activations stay in CPU memory."""
-        wanted = self._spec.wanted(taps)
+        wanted = self._source.spec.wanted(taps)
+        if not wanted:
+            return {}
         batch = (images.detach().cpu().numpy() - self._mean) / self._std
-        if len(batch) == 1:
-            rows = [self._run(self._whole, batch[0], wanted)]
-        else:
-            rows = list(self._pool.map(lambda image: self._run(self._single, image, wanted), batch))
+        with self._running:
+            rows = self._rows(batch, wanted)
         return {tap: torch.from_numpy(np.stack([row[number] for row in rows])) for number, tap in enumerate(wanted)}
+
+    def _rows(self, batch: npt.NDArray[np.float32], wanted: Sequence[str]) -> list[list[npt.NDArray[np.float32]]]:
+        one = len(batch) == 1
+        if self._limit_levels is not None:
+            self._limit_levels(1 if one else 0)
+        network = self._network(wanted[-1], self._count if one or self._limit_levels is not None else 1)
+        if one:
+            return [self._run(network, batch[0], wanted)]
+        return list(self._pool.map(lambda image: self._run(network, image, wanted), batch))
+
+    def _network(self, deepest: str, threads: int) -> object:
+        if (deepest, threads) not in self._networks:
+            self._networks[deepest, threads] = _build(self._ncnn, self._source, deepest, threads)
+        return self._networks[deepest, threads]
 
     def _run(
         self, network: object, image: npt.NDArray[np.float32], taps: Sequence[str]
@@ -63,9 +83,24 @@ class NcnnBackend:
         return found
 
 
-def _build(ncnn: object, source: SourceNetwork, threads: int) -> object:
+@lru_cache(maxsize=1)
+def levels_of_openmp() -> Callable[[int], object] | None:
+    """The call that says how many levels of OpenMP's parallel regions have threads, of ncnn's own copy of it.
+
+    With 0 every region runs on the thread that enters it. None where ncnn has no copy for itself: what it shares with
+    other libraries must not be told.
+    """
+    try:
+        libraries = [file for file in metadata.files("ncnn") or () if file.name.startswith("libgomp")]
+        call: Callable[[int], object] = ctypes.CDLL(str(libraries[0].locate())).omp_set_max_active_levels
+    except (metadata.PackageNotFoundError, IndexError, OSError, AttributeError):
+        return None
+    return call
+
+
+def _build(ncnn: object, source: SourceNetwork, deepest: str, threads: int) -> object:
     """A loaded ncnn.Net of the source; its two files live only while they are read."""
-    param, weights = network_files({key: value.cpu() for key, value in source.state_dict().items()})
+    param, weights = network_files({key: value.cpu() for key, value in source.state_dict().items()}, deepest)
     net = ncnn.Net()  # type: ignore[attr-defined]
     net.opt.num_threads = threads
     net.opt.use_fp16_packed = net.opt.use_fp16_storage = net.opt.use_fp16_arithmetic = False
@@ -79,19 +114,21 @@ def _build(ncnn: object, source: SourceNetwork, threads: int) -> object:
     return net
 
 
-def network_files(tensors: Mapping[str, Tensor]) -> tuple[str, bytes]:
-    """ncnn's .param text and .bin bytes of VGG-16 with taps (a flag 0 before each raw float32 weight)."""
+def network_files(tensors: Mapping[str, Tensor], deepest: str) -> tuple[str, bytes]:
+    """ncnn's .param text and .bin bytes of VGG-16 up to that tap (a flag 0 before each raw float32 weight)."""
     lines = ["Input images 0 1 images"]
     weights: list[bytes] = []
     blob, layer, channels, splits = "images", 0, 3, 0
     tap_of_layer = {index: tap for tap, index in TAP_LAYERS.items()}
-    last = max(TAP_LAYERS.values())
+    last = TAP_LAYERS[deepest]
     for width in VGG16:
         if isinstance(width, str):
             top = tap_of_layer.get(layer, f"b{layer}")
             lines.append(f"Pooling pool_{layer} 1 1 {blob} {top} 0=0 1=2 2=2")
             blob = top
-            if layer in tap_of_layer and layer != last:  # a tap feeds two readers; ncnn wants the copy spelled out
+            if layer == last:
+                break
+            if layer in tap_of_layer:  # a tap feeds two readers; ncnn wants the copy spelled out
                 lines[-1] = lines[-1].replace(f" {top} 0=0", f" {top}_raw 0=0")
                 lines.append(f"Split split_{layer} 1 2 {top}_raw {top} {top}_next")
                 blob, splits = f"{top}_next", splits + 1

@@ -2,32 +2,28 @@
 
 from __future__ import annotations
 
-import importlib.util
 import logging
 import os
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Literal, get_args
 
 import torch
+from torch import Tensor
 
 from models.backends.base import SourceBackend, SourceKey
-from models.backends.bfloat16_backend import Bfloat16Backend
-from models.backends.cuda_backend import CudaBackend
-from models.backends.ncnn_backend import NcnnBackend
+from models.backends.by_size import BySize
+from models.backends.choice import BackendName, BuiltBackend, candidates, check_backend
+from models.backends.kept import Kept
 from models.backends.processor import has_fast_bfloat16
+from models.backends.race import in_words, race, winners
+from models.backends.race_record import conditions, kept_race
 from models.backends.torch_backend import TorchBackend
-from models.backends.winograd_backend import WinogradBackend
-from models.sources.network import SourceNetwork, build_source
-from models.sources.registry import Normalisation, Precision, SourceSpec, spec_of
-from models.sources.weights import SourceWeightsError, canonical_sha256, load_source_weights
+from models.backends.workload import Workload
+from models.sources.network import build_source
+from models.sources.registry import Normalisation, Precision, spec_of
+from models.sources.weights import SourceWeightsError, cache_folder, canonical_sha256, load_source_weights
 
-BackendName = Literal["auto", "torch", "ncnn", "winograd", "cuda"]
-BuiltBackend = Literal["torch", "ncnn", "winograd", "cuda"]
-BACKEND_NAMES: tuple[str, ...] = get_args(BackendName)
-CPU_BACKENDS = ("ncnn", "winograd")
-ONLY_FOR: Mapping[str, str] = {"ncnn": "vgg16", "winograd": "vgg16"}  # backend -> the one architecture that it runs
 NO_AMX = (
     "an artifact's source precision is bfloat16 and this CPU has no AMX: it is computed in float32 and rounded, as "
     "slow as by the backend torch; artifacts trained with --source-precision float32 are the faster ones here"
@@ -58,47 +54,94 @@ class SourcePool(Mapping[SourceKey, SourceBackend]):
         self._half = half
         self._weights_file = weights_file
         self._backends: dict[SourceKey, SourceBackend] = {}
+        self._reasons: dict[SourceKey, str] = {}
         self._building = threading.Lock()
 
-    def require(self, key: SourceKey) -> SourceBackend:
-        """The backend of that source, from now on in the pool.
+    def require(self, key: SourceKey, workload: Workload | None = None) -> SourceBackend:
+        """The backend of that source, from now on in the pool. Where several could run it they are raced once.
 
         Raises SourceWeightsError where its weights are not at hand or are others, ValueError where the backend that
         was asked for does not run this source.
         """
         with self._building:
             if key not in self._backends:
-                self._backends[key] = self._build(key)
+                self._backends[key] = self._chosen(key, workload or Workload())
             return self._backends[key]
 
-    def chosen(self, key: SourceKey) -> tuple[BuiltBackend | Literal["bfloat16"], str]:
-        """The backend of that source and, in words, why. Raises ValueError where the asked one does not run it.
+    def chosen(self) -> dict[str, str]:
+        """Each source in the pool with its backend and, in words, why."""
+        built = dict(self._backends)
+        return {
+            f"{key.source} in {key.precision}": f"{built[key].name} ({self._reasons[key]})"
+            for key in built
+            if key in self._reasons
+        }
 
-        In bfloat16 a CPU has a backend of its own for VGG-16, unless torch was asked for.
-        """
+    def _chosen(self, key: SourceKey, workload: Workload) -> SourceBackend:
+        names, reason = candidates(self._asked, self.device, spec_of(key.source), key.precision)
+        tensors = self._tensors(key)
+        if len(names) == 1:
+            backend = self._build(key, names[0], tensors)
+        else:
+            backend, reason = self._fastest(key, names, tensors, workload)
+        self._reasons[key] = reason
+        log.info(
+            "source %s in %s on %s by backend %s (%s)", key.source, key.precision, self.device, backend.name, reason
+        )
+        return backend
+
+    def _fastest(
+        self, key: SourceKey, names: Sequence[BuiltBackend], tensors: Mapping[str, Tensor], workload: Workload
+    ) -> tuple[SourceBackend, str]:
+        """The winners of a race by batch size, and its outcome in words. Contenders that win nothing are dropped."""
+        built: dict[str, SourceBackend] = {}
+        images = workload.images()
         spec = spec_of(key.source)
-        backend, reason = choose_backend(self._asked, self.device, spec)
-        if key.precision == "bfloat16" and backend in CPU_BACKENDS:
-            return "bfloat16", "the artifact's source precision"
-        return backend, reason
 
-    def _build(self, key: SourceKey) -> SourceBackend:
-        backend, reason = self.chosen(key)
-        log.info("source %s in %s on %s by backend %s (%s)", key.source, key.precision, self.device, backend, reason)
-        network = self._network(key)
-        if backend == "bfloat16":
+        def run() -> dict[str, dict[int, float]]:
+            built.update({name: self._build(key, name, tensors) for name in names})
+            return race(built, images, workload.taps)
+
+        where = conditions(spec.architecture, spec.wanted(workload.taps), images.shape[-1], self._threads)
+        timings, kept = kept_race(cache_folder(), where, run)
+        timings = {name: timings[name] for name in names if name in timings}
+        by_size = winners(timings)
+        kinds: dict[str, SourceBackend] = {
+            name: built.get(name) or self._build(key, name, tensors) for name in names if name in by_size.values()
+        }
+        if len(kinds) == 1:
+            return next(iter(kinds.values())), in_words(timings, kept=kept)
+        return BySize({size: kinds[name] for size, name in by_size.items()}), in_words(timings, kept=kept)
+
+    def _build(self, key: SourceKey, name: BuiltBackend, tensors: Mapping[str, Tensor]) -> SourceBackend:
+        """Modules of backends are imported where they are built: what is not used is not loaded."""
+        network = build_source(spec_of(key.source), key.normalisation, tensors)
+        kept = Kept(cache_folder(), f"{key.source}-{key.sha256[:16]}-{key.normalisation}")
+        if name == "bfloat16":
+            from models.backends.bfloat16_backend import Bfloat16Backend
+
             if not has_fast_bfloat16():
                 log.warning(NO_AMX)
             return Bfloat16Backend(network, self._threads)
-        if backend == "ncnn":
+        if name == "ncnn":
+            from models.backends.ncnn_backend import NcnnBackend
+
             return NcnnBackend(network, self._threads)
-        if backend == "winograd":
-            return WinogradBackend(network, self._threads)
-        if backend == "cuda":
+        if name == "winograd":
+            from models.backends.winograd_backend import WinogradBackend
+
+            return WinogradBackend(network, self._threads, kept)
+        if name == "onnxruntime":
+            from models.backends.onnx_backend import OnnxBackend
+
+            return OnnxBackend(network, self._threads, kept)
+        if name == "cuda":
+            from models.backends.cuda_backend import CudaBackend
+
             return CudaBackend(network, self.device, precision=key.precision)
         return TorchBackend(network, self.device, half=self._half, precision=key.precision)
 
-    def _network(self, key: SourceKey) -> SourceNetwork:
+    def _tensors(self, key: SourceKey) -> dict[str, Tensor]:
         spec = spec_of(key.source)
         tensors = load_source_weights(key.source, self._weights_file)
         found = canonical_sha256(spec, tensors)
@@ -107,7 +150,7 @@ class SourcePool(Mapping[SourceKey, SourceBackend]):
                 f"the artifact was trained on source weights {key.sha256[:12]} ({key.source}); "
                 f"here are {found[:12]}: bring the same file to this machine"
             )
-        return build_source(spec, key.normalisation, tensors)
+        return tensors
 
     def __getitem__(self, key: SourceKey) -> SourceBackend:
         return self._backends[key]
@@ -117,42 +160,6 @@ class SourcePool(Mapping[SourceKey, SourceBackend]):
 
     def __len__(self) -> int:
         return len(self._backends)
-
-
-def check_backend(asked: BackendName, device: torch.device) -> None:
-    """Raises ValueError where the asked backend cannot be on this device, whatever the source."""
-    if asked in CPU_BACKENDS and device.type != "cpu":
-        raise ValueError(f"the backend {asked} runs on a CPU, not on {device}; use torch or auto")
-    if asked == "cuda" and device.type != "cuda":
-        raise ValueError(f"the backend cuda runs on a CUDA device, not on {device}")
-    if asked == "ncnn" and importlib.util.find_spec("ncnn") is None:
-        raise ValueError("the backend ncnn is not installed: pip install 'mkdserve[ncnn]'")
-
-
-def choose_backend(asked: BackendName, device: torch.device, source: SourceSpec) -> tuple[BuiltBackend, str]:
-    """The backend to build on this device for that source and, in words, why.
-
-    Raises ValueError where the asked one cannot be on this device or does not run the source.
-    """
-    check_backend(asked, device)
-    if asked == "auto":
-        return _fastest(device, source)
-    only = ONLY_FOR.get(asked, source.architecture)
-    if only != source.architecture:
-        raise ValueError(f"the backend {asked} runs {only} only; {source.name} needs torch")
-    return asked, "asked for"
-
-
-def _fastest(device: torch.device, source: SourceSpec) -> tuple[BuiltBackend, str]:
-    if device.type != "cpu":
-        return "torch", f"the device is {device}"
-    if source.architecture != ONLY_FOR["winograd"]:
-        return "torch", f"the only one for {source.architecture} on a CPU"
-    if torch.backends.mkl.is_available():  # type: ignore[no-untyped-call]
-        return "winograd", "the fastest one for a CPU where torch has MKL"
-    if importlib.util.find_spec("ncnn") is not None:
-        return "ncnn", "the fastest one installed for a CPU where torch has no MKL"
-    return "torch", "torch has no MKL and ncnn is not installed"
 
 
 def source_key(

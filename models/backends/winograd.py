@@ -96,11 +96,10 @@ class WinogradConvolution:
     """One layer: 3x3 convolution with zero padding and bias, ReLU, and with `pooled` a 2x2 max-pool."""
 
     def __init__(self, weight: Tensor, bias: Tensor, *, pooled: bool) -> None:
-        self.outputs, self.inputs = weight.shape[:2]
+        """`weight` is of `transformed`."""
+        self.inputs, self.outputs = weight.shape[1:]
         self.pooled = pooled
-        g = torch.tensor(_G, dtype=torch.float64)
-        transformed = torch.einsum("xa,yb,kcab->xyck", g, g, weight.detach().cpu().double())
-        self._weight = lasting(PATCH**2, self.inputs, self.outputs).copy_(transformed.flatten(0, 1))
+        self._weight = weight
         self._bias = bias.detach().cpu().float()
         self._to_patch = _square(_B_T)
         self._from_patch = _square(_A_T)
@@ -146,6 +145,14 @@ class WinogradConvolution:
         image, row, column, channel = into.stride()
         shape = (step, step, images, across, across, channels)
         return into.as_strided(shape, (row, column, image, step * row, step * column, channel))
+
+
+def transformed(weight: Tensor) -> Tensor:
+    """Plain weights (K, C, 3, 3) -> those of the 36 products, (36, C, K) float32, computed in double precision."""
+    outputs, inputs = weight.shape[:2]
+    g = torch.tensor(_G, dtype=torch.float64)
+    found = torch.einsum("xa,yb,kcab->xyck", g, g, weight.detach().cpu().double())
+    return lasting(PATCH**2, inputs, outputs).copy_(found.flatten(0, 1))
 
 
 def _patches(blob: Tensor) -> Tensor:

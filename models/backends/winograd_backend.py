@@ -4,7 +4,8 @@ Many images: each thread takes a group of them through all layers, on its own co
 image, so that they stay near the core; the small late ones all together, so that the weights are read once for all.
 Fewer images than threads: the fused network, all threads on one image. The transformed weights, 235 MB, would be read
 for a single image then, which takes longer than the convolutions that they save (64 against 41 ms on two cores).
-They are made when a batch first needs them: layers behind the taps that heads ask for take no memory.
+They are made when a batch first needs them: layers behind the taps that heads ask for take no memory. They are kept on
+disk and memory-mapped, so several processes hold them once.
 """
 
 from __future__ import annotations
@@ -17,8 +18,17 @@ from torch import Tensor, nn
 
 from models.backends.base import empty_taps
 from models.backends.fused import FusedSource
+from models.backends.kept import Kept
 from models.backends.single_threads import SingleThreads, groups_of
-from models.backends.winograd import FirstConvolution, Scratch, WinogradConvolution, empty_blob, inside, tiles_of
+from models.backends.winograd import (
+    FirstConvolution,
+    Scratch,
+    WinogradConvolution,
+    empty_blob,
+    inside,
+    tiles_of,
+    transformed,
+)
 from models.sources.network import SourceNetwork
 
 ALONE_STRIDE = 4  # maps of this stride and larger ones go image by image (conv1 to conv3)
@@ -28,20 +38,28 @@ GROUP_TILES = 256  # of the first layer that takes images together: more would o
 class Layer:
     """One convolution, the stride of the maps that it reads, and the tap that its pool is, if it is one."""
 
-    def __init__(self, plain: nn.Conv2d, stride: int, *, pooled: bool, tap: str | None) -> None:
+    def __init__(self, plain: nn.Conv2d, stride: int, *, pooled: bool, tap: str | None, name: str) -> None:
         self.inputs, self.outputs = plain.in_channels, plain.out_channels
         self.stride = stride
         self.pooled = pooled
         self.tap = tap
+        self.name = name
         self._plain: nn.Conv2d | None = plain
         self._convolution: WinogradConvolution | None = None
 
-    def transform(self) -> None:
-        """Makes the transformed weights, where that has not been done. Not from two threads at once."""
+    def transform(self, kept: Kept | None) -> None:
+        """Has the transformed weights made or read, where that has not been done. Not from two threads at once."""
         if self._plain is not None:
             assert self._plain.bias is not None
-            self._convolution = WinogradConvolution(self._plain.weight, self._plain.bias, pooled=self.pooled)
+            weight = self._transformed(self._plain.weight, kept)
+            self._convolution = WinogradConvolution(weight, self._plain.bias, pooled=self.pooled)
             self._plain = None
+
+    def _transformed(self, weight: Tensor, kept: Kept | None) -> Tensor:
+        if kept is None:
+            return transformed(weight)
+        name = f"winograd-{self.name}.safetensors"
+        return kept.tensors(name, lambda: {"weight": transformed(weight)})["weight"]
 
     def run(self, blob: Tensor, into: Tensor, side: int, scratch: Scratch) -> None:
         """See WinogradConvolution."""
@@ -75,8 +93,9 @@ class WinogradBackend:
 
     name = "winograd"
 
-    def __init__(self, source: SourceNetwork, threads: int) -> None:
+    def __init__(self, source: SourceNetwork, threads: int, kept: Kept | None = None) -> None:
         self._spec = source.spec
+        self._kept = kept
         self._mean, self._std = source.mean[0].cpu(), source.std[0].cpu()
         self._first = FirstConvolution(source.features[0])
         self._transforming = threading.Lock()
@@ -111,7 +130,7 @@ class WinogradBackend:
         depth = max((number for number, layer in enumerate(self._layers, start=1) if layer.tap in taps), default=0)
         with self._transforming:
             for layer in self._layers[:depth]:
-                layer.transform()
+                layer.transform(self._kept)
         return depth
 
     @torch.no_grad()
@@ -166,5 +185,9 @@ def layers_of(source: SourceNetwork) -> list[Layer]:
             stride *= 2
         if isinstance(layer, nn.Conv2d) and index > 0:
             pooled = isinstance(source.features[index + 2], nn.MaxPool2d)
-            found.append(Layer(layer, stride, pooled=pooled, tap=tap_of_layer.get(index + 2) if pooled else None))
+            found.append(
+                Layer(
+                    layer, stride, pooled=pooled, tap=tap_of_layer.get(index + 2) if pooled else None, name=str(index)
+                )
+            )
     return found

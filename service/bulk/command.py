@@ -15,7 +15,7 @@ import torch
 from rich.console import Console
 
 from models.artifact import ArtifactError, active_artifact, load_artifact
-from models.backends.pool import BACKEND_NAMES, choose_backend
+from models.backends.choice import BACKEND_NAMES, candidates
 from models.imaging.decode import ImageLimits
 from models.one_line_parser import OneLineParser
 from models.sources.registry import spec_of
@@ -153,12 +153,12 @@ def settings_of(given: argparse.Namespace) -> ScoringSettings:
     elif device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     artifact = load_artifact(given.artifact)
-    engine, _ = choose_backend(given.backend, torch.device(device), spec_of(artifact.source.source))
+    candidates(given.backend, torch.device(device), spec_of(artifact.source.source))
     return ScoringSettings(
         artifact=given.artifact.resolve(),
         sha256=artifact.sha256,
         device=device,
-        engine=engine,
+        engine=given.backend,
         threads=given.threads or cores,
         decode_threads=given.decode_threads or max(1, cores // 4 if device == "cpu" else cores - 1),
         batch=given.batch,

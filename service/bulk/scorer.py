@@ -18,7 +18,7 @@ import cv2
 import torch
 
 from models.artifact import load_artifact
-from models.backends.pool import BackendName
+from models.backends.choice import BackendName
 from models.detector import Judgement, Row
 from models.image_judge import PreparedImage
 from models.imaging.decode import ImageError, ImageLimits

@@ -15,7 +15,8 @@ import psutil
 import torch
 
 from models.artifact import Artifact
-from models.backends.pool import BackendName, SourcePool
+from models.backends.choice import BackendName
+from models.backends.pool import SourcePool
 from models.detector import Detector, Judgement, Row
 from models.heads.base import Head, to_device
 from service.engine.worker import FaultKind
@@ -74,7 +75,11 @@ class DeviceRunner:
 
     def prepare(self, artifact: Artifact) -> None:
         """Build the artifact's source if it is new here. From any thread, as weights may have to be fetched first."""
-        self._pool.require(artifact.source)
+        self._pool.require(artifact.source, artifact.workload)
+
+    def backends(self) -> dict[str, str]:
+        """Each source in use with the backend that runs it and why; from any thread."""
+        return self._pool.chosen()
 
     def verify(self, artifact: Artifact) -> None:
         """Raises ArtifactError where the golden images score otherwise here than where the artifact was made."""

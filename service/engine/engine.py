@@ -171,6 +171,10 @@ class Engine:
         """
         self._validator.validate(artifact, self._supervisor)
 
+    def backends(self) -> dict[str, dict[str, str]]:
+        """By device, each source in use with the backend that runs it and why."""
+        return {device: runner.backends() for device, runner in self._supervisor.runners().items()}
+
     def ready(self) -> tuple[bool, str]:
         """Whether images can be judged now, and why not. Load never changes the answer."""
         if self.admission.closed:

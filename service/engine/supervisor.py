@@ -97,6 +97,13 @@ class Supervisor(Generic[RunnerT]):
     def devices(self) -> tuple[str, ...]:
         return tuple(self._slots)
 
+    def runners(self) -> dict[str, RunnerT]:
+        """The devices that serve now, each with its runner."""
+        slots = {name: slot.worker for name, slot in self._slots.items() if slot.ready}
+        return {
+            name: worker.runner for name, worker in slots.items() if worker is not None and worker.runner is not None
+        }
+
     def run_on(
         self,
         device: str,

@@ -20,6 +20,10 @@ class Operation(Protocol):
         """Whether requests will be judged, and why not."""
         ...
 
+    def backends(self) -> dict[str, dict[str, str]]:
+        """By device, each source in use with the backend that runs it and why."""
+        ...
+
     async def metrics_page(self) -> bytes:
         """All metrics in Prometheus' text format."""
         ...

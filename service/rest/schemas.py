@@ -201,3 +201,5 @@ class Version(Schema):
     version: str
     python: str
     torch: str
+    backends: dict[str, dict[str, str]]
+    """Device -> source in use -> the backend that runs it and, in words, what was measured or asked for."""

@@ -1,7 +1,8 @@
-"""Sets the interpreter for a process that computes and serves at once: quick turns, little garbage collection."""
+"""Sets the interpreter for a process that computes and serves at once: quick turns, little garbage, memory back."""
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import sys
 
@@ -26,3 +27,17 @@ def take_turns_quickly() -> None:
     default each such need may last 5 ms while the event loop answers a batch: a core stands still for that time.
     """
     sys.setswitchinterval(min(TURN_S, sys.getswitchinterval()))
+
+
+def give_memory_back() -> bool:
+    """Have the C library return to the system what it holds and nobody uses, as after loading; whether it can.
+
+    Building networks and the first passes leave a hundred MiB or more in its pools.
+    """
+    gc.collect()
+    try:
+        trim = ctypes.CDLL(None).malloc_trim
+    except (AttributeError, OSError):  # not glibc
+        return False
+    trim(0)
+    return True

@@ -22,6 +22,7 @@ from service.rest.bodies.reader import BodyLimits
 from service.rest.options import RestOptions
 from service.rest.request_checks import RequestChecks
 from service.run.components import Assemble, Components
+from service.run.interpreter import give_memory_back
 from service.run.settings import Settings
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ class Lifecycle:
             await asyncio.to_thread(observers.start)
             await asyncio.to_thread(parts.engine.start)
             await parts.registry.start()
+            await asyncio.to_thread(give_memory_back)
             async with self._stations(inspector):
                 event("started", ready=self.ready()[0], products=len(parts.registry.products()))
                 yield self.state
@@ -104,6 +106,10 @@ class Lifecycle:
     def live(self) -> bool:
         """Whether the process can still help itself; where not, it asks to be restarted."""
         return self.components.engine.live()
+
+    def backends(self) -> dict[str, dict[str, str]]:
+        """By device, each source in use with the backend that runs it and why."""
+        return self.components.engine.backends()
 
     def ready(self) -> tuple[bool, str | None]:
         """Whether requests will be judged, and why not. Load never changes the answer."""

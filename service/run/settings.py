@@ -70,8 +70,8 @@ class Settings(BaseSettings):
     devices: str = Field(
         default="auto", description="Devices, comma-separated (cpu, cuda:0,cuda:1); auto takes every GPU or the CPU."
     )
-    backend: Literal["auto", "torch", "ncnn", "winograd", "cuda"] = Field(
-        default="auto", description="What runs the source network; auto takes the fastest that is installed."
+    backend: Literal["auto", "torch", "ncnn", "winograd", "onnxruntime", "cuda"] = Field(
+        default="auto", description="What runs the source network; auto takes what is fastest on this machine."
     )
     half: bool = Field(default=False, description="Run the source network in half precision on GPUs.")
     torch_threads: int = Field(

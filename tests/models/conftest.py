@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from models.artifact import Artifact, load_artifact
-from models.backends.pool import BackendName, SourcePool
+from models.backends.choice import BackendName
+from models.backends.pool import SourcePool
 from models.detector import Detector
 from models.sources.weights import SourceWeightsError, load_source_weights
 

@@ -9,7 +9,7 @@ import argparse
 from pathlib import Path
 from typing import get_args
 
-from models.backends.pool import BACKEND_NAMES
+from models.backends.choice import BACKEND_NAMES
 from models.heads.registry import DEFAULT_METHOD
 from models.sources.registry import SOURCES, Precision
 from trainer.activations import DEFAULT_LIMIT_BYTES

@@ -16,7 +16,8 @@ import torch
 
 from models import atomic_file
 from models.backends.base import SourceKey
-from models.backends.pool import BackendName, SourcePool, source_key
+from models.backends.choice import BackendName
+from models.backends.pool import SourcePool, source_key
 from models.heads.base import FitDiverged
 from trainer.activations import DEFAULT_LIMIT_BYTES
 from trainer.data import DataError

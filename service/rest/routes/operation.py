@@ -65,9 +65,14 @@ async def metrics(operation: TheOperation) -> Response:
 
 
 @router.get("/version", tags=["operation"], summary="What runs?")
-async def version() -> Version:
-    """Versions of the service, Python and torch."""
-    return Version(version=service_version(), python=platform.python_version(), torch=torch.__version__)
+async def version(operation: TheOperation) -> Version:
+    """Versions of the service, Python and torch, and by device what runs each source and why."""
+    return Version(
+        version=service_version(),
+        python=platform.python_version(),
+        torch=torch.__version__,
+        backends=operation.backends(),
+    )
 
 
 @router.get(

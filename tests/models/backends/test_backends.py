@@ -5,15 +5,18 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
 
 from models.artifact import Artifact
 from models.backends import pool as subject
-from models.backends.base import SourceKey
+from models.backends.base import SourceBackend, SourceKey
+from models.backends.choice import BackendName, candidates
 from models.backends.ncnn_backend import NcnnBackend
-from models.backends.pool import BackendName, SourcePool, choose_backend, source_key
+from models.backends.pool import SourcePool, source_key
 from models.backends.torch_backend import TorchBackend
 from models.backends.winograd_backend import WinogradBackend
 from models.sources.network import SourceNetwork, build_source
@@ -81,48 +84,78 @@ def test_several_threads_may_share_a_backend(network: SourceNetwork) -> None:
             assert all(torch.allclose(one[tap], other[tap], atol=1e-4 * float(one[tap].max())) for tap in TAPS)
 
 
-def test_the_backend_of_a_cpu_is_the_fastest_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_auto_races_what_is_here(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.backends.mkl, "is_available", lambda: True)
-    assert choose_backend("auto", CPU, VGG) == ("winograd", "the fastest one for a CPU where torch has MKL")
-    monkeypatch.setattr(torch.backends.mkl, "is_available", lambda: False)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())
-    assert choose_backend("auto", CPU, VGG) == ("ncnn", "the fastest one installed for a CPU where torch has no MKL")
-    assert choose_backend("torch", CPU, VGG) == ("torch", "asked for")
+    assert candidates("auto", CPU, VGG)[0] == ("ncnn", "winograd", "torch")
+    assert candidates("auto", CPU, LITE)[0] == ("onnxruntime", "torch")
+    assert candidates("torch", CPU, VGG) == (("torch",), "asked for")
+    monkeypatch.setattr(torch.backends.mkl, "is_available", lambda: False)
+    assert candidates("auto", CPU, VGG)[0] == ("ncnn", "torch")
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    assert choose_backend("auto", CPU, VGG) == ("torch", "torch has no MKL and ncnn is not installed")
-    assert choose_backend("winograd", CPU, VGG) == ("winograd", "asked for")
-    with pytest.raises(ValueError, match="pip install"):
-        choose_backend("ncnn", CPU, VGG)
+    assert candidates("auto", CPU, VGG) == (("torch",), "ncnn not installed")
+    assert candidates("auto", CPU, LITE) == (("torch",), "onnxruntime not installed")
+    assert candidates("winograd", CPU, VGG) == (("winograd",), "asked for")
+    missing: tuple[BackendName, ...] = ("ncnn", "onnxruntime")
+    for backend in missing:
+        with pytest.raises(ValueError, match=rf"{backend} is not installed: pip install 'mkdserve\[{backend}\]'"):
+            candidates(backend, CPU, VGG)
+
+
+def test_bfloat16_has_its_backend_whatever_is_asked_but_torch() -> None:
+    assert candidates("auto", CPU, VGG, "bfloat16") == (("bfloat16",), "the artifact's source precision")
+    assert candidates("auto", CPU, LITE, "bfloat16") == (("torch",), "the artifact's source precision")
+    assert candidates("torch", CPU, VGG, "bfloat16") == (("torch",), "asked for")
 
 
 def test_a_gpu_is_never_given_the_cpus_backend() -> None:
     cuda = torch.device("cuda:1")
-    assert choose_backend("auto", cuda, VGG) == ("torch", "the device is cuda:1")
+    assert candidates("auto", cuda, VGG) == (("torch",), "the device is cuda:1")
     with pytest.raises(ValueError, match="runs on a CPU, not on cuda:1"):
-        choose_backend("ncnn", cuda, VGG)
-    assert choose_backend("cuda", cuda, VGG) == ("cuda", "asked for")
+        candidates("ncnn", cuda, VGG)
+    assert candidates("cuda", cuda, VGG) == (("cuda",), "asked for")
     with pytest.raises(ValueError, match="runs on a CUDA device, not on cpu"):
-        choose_backend("cuda", CPU, VGG)
+        candidates("cuda", CPU, VGG)
     with pytest.raises(ValueError, match="the backend winograd runs on a CPU"):
-        choose_backend("winograd", cuda, VGG)
+        candidates("winograd", cuda, VGG)
 
 
 @pytest.mark.parametrize("backend", ["winograd", "ncnn"])
 def test_a_backend_that_has_no_version_of_a_source_is_refused_in_words(backend: BackendName) -> None:
     if backend == "ncnn":
         pytest.importorskip("ncnn")
-    assert choose_backend(backend, CPU, SOURCES["vgg16-torchvision"])[0] == backend
-    with pytest.raises(ValueError, match=f"the backend {backend} runs vgg16 only; efficientnet-lite0 needs torch"):
+    assert candidates(backend, CPU, SOURCES["vgg16-torchvision"])[0] == (backend,)
+    with pytest.raises(
+        ValueError, match=f"the backend {backend} runs vgg16 only; efficientnet-lite0 needs onnxruntime or torch"
+    ):
         SourcePool(CPU, backend=backend).require(SourceKey("efficientnet-lite0", "0" * 64, "source"))
 
 
-def test_auto_picks_for_each_source(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.backends.mkl, "is_available", lambda: True)
-    pool = SourcePool(CPU)
-    assert pool.chosen(SourceKey("vgg16", "0" * 64, "source"))[0] == "winograd"
-    lite = SourceKey("efficientnet-lite0", "0" * 64, "source")
-    assert pool.chosen(lite) == ("torch", "the only one for efficientnet-lite0 on a CPU")
-    assert pool.chosen(lite._replace(precision="bfloat16"))[0] == "torch"
+def test_auto_measures_on_the_golden_pictures_and_the_wanted_taps_once(
+    bolt: Artifact, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(subject, "cache_folder", lambda: tmp_path)
+    raced: list[tuple[list[str], Tensor, object]] = []
+
+    def race(contenders: Mapping[str, SourceBackend], images: Tensor, taps: object) -> dict[str, dict[int, float]]:
+        raced.append((list(contenders), images, taps))
+        return {name: {1: 2.0} for name in contenders} | {"torch": {1: 1.0}}
+
+    monkeypatch.setattr(subject, "race", race)
+    monkeypatch.setattr(subject, "candidates", lambda *_: (("winograd", "torch"), "several"))
+    pool = SourcePool(CPU, threads=1)
+    assert pool.require(bolt.source, bolt.workload).name == "torch"
+    [(names, images, taps)] = raced
+    assert names == ["winograd", "torch"]
+    assert len(images) == len(bolt.manifest.golden)
+    assert images.shape[-1] == bolt.preprocessing.image_size
+    assert taps == bolt.head.needs.taps
+    words = "torch (measured {}, ms an image: batch 1: winograd 2000.0, torch 1000.0)"
+    assert pool.chosen() == {"vgg16 in float32": words.format("now")}
+    other = SourcePool(CPU, threads=1)
+    assert other.require(bolt.source, bolt.workload).name == "torch"
+    assert len(raced) == 1
+    assert other.chosen() == {"vgg16 in float32": words.format("before")}
 
 
 def test_one_pool_runs_sources_of_two_architectures(

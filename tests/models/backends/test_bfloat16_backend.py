@@ -11,8 +11,9 @@ import torch
 from models.backends import pool as pool_module
 from models.backends.base import SourceKey, empty_taps
 from models.backends.bfloat16_backend import Bfloat16Backend
+from models.backends.choice import BackendName
 from models.backends.fused import FusedSource
-from models.backends.pool import BackendName, SourcePool, choose_backend, source_key
+from models.backends.pool import SourcePool, source_key
 from models.backends.processor import has_fast_bfloat16
 from models.backends.torch_backend import TorchBackend
 from models.sources.network import SourceNetwork, build_source
@@ -113,13 +114,11 @@ def test_an_artifact_of_bfloat16_has_a_backend_of_its_own_beside_those_of_float3
         pytest.importorskip("ncnn")
     monkeypatch.setattr(pool_module, "has_fast_bfloat16", lambda: True)
     pool = SourcePool(CPU, backend=backend, threads=1)
-    exact = source_key("vgg16", "source")
     half = source_key("vgg16", "source", precision="bfloat16")
     with caplog.at_level(logging.WARNING):
         assert pool.require(half).name == "bfloat16"
     assert not caplog.records
-    assert pool.chosen(half) == ("bfloat16", "the artifact's source precision")
-    assert pool.chosen(exact) == choose_backend(backend, CPU, SOURCES["vgg16"])
+    assert pool.chosen() == {"vgg16 in bfloat16": "bfloat16 (the artifact's source precision)"}
     assert list(pool) == [half]
 
 

@@ -127,22 +127,32 @@ def test_winograd_runs_and_transforms_no_convolution_behind_the_last_tap(
     assert len(made) == CONVOLUTIONS["pool5"] - 1
 
 
-def test_ncnn_runs_no_layer_behind_the_last_tap(network: SourceNetwork, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("tap", TAPS)
+def test_ncnn_builds_no_convolution_behind_the_last_tap(network: SourceNetwork, tap: str) -> None:
+    text, weights = ncnn_backend.network_files(dict(network.state_dict()), tap)
+    lines = text.splitlines()
+    assert sum(line.startswith("Convolution ") for line in lines) == CONVOLUTIONS[tap]
+    assert lines[-1].split()[5] == tap
+    blobs = {blob for line in lines[2:] for blob in line.split()[4 : 4 + int(line.split()[2]) + int(line.split()[3])]}
+    assert lines[1].split() == [str(len(lines) - 2), str(len(blobs))]
+    layers = [layer for layer in network.features if isinstance(layer, nn.Conv2d)][: CONVOLUTIONS[tap]]
+    assert len(weights) == sum(4 + 4 * (layer.weight.numel() + len(layer.weight)) for layer in layers)
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_ncnn_holds_one_network_where_its_openmp_can_be_told(
+    network: SourceNetwork, shared: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytest.importorskip("ncnn")
-    files = ncnn_backend.network_files
-
-    def broken_after_pool4(tensors: Mapping[str, Tensor]) -> tuple[str, bytes]:
-        """With a layer after pool4 that always fails: what comes in has not seven values."""
-        text, weights = files(tensors)
-        magic, counts, *layers = text.splitlines()
-        place = next(number for number, line in enumerate(layers) if " pool4_next b24" in line)
-        layers[place] = layers[place].replace(" pool4_next b24", " broken b24")
-        layers.insert(place, "Reshape broken 1 1 pool4_next broken 0=7")
-        counts = " ".join(str(int(count) + 1) for count in counts.split())
-        return "\n".join([magic, counts, *layers]) + "\n", weights
-
-    monkeypatch.setattr(ncnn_backend, "network_files", broken_after_pool4)
-    backend = NcnnBackend(network, 1)
-    assert list(backend.activations(torch.rand(2, 3, 32, 32), ["pool4"])) == ["pool4"]
-    with pytest.raises(RuntimeError, match="ncnn could not compute pool5"):
-        backend.activations(torch.rand(1, 3, 32, 32))
+    if shared and ncnn_backend.levels_of_openmp() is None:
+        pytest.skip("ncnn has no OpenMP of its own here")
+    if not shared:
+        monkeypatch.setattr(ncnn_backend, "levels_of_openmp", lambda: None)
+    backend = NcnnBackend(network, 2)
+    images = torch.rand(3, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    many = backend.activations(images, ["pool3"])["pool3"]
+    one = backend.activations(images[:1], ["pool3"])["pool3"]
+    again = backend.activations(images, ["pool3"])["pool3"]
+    assert torch.equal(many, again)
+    assert torch.allclose(one[0], many[0], atol=1e-4 * float(many.max()))
+    assert len(backend._networks) == (1 if shared else 2)

@@ -18,6 +18,7 @@ from models.backends.winograd import (
     empty_blob,
     inside,
     tiles_of,
+    transformed,
 )
 
 INPUTS, OUTPUTS = 6, 5
@@ -47,7 +48,7 @@ def test_it_is_the_convolution_of_any_even_side(side: int, pooled: bool) -> None
     images, weight, bias = torch.randn(3, INPUTS, side, side), torch.randn(OUTPUTS, INPUTS, 3, 3), torch.randn(OUTPUTS)
     written = tiles_of(side) * (2 if pooled else 4)
     into = torch.full((3, written, written, OUTPUTS), -1.0)
-    WinogradConvolution(weight, bias, pooled=pooled).run(filled(images), into, side, Scratch())
+    WinogradConvolution(transformed(weight), bias, pooled=pooled).run(filled(images), into, side, Scratch())
     expected = direct(images, weight, bias, pooled)
     size = expected.shape[-1]
     found = into[:, :size, :size].permute(0, 3, 1, 2)
@@ -63,7 +64,7 @@ def test_chunks_of_rows_and_images_give_what_one_product_gives(pooled: bool, mon
     written = 6 if pooled else 12
     whole, by_rows, by_images = (torch.empty(5, written, written, OUTPUTS) for _ in range(3))
     blob = filled(images)
-    convolution = WinogradConvolution(weight, bias, pooled=pooled)
+    convolution = WinogradConvolution(transformed(weight), bias, pooled=pooled)
     convolution.run(blob, whole, 12, Scratch())
     for tiles, into in ((4, by_rows), (20, by_images)):
         monkeypatch.setattr(convolution, "_tiles", tiles)
@@ -130,7 +131,7 @@ def test_an_error_of_a_thread_comes_to_the_caller() -> None:
 def test_the_compiled_loop_gives_the_same_bits_as_the_plain_one(pooled: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     random = torch.Generator().manual_seed(4)
     weight, bias = torch.randn(7, 5, 3, 3, generator=random), torch.randn(7, generator=random)
-    layer = WinogradConvolution(weight, bias, pooled=pooled)
+    layer = WinogradConvolution(transformed(weight), bias, pooled=pooled)
     blob = empty_blob(3, 8, 5)
     inside(blob).copy_(torch.randn(3, 8, 8, 5, generator=random))
     found = []

@@ -109,6 +109,9 @@ class FakeEngine:
     def live(self) -> bool:
         return self.is_live
 
+    def backends(self) -> dict[str, dict[str, str]]:
+        return {"cpu": {"vgg16 in float32": "torch (asked for)"}}
+
     async def drain(self, limit_s: float) -> DrainReport:
         self.drained.append(limit_s)
         self.admission.close()

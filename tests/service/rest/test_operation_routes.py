@@ -85,7 +85,9 @@ def test_the_metrics_page_tells_of_requests_images_and_stages(house: House, pict
 
 
 def test_the_version_names_what_runs(house: House) -> None:
-    assert set(house.get("/version").json()) == {"version", "python", "torch"}
+    found = house.get("/version").json()
+    assert set(found) == {"version", "python", "torch", "backends"}
+    assert found["backends"] == {"cpu": {"vgg16 in float32": "torch (asked for)"}}
 
 
 def test_products_are_listed_and_one_is_told_in_detail(

@@ -1,0 +1,44 @@
+"""A service that has started has imported nothing that serving does not need."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+UNNEEDED = (
+    *("torchvision", "matplotlib", "onnx", "onnxruntime", "ray", "sklearn", "scipy", "pandas", "skimage"),
+    *("torch._dynamo", "torch._inductor", "torch.onnx", "trainer"),
+)
+START = """
+import asyncio, json, sys
+from pathlib import Path
+from service.run.assembly import assemble
+from service.run.lifecycle import Lifecycle
+from service.run.settings import Settings
+import service.run.server
+
+async def main():
+    lifecycle = Lifecycle(Settings(artifacts=Path(sys.argv[1]), backend="winograd", watch_s=0), assemble)
+    async with lifecycle.running():
+        states = [status.state for status in lifecycle.components.registry.products()]
+        print(json.dumps([states, sorted(sys.modules)]))
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("source_weights")
+def test_a_started_service_has_imported_what_serving_needs_and_no_more(artifacts_folder: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", START, str(artifacts_folder)], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    states, modules = json.loads(done.stdout.splitlines()[-1])
+    assert "served" in states
+    assert [name for name in UNNEEDED if name in modules] == []
+    assert not any(name.startswith("models.backends.") and "ncnn" in name for name in modules)  # asked for winograd
