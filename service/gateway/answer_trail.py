@@ -16,6 +16,7 @@ from pathlib import Path
 
 from prometheus_client import generate_latest
 
+from models.version import service_version
 from service import logs
 from service.audit.chain import ChainLimits
 from service.audit.pending import PendingRecord, PendingRecords
@@ -23,7 +24,6 @@ from service.audit.writer import Writer, WriterSettings
 from service.gateway.codes import Code
 from service.gateway.events import Answer
 from service.metrics import METRICS, Metrics
-from models.version import service_version
 
 MOST_WAITING_BYTES = 64 << 20
 LOOK_EVERY_S = 0.2
