@@ -51,7 +51,9 @@ def write_report(path: Path, artifact: Artifact, found: Sequence[Evaluated], num
     anomalous = np.array([one.image.anomalous for one in found])
     scores = np.array([one.score for one in found], dtype=np.float32)
     thresholds = artifact.calibration.thresholds()
-    environment = jinja2.Environment(loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True)
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined
+    )
     environment.filters["percent"] = lambda share: "not known" if share is None else f"{100 * share:.1f} %"
     at_rates: Any = numbers["at_rates"]
     marks = [(one["rate_promised"], one["rejected"]["share"], 1 - one["missed"]["share"]) for one in at_rates]

@@ -122,6 +122,11 @@ def train(job: TrainingJob, display: Display) -> Artifact:
     _remove_work(job.work)
     for line in calibration_words(calibration):
         display.say(line)
+    if manifest.degenerate is not None:
+        display.say(
+            f"DEGENERATE: {len(manifest.degenerate.reasons)} reasons (above) against any verdict by this artifact; "
+            "/products and the service's log repeat them"
+        )
     display.say(f"{artifact.path}: {artifact.sha256[:12]}, made in {time.monotonic() - started:.0f} s")
     return artifact
 

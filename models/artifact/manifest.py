@@ -102,7 +102,7 @@ class GoldenRecord(_Record):
 
 class DegenerateRecord(_Record):
     """Why nothing can be learned or judged from the training set. Such an artifact is only written where a person has
-    accepted that (--accept-degenerate); it is served all the same."""
+    accepted that (--accept-degenerate); `/products` and the log then say so for as long as it is served."""
 
     reasons: tuple[str, ...] = Field(min_length=1)
 

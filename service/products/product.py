@@ -13,13 +13,18 @@ from models.image_judge import ImageJudge
 from models.imaging.input_statistics import InputStatistics
 from models.imaging.preprocess import Preprocessing
 
+OLD_PREPROCESSING = (
+    "preprocessing of version 1: where one side of a picture shrinks and the other grows, thin defects can be passed "
+    "over; train again for version 2"
+)
 State = Literal["served", "resting", "unloaded", "refused"]
 
 
 class VersionKey(NamedTuple):
     """One artifact as it was read, without its head: the same folder with other contents is another key.
 
-    `folder` is the version's folder name, "" for a plain NAME; `version` is what replies and metrics call it.
+    `folder` is the version's folder name, "" for a plain NAME; `version` is what replies and metrics call it. `doubts`
+    are of ProductVersion.
     """
 
     name: str
@@ -27,6 +32,7 @@ class VersionKey(NamedTuple):
     hash: str
     version: str
     method: str
+    doubts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +51,7 @@ class ProductVersion:
 
     @property
     def key(self) -> VersionKey:
-        return VersionKey(self.name, self.folder, self.hash, self.version, self.method)
+        return VersionKey(self.name, self.folder, self.hash, self.version, self.method, self.doubts)
 
     @property
     def head(self) -> Head:
@@ -72,6 +78,19 @@ class ProductVersion:
         training = manifest.training
         counted = training.independent_held_out or training.images_held_out
         return bool(training.settings.get("calibrate_under")) or counted < training.images_held_out
+
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """What a person should know before trusting a verdict by this version; none of a sound one."""
+        manifest = self.artifact.manifest
+        found = (
+            [f"degenerate, accepted at the fit: {why}" for why in manifest.degenerate.reasons]
+            if manifest.degenerate
+            else []
+        )
+        if manifest.preprocessing.version == 1:
+            found.append(OLD_PREPROCESSING)
+        return tuple(found)
 
     @property
     def method(self) -> str:
@@ -116,4 +135,5 @@ class ProductStatus:
     leases: int  # requests that use any of its versions now
     head_bytes: int  # in memory now
     problems: dict[str, str] = field(default_factory=dict)
+    doubts: tuple[str, ...] = ()  # ProductVersion.doubts of the active one
     note: str | None = None  # where what an operator decided would not survive a restart: that, and why

@@ -123,5 +123,6 @@ class ProductRecord:
             leases=leases,
             head_bytes=size,
             problems=dict(self.problems),
+            doubts=active.doubts if active else (),
             note=self.note or note,
         )

@@ -89,6 +89,8 @@ def _product(status: ProductStatus) -> Iterator[Finding]:
     if status.version is not None:
         why = "pinned" if status.pinned else "the highest" if status.versions else "the only one"
         yield Finding(True, f"product {status.name}: version {status.version} would be served ({why})")
+        for doubt in status.doubts:
+            yield Finding(True, f"product {status.name}: beware, {doubt}")
     elif status.state == "unloaded":
         yield Finding(True, f"product {status.name}: unloaded by an operator; load it to serve it")
     for version, reason in status.problems.items():
