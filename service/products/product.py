@@ -83,11 +83,8 @@ class ProductVersion:
     def doubts(self) -> tuple[str, ...]:
         """What a person should know before trusting a verdict by this version; none of a sound one."""
         manifest = self.artifact.manifest
-        found = (
-            [f"degenerate, accepted at the fit: {why}" for why in manifest.degenerate.reasons]
-            if manifest.degenerate
-            else []
-        )
+        reasons = manifest.degenerate.reasons if manifest.degenerate is not None else ()
+        found = [f"degenerate, accepted at the fit: {reason}" for reason in reasons]
         if manifest.preprocessing.version == 1:
             found.append(OLD_PREPROCESSING)
         return tuple(found)

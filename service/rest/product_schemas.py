@@ -28,8 +28,8 @@ class ProductSummary(Schema):
     problems: dict[str, str] = Field(description="Version -> why it was refused.")
     doubts: list[str] = Field(
         default=[],
-        description="What to know before trusting the active version: why its training set was degenerate and accepted, "
-        "and preprocessing that is out of date. Empty for a sound one.",
+        description="What to know before trusting the active version: why its training set was degenerate and "
+        "accepted, and preprocessing that is out of date. Empty for a sound one.",
     )
     note: str | None = Field(default=None, description="What will not survive a restart, and why; else null.")
 
