@@ -183,6 +183,7 @@ def _manifest(
             independent_trained=split.independent_trained if split.grouped else None,
             independent_held_out=split.independent_held_out if split.grouped else None,
             groups=split.groups(found.names),
+            trained=tuple(found.hashes[index] for index in split.training),
             held_out=tuple(found.hashes[index] for index in split.held_out),
             passed_over={
                 reason: PassedOver(count=len(names), first=names[:NAMED]) for reason, names in found.passed_over.items()

@@ -74,7 +74,8 @@ class ProductVersion:
         """Whether the calibration has worst scores (of changes, or of near-duplicates) and not scores as they are."""
         manifest = self.artifact.manifest
         if manifest.recalibration is not None:
-            return bool(manifest.recalibration.under)
+            record = manifest.recalibration
+            return bool(record.under) or (record.independent or record.images) < record.images
         training = manifest.training
         counted = training.independent_held_out or training.images_held_out
         return bool(training.settings.get("calibrate_under")) or counted < training.images_held_out
