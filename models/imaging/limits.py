@@ -8,6 +8,7 @@ from models.imaging.errors import ImageError, too_large
 
 FORMATS: frozenset[str] = frozenset({"PNG", "JPEG", "BMP", "TIFF", "WEBP"})
 SMALLEST_SIDE = 8  # pixels
+PEAK_BYTES = 32  # a pixel, of any format while it is decoded or laid over; `benchmarks.image_memory` measures it
 
 # Header work grows with these, and none depends on the pixels. Cameras and editors stay far below each.
 PNG_CHUNKS = 1000  # and one more for each KiB of the file: image data comes in chunks of 4 or 8 KiB

@@ -176,6 +176,12 @@ class Permit:
         self.images += images
         self.size += size
 
+    def holding(self, size: int) -> None:
+        """Hold `size` bytes more of what the answer will be made of. Never refused: the work for it is done."""
+        if not self._released:
+            self._admission._exchange(0, size, self._caller)
+            self.size += size
+
     def answering(self, size: int) -> None:
         """The images are judged and the body is of no use any more: hold the `size` bytes of the answer instead."""
         if not self._released:

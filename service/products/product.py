@@ -17,7 +17,7 @@ OLD_PREPROCESSING = (
     "preprocessing of version 1: where one side of a picture shrinks and the other grows, thin defects can be passed "
     "over; train again for version 2"
 )
-State = Literal["served", "resting", "unloaded", "refused"]
+State = Literal["served", "resting", "loading", "unloaded", "refused"]
 
 
 class VersionKey(NamedTuple):
@@ -117,8 +117,8 @@ class ProductVersion:
 class ProductStatus:
     """A product as `/products` shows it.
 
-    `state`: served; resting (unloaded to save memory, loads itself on the next request); unloaded (by an operator);
-    refused (no version could be loaded, or its folder was removed). `problems` says, for each version that was refused,
+    `state`: served; resting (unloaded to save memory, loads itself on the next request); loading (found, and no version
+    is ready yet); unloaded (by an operator); refused (no version could be loaded, or its folder was removed). `problems` says, for each version that was refused,
     why (version "" is a plain NAME).
     """
 

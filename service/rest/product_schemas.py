@@ -13,9 +13,9 @@ class ProductSummary(Schema):
     """A product as the registry sees it."""
 
     name: str
-    state: Literal["served", "resting", "unloaded", "refused"] = Field(
-        description="served; resting (out of memory's budget, loads itself when asked); unloaded (by an operator); "
-        "refused (no version could be loaded, or its folder was removed)."
+    state: Literal["served", "resting", "loading", "unloaded", "refused"] = Field(
+        description="served; resting (out of memory's budget, loads itself when asked); loading (found, no version is "
+        "ready yet); unloaded (by an operator); refused (no version could be loaded, or its folder was removed)."
     )
     version: str | None = Field(description="The active version.")
     method: str | None
