@@ -118,8 +118,8 @@ class ProductStatus:
     """A product as `/products` shows it.
 
     `state`: served; resting (unloaded to save memory, loads itself on the next request); loading (found, and no version
-    is ready yet); unloaded (by an operator); refused (no version could be loaded, or its folder was removed). `problems` says, for each version that was refused,
-    why (version "" is a plain NAME).
+    is ready yet); unloaded (by an operator); refused (no version could be loaded, or its folder was removed).
+    `problems` says, for each version that was refused, why (version "" is a plain NAME).
     """
 
     name: str
