@@ -18,6 +18,7 @@ from models.artifact import load_artifact
 from models.backends.pool import BackendName, SourcePool
 from models.detector import Detector
 from models.heads.base import Bar, to_device
+from models.image_folder import NAMED, passed_over_words
 from models.image_judge import ImageJudge, PreparedImage
 from models.imaging.decode import ImageError
 from models.imaging.preprocess import Preprocessing
@@ -25,7 +26,7 @@ from trainer.calibrate import judge_all
 from trainer.data import LIMITS, good_folder, image_files, prepared_image
 from trainer.figures import Truth, evaluated, measure, read_truth, realised_of
 from trainer.fit_run import Display
-from trainer.labelled import read_labelled_set
+from trainer.labelled import passed_over_in, read_labelled_set
 from trainer.report import write_report
 
 
@@ -54,7 +55,8 @@ def evaluate(
     truth = read_truth(labelled, artifact.preprocessing, artifact.manifest.levels)
     for line in truth.unreadable:
         display.say(f"left out: {line}")
-    for line in truth.mask_words():
+    passed_over = passed_over_in(data)
+    for line in [*passed_over_words(passed_over), *truth.mask_words()]:
         display.say(line)
     judge = replace(artifact.judge, levels=None)  # levels were looked at above, in the picture as it is
     with display.bar("test images", len(truth.images)) as bar:
@@ -65,6 +67,9 @@ def evaluate(
         "version": artifact.manifest.version,
         "artifact_sha256": artifact.sha256,
         "unreadable": list(truth.unreadable),
+        "passed_over": {
+            reason: {"count": len(names), "first": list(names[:NAMED])} for reason, names in passed_over.items()
+        },
         "masks": truth.mask_record(),
         **measure(found, artifact.calibration, training_brightness(data, artifact.preprocessing)),
         **realised_of(

@@ -192,6 +192,7 @@ def _written(
         independent=independent_count(labels),
         groups=groups_by_name(labels, found.names),
         images_unreadable=tuple(file.name for file, _ in found.unreadable),
+        passed_over=found.passed_over_record,
         data_sha256=found.sha256,
         under=job.rates.under,
     )

@@ -22,7 +22,6 @@ from models.artifact import (
     DegenerateRecord,
     GoldenRecord,
     Manifest,
-    PassedOver,
     SourceRecord,
     TrainingRecord,
     golden_tolerance,
@@ -33,7 +32,7 @@ from models.calibration.conformal import Calibration
 from models.calibration.recalibration import calibrated, calibration_words
 from models.detector import Detector
 from models.heads.base import to_device
-from models.image_folder import NAMED, passed_over_words
+from models.image_folder import passed_over_words
 from models.image_judge import ImageJudge
 from models.imaging.preprocess import Preprocessing
 from models.sources.registry import spec_of
@@ -185,9 +184,7 @@ def _manifest(
             groups=split.groups(found.names),
             trained=tuple(found.hashes[index] for index in split.training),
             held_out=tuple(found.hashes[index] for index in split.held_out),
-            passed_over={
-                reason: PassedOver(count=len(names), first=names[:NAMED]) for reason, names in found.passed_over.items()
-            },
+            passed_over=found.passed_over_record,
             subfolders=job.subfolders,
             data_sha256=found.sha256,
             outcome=notes,

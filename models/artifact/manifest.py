@@ -90,6 +90,7 @@ class RecalibrationRecord(_Record):
     independent: int | None = Field(default=None, ge=1)
     groups: tuple[tuple[str, ...], ...] = ()
     images_unreadable: tuple[str, ...] = ()
+    passed_over: dict[str, PassedOver] = {}
     data_sha256: str
     under: tuple[str, ...] = ()
 

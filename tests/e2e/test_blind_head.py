@@ -103,7 +103,12 @@ def test_a_head_that_does_not_see_painted_defects_makes_no_artifact(
 
 
 def test_one_that_is_accepted_says_so_at_every_load_and_without_its_record_it_is_refused(
-    line: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+    line: list[str],
+    tmp_path: Path,
+    good_images: list[bytes],
+    bad_image: bytes,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     assert mkd_train([*line, "--accept-degenerate"]) == 0
     assert "DEGENERATE: 2 reasons" in capsys.readouterr().err
@@ -111,6 +116,7 @@ def test_one_that_is_accepted_says_so_at_every_load_and_without_its_record_it_is
     made = load_artifact(path)
     assert made.manifest.degenerate is not None
     assert "does not see defects" in made.manifest.degenerate.reasons[0]
+    assert "Degenerate training set, accepted by a person: painted defects" in report(path, good_images, bad_image)
     pool = SourcePool(torch.device("cpu"), backend="torch", threads=1)
     pool.require(made.source)
     detector = Detector(torch.device("cpu"), pool)
@@ -133,6 +139,17 @@ def test_one_that_is_accepted_says_so_at_every_load_and_without_its_record_it_is
     assert (found.state, found.doubts) == ("refused", [])
     assert "golden/defect.png: a painted defect scores" in found.problems[""]
     assert "the head does not see defects" in found.problems[""]
+
+
+def report(artifact: Path, good_images: list[bytes], bad_image: bytes) -> str:
+    """The page of an evaluation by the artifact."""
+    data = artifact.parents[1] / "labelled"
+    for folder, image in (("good", good_images[0]), ("blot", bad_image)):
+        (data / "test" / folder).mkdir(parents=True)
+        (data / "test" / folder / "0.png").write_bytes(image)
+    line = ["evaluate", str(artifact), str(data), "--out", str(data / "report"), "--threads", "1", "--backend", "torch"]
+    assert mkd_train(line) == 0
+    return (data / "report" / "report.html").read_text()
 
 
 def without_its_record(path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from models.imaging.preprocess import Preprocessing
 from trainer.data import DataError
 from trainer.figures import read_truth
-from trainer.labelled import LabelledImage, read_labelled_set
+from trainer.labelled import LabelledImage, passed_over_in, read_labelled_set
 
 PICTURE = np.full((16, 20, 3), 120, np.uint8)
 
@@ -90,6 +90,16 @@ def test_masks_drawn_black_on_white_are_told(layout: Path) -> None:
     truth = read_truth(read_labelled_set(layout), Preprocessing(image_size=32))
     assert truth.mask_record()["inverted"] is True
     assert "they look inverted" in truth.mask_words()[-1]
+
+
+def test_what_lies_deeper_or_is_no_image_is_told_with_its_place(layout: Path) -> None:
+    (layout / "test" / "scratch" / "more").mkdir()
+    cv2.imwrite(str(layout / "test" / "scratch" / "more" / "f.png"), PICTURE)
+    (layout / "ground_truth" / "scratch" / "c.json").write_text("{}")
+    assert passed_over_in(layout) == {
+        "subfolder": ("test/scratch/more/f.png",),
+        "other_ending": ("ground_truth/scratch/c.json",),
+    }
 
 
 def test_without_the_layout_the_words_say_what_is_missing(tmp_path: Path) -> None:
