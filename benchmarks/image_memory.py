@@ -88,7 +88,7 @@ def measured(case: str, megapixels: float, *, with_overlay: bool) -> float:
     Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
     before = _kilobytes("VmRSS")
     _work(data, *size, with_overlay=with_overlay)
-    return (_kilobytes("VmHWM") - before) * 1024 / (size[0] * size[1])
+    return float((_kilobytes("VmHWM") - before) * 1024 / (size[0] * size[1]))
 
 
 def _work(data: bytes, width: int, height: int, *, with_overlay: bool) -> None:
