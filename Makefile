@@ -14,7 +14,7 @@ BENCH ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install install-cpu install-dev demo test check docs lock figures serve bench study image clean
+.PHONY: help install install-cpu install-dev demo test check docs lock figures serve bench study image findings clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null \
@@ -61,6 +61,9 @@ study: $(STAMP)  ## the figures of docs/results.md, in reports/studies; STUDY=qu
 
 image: $(BIN)/python  ## build the image for CPUs and try it, with docker or (as root on Debian) buildah
 	$(BIN)/python -m docker.trial
+
+findings:  ## run what outside libraries were found to do, each in a fresh environment; needs a package registry
+	@failed=0; for each in findings/*.sh; do echo "== $$each"; bash "$$each" || failed=1; done; exit $$failed
 
 clean:  ## remove what the demo, the tests and the tools have written; artifacts/ and .venv stay
 	rm -rf demo build dist site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

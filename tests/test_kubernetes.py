@@ -13,11 +13,13 @@ import pytest
 import yaml
 
 from service.metrics import METRICS
+from service.run.check import most_bytes
 from service.run.settings import ENV_PREFIX, Settings
 
 FOLDER = Path(__file__).parents[1] / "docker" / "kubernetes"
 # The oldest and the newest release that the manifests are held against: unhealthyPodEvictionPolicy came with 1.27.
 RELEASES = ("1.27", "1.33")
+HEADS = 100 << 20  # bytes: some thirty products
 KINDS = {
     "Namespace",
     "PersistentVolumeClaim",
@@ -140,6 +142,18 @@ def test_requests_in_flight_are_answered_before_the_kill() -> None:
     ready = container()["readinessProbe"]
     noticed = ready["periodSeconds"] * ready["failureThreshold"]
     assert float(variables()["MKD_DRAIN_DELAY_S"]) > noticed
+
+
+def test_the_memory_limit_holds_the_most_that_the_settings_allow() -> None:
+    known = {ENV_PREFIX + name.upper(): name for name in Settings.model_fields}
+    given = {known[name]: value for name, value in variables().items()}
+    settings = Settings.model_validate(given | {"host": "127.0.0.1"})
+    (gpu,) = documents(FOLDER / "gpu" / "kustomization.yaml")
+    patch = yaml.safe_load(gpu["patches"][0]["patch"])
+    (wider,) = (step["value"] for step in patch if step["path"].endswith("/resources"))
+    for limits, on_cpu in ((container()["resources"]["limits"], True), (wider["limits"], False)):
+        most = most_bytes(settings, HEADS, on_cpu=on_cpu, cores=int(limits["cpu"]))
+        assert most <= int(limits["memory"].removesuffix("Gi")) << 30
 
 
 def test_each_probe_asks_what_it_is_for() -> None:

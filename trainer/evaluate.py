@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from models.backends.pool import SourcePool
 from models.calibration.recalibration import ScoresAndMaps
 from models.detector import Detector
 from models.heads.base import Bar, to_device
+from models.image_folder import NAMED, Reason, passed_over_words
 from models.image_judge import ImageJudge, PreparedImage
 from models.imaging.decode import ImageError
 from models.imaging.preprocess import Preprocessing
@@ -27,7 +28,7 @@ from trainer.calibrate import judge_all
 from trainer.data import LIMITS, good_folder, image_files, prepared_image
 from trainer.figures import Evaluated, Truth, evaluated, measure, read_truth, realised_of
 from trainer.fit_run import Display
-from trainer.labelled import read_labelled_set
+from trainer.labelled import passed_over_in, read_labelled_set
 from trainer.report.bottom_line import bottom_line
 from trainer.report.page import write_report
 
@@ -50,6 +51,7 @@ class JudgedSet:
     truth: Truth
     judged: ScoresAndMaps
     found: list[Evaluated]
+    passed_over: Mapping[Reason, tuple[str, ...]]
 
 
 def judge_set(artifact_path: Path, data: Path, machine: Machine, display: Display) -> JudgedSet:
@@ -66,12 +68,13 @@ def judge_set(artifact_path: Path, data: Path, machine: Machine, display: Displa
     truth = read_truth(labelled, artifact.preprocessing, artifact.manifest.levels)
     for line in truth.unreadable:
         display.say(f"left out: {line}")
-    for line in truth.mask_words():
+    passed_over = passed_over_in(data)
+    for line in [*passed_over_words(passed_over), *truth.mask_words()]:
         display.say(line)
     judge = replace(artifact.judge, levels=None)  # levels were looked at above, in the picture as it is
     with display.bar("test images", len(truth.images)) as bar:
         judged = judge_all(detector, artifact.judge, _read_prepared(truth, judge, bar))
-    return JudgedSet(artifact, truth, judged, evaluated(truth, judged, artifact.calibration))
+    return JudgedSet(artifact, truth, judged, evaluated(truth, judged, artifact.calibration), passed_over)
 
 
 def evaluate(artifact_path: Path, data: Path, out: Path | None, machine: Machine, display: Display) -> Path:
@@ -86,6 +89,9 @@ def evaluate(artifact_path: Path, data: Path, out: Path | None, machine: Machine
         "version": artifact.manifest.version,
         "artifact_sha256": artifact.sha256,
         "unreadable": list(made.truth.unreadable),
+        "passed_over": {
+            reason: {"count": len(names), "first": list(names[:NAMED])} for reason, names in made.passed_over.items()
+        },
         "masks": made.truth.mask_record(),
         **measure(made.found, calibration, training_brightness(data, artifact.preprocessing)),
         **realised_of(

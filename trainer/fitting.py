@@ -7,10 +7,9 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import chain
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from models.backends.base import SourceBackend, SourceKey
@@ -18,7 +17,7 @@ from models.heads.base import Head, to_device
 from models.heads.registry import method_of
 from models.imaging.preprocess import Prepared, Preprocessing
 from models.sources.registry import SourceSpec, spec_of
-from trainer.activations import SOURCE_BATCH, ActivationStore, bytes_per_image
+from trainer.activations import ActivationStore, bytes_per_image
 from trainer.augment import variants
 from trainer.config import TrainingSettings
 from trainer.data import prepared_images
@@ -26,7 +25,7 @@ from trainer.data_checks.near_duplicates import Features
 from trainer.data_checks.pooled import PooledMeans
 from trainer.fit_run import Display, TrainingRun
 from trainer.good_parts import StoredParts
-from trainer.parts_split import PartsSplit, group_taps, split_parts
+from trainer.parts_split import PartsSplit, features_of, group_taps, split_parts
 from trainer.training_set import TrainingSet
 
 
@@ -119,14 +118,9 @@ class Fitting:
 
     def _features(self) -> Features:
         """By a pass of their own over the pictures as they are."""
-        pooled, count = PooledMeans(group_taps(self.spec)), len(self.found.files)
-        images = self._images(range(count))
+        count = len(self.found.files)
         with self.display.bar("looking for near-duplicates", count) as bar:
-            for start in range(0, count, SOURCE_BATCH):
-                batch = torch.from_numpy(np.stack(list(islice(images, SOURCE_BATCH))))
-                pooled.add(self.backend.activations(batch, pooled.taps))
-                bar.update(min(count, start + SOURCE_BATCH))
-        return pooled.features()
+            return features_of(self._images(range(count)), self.backend, group_taps(self.spec), bar)
 
     def _images(self, indices: Sequence[int]) -> Iterator[Prepared]:
         return prepared_images(tuple(self.found.files[index] for index in indices), self.preprocessing)

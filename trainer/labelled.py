@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from models.image_folder import Reason, list_images
 from models.imaging.decode import ImageError
 from models.imaging.masks import Mask, read_mask
 from trainer.data import LIMITS, DataError, image_files
@@ -66,6 +67,16 @@ def read_labelled_set(data: Path) -> list[LabelledImage]:
     if kinds != {True, False}:
         raise DataError(f"{test} needs images in good and in at least one folder of defects")
     return found
+
+
+def passed_over_in(data: Path) -> dict[Reason, tuple[str, ...]]:
+    """What of test/* and ground_truth/* was not looked at, by reason, named from `data` on."""
+    found: dict[Reason, list[str]] = {}
+    for part in ("test", "ground_truth"):
+        for folder in sorted(path for path in (data / part).glob("*") if path.is_dir()):
+            for reason, names in list_images(folder, subfolders=False).passed_over.items():
+                found.setdefault(reason, []).extend(f"{part}/{folder.name}/{name}" for name in names)
+    return {reason: tuple(names) for reason, names in found.items()}
 
 
 def mask_names(stem: str) -> list[str]:

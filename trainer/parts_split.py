@@ -6,16 +6,29 @@ pictures that repeat training pictures, or each other, would promise more than n
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
+import torch
 
+from models.backends.base import SourceBackend
 from models.calibration.recalibration import ScoresAndMaps
+from models.heads.base import Bar
+from models.imaging.preprocess import Prepared
 from models.sources.registry import SourceSpec
+from trainer.activations import SOURCE_BATCH
 from trainer.data import DataError, split
 from trainer.data_checks.group_split import split_by_group
-from trainer.data_checks.near_duplicates import Features, Labels, independent_count, near_duplicate_groups
+from trainer.data_checks.near_duplicates import (
+    Features,
+    Labels,
+    groups_by_name,
+    independent_count,
+    near_duplicate_groups,
+)
+from trainer.data_checks.pooled import PooledMeans
 
 DEEPEST = 2  # taps by whose means pictures are compared: what is shown, less than how it is lit
 
@@ -40,15 +53,22 @@ class PartsSplit(NamedTuple):
 
     def groups(self, names: Sequence[str]) -> tuple[tuple[str, ...], ...]:
         """The names of each group of two or more."""
-        members: dict[int, list[str]] = {}
-        for label, name in zip(self.labels.tolist(), names, strict=True):
-            members.setdefault(label, []).append(name)
-        return tuple(tuple(one) for one in members.values() if len(one) > 1)
+        return groups_by_name(self.labels, names)
 
 
 def group_taps(source: SourceSpec) -> tuple[str, ...]:
     """The taps whose means make the features of `split_parts`."""
     return tuple(source.taps)[-DEEPEST:]
+
+
+def features_of(images: Iterable[Prepared], backend: SourceBackend, taps: Sequence[str], bar: Bar) -> Features:
+    """Images (3, S, S) -> PooledMeans.features, by a source pass of their own."""
+    pooled, left, done = PooledMeans(taps), iter(images), 0
+    while batch := list(islice(left, SOURCE_BATCH)):
+        pooled.add(backend.activations(torch.from_numpy(np.stack(batch)), pooled.taps))
+        done += len(batch)
+        bar.update(done)
+    return pooled.features()
 
 
 def split_parts(count: int, hold_out: float, seed: int, features: Features | None) -> PartsSplit:

@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 
 from models.artifact import Artifact, RecalibrationRecord, load_artifact, write_artifact
+from models.backends.base import SourceBackend
 from models.backends.choice import BackendName
 from models.backends.pool import SourcePool
 from models.calibration.conformal import Calibration
@@ -27,13 +28,16 @@ from models.calibration.recalibration import (
 )
 from models.detector import Detector
 from models.heads.base import to_device
-from models.image_folder import passed_over_words
+from models.image_folder import NAMED, passed_over_words
 from models.imaging.decode import ImageError
 from models.imaging.levels import LevelRange, check_levels
+from models.sources.registry import spec_of
 from trainer.calibrate import judge_under
-from trainer.data import DataError, read_pixels
+from trainer.data import DataError, prepared_images, read_pixels
+from trainer.data_checks.near_duplicates import Labels, groups_by_name, independent_count, near_duplicate_groups
 from trainer.fit_run import Display
 from trainer.measure import measured_files
+from trainer.parts_split import features_of, group_taps, worst_of_groups
 from trainer.perturb import Change
 from trainer.training_set import TrainingSet, read_training_set
 
@@ -92,6 +96,8 @@ def recalibrate(job: Recalibration, display: Display) -> Artifact:
     _check_shift(old.calibration, judged, display, accepted=job.accept_shift)
     if job.rates.under:
         judged = judge_under(detector, judge, found.files, job.rates.under)
+    labels = _scenes(old, found, pool[old.source], display)
+    judged = worst_of_groups(judged, labels)
     new = job.rates
     rates = rates_of(
         old.calibration,
@@ -101,7 +107,7 @@ def recalibrate(job: Recalibration, display: Display) -> Artifact:
         tail_fit=new.tail_fit,
     )
     calibration = calibrated(judged, rates)
-    artifact = _written(job, old, found, calibration, levels)
+    artifact = _written(job, old, found, labels, calibration, levels)
     to_device(artifact.head, job.device)
     artifact.verify_golden(detector)
     for line in calibration_words(calibration):
@@ -116,6 +122,32 @@ def _check_unseen(old: Artifact, found: TrainingSet) -> None:
             "these are the images that the artifact was trained on: their scores are too low to calibrate with; "
             "take good parts that it has not seen"
         )
+    trained = set(old.manifest.training.trained)
+    seen = [name for name, digest in zip(found.names, found.hashes, strict=True) if digest in trained]
+    if seen:
+        raise DataError(
+            f"the artifact was trained on {len(seen)} of these {len(found.files)} images ({', '.join(seen[:NAMED])}"
+            f"{', ...' if len(seen) > NAMED else ''}): their scores are too low to calibrate with; take them out"
+        )
+
+
+def _scenes(old: Artifact, found: TrainingSet, backend: SourceBackend, display: Display) -> Labels:
+    """(n,) group numbers of the new images. Raises DataError where fewer than two scenes are among them."""
+    with display.bar("looking for near-duplicates", len(found.files)) as bar:
+        images = prepared_images(found.files, old.preprocessing)
+        features = features_of(images, backend, group_taps(spec_of(old.source.source)), bar)
+    labels = near_duplicate_groups(features)
+    scenes = independent_count(labels)
+    if scenes < 2:
+        raise DataError(
+            f"the {len(labels)} images show one scene again and again: nothing in them says how good parts differ; "
+            "take pictures of more parts"
+        )
+    if scenes < len(labels):
+        display.say(
+            f"beware: near-duplicates: the {len(labels)} images are of {scenes} scenes, each of which counts once"
+        )
+    return labels
 
 
 def _joined_levels(old: Artifact, found: TrainingSet, *, accepted: bool) -> LevelRange | None:
@@ -145,7 +177,12 @@ def _check_shift(old: Calibration, judged: ScoresAndMaps, display: Display, *, a
 
 
 def _written(
-    job: Recalibration, old: Artifact, found: TrainingSet, calibration: Calibration, levels: LevelRange | None
+    job: Recalibration,
+    old: Artifact,
+    found: TrainingSet,
+    labels: Labels,
+    calibration: Calibration,
+    levels: LevelRange | None,
 ) -> Artifact:
     stamp = int(os.environ.get("SOURCE_DATE_EPOCH", time.time()))
     created = datetime.fromtimestamp(stamp, UTC)
@@ -153,7 +190,10 @@ def _written(
         from_version=old.manifest.version,
         from_sha256=old.sha256,
         images=len(found.files),
+        independent=independent_count(labels),
+        groups=groups_by_name(labels, found.names),
         images_unreadable=tuple(file.name for file, _ in found.unreadable),
+        passed_over=found.passed_over_record,
         data_sha256=found.sha256,
         under=job.rates.under,
     )

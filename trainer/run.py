@@ -22,7 +22,6 @@ from models.artifact import (
     DegenerateRecord,
     GoldenRecord,
     Manifest,
-    PassedOver,
     SourceRecord,
     TrainingRecord,
     golden_tolerance,
@@ -34,7 +33,7 @@ from models.calibration.conformal import Calibration
 from models.calibration.recalibration import calibrated, calibration_words
 from models.detector import Detector
 from models.heads.base import to_device
-from models.image_folder import NAMED, passed_over_words
+from models.image_folder import passed_over_words
 from models.image_judge import ImageJudge
 from models.imaging.preprocess import Preprocessing
 from models.sources.registry import spec_of
@@ -123,6 +122,11 @@ def train(job: TrainingJob, display: Display) -> Artifact:
     _remove_work(job.work)
     for line in calibration_words(calibration):
         display.say(line)
+    if manifest.degenerate is not None:
+        display.say(
+            f"DEGENERATE: {len(manifest.degenerate.reasons)} reasons (above) against any verdict by this artifact; "
+            "/products and the service's log repeat them"
+        )
     display.say(f"{artifact.path}: {artifact.sha256[:12]}, made in {time.monotonic() - started:.0f} s")
     return artifact
 
@@ -179,10 +183,9 @@ def _manifest(
             independent_trained=split.independent_trained if split.grouped else None,
             independent_held_out=split.independent_held_out if split.grouped else None,
             groups=split.groups(found.names),
+            trained=tuple(found.hashes[index] for index in split.training),
             held_out=tuple(found.hashes[index] for index in split.held_out),
-            passed_over={
-                reason: PassedOver(count=len(names), first=names[:NAMED]) for reason, names in found.passed_over.items()
-            },
+            passed_over=found.passed_over_record,
             subfolders=job.subfolders,
             data_sha256=found.sha256,
             outcome=notes,

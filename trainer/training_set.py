@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from models.image_folder import Reason, list_images, passed_over_words
+from models.artifact import PassedOver
+from models.image_folder import NAMED, Reason, list_images, passed_over_words
 from models.imaging.decode import ImageError, ImageLimits, Pixels, decode_image
 from models.imaging.levels import LevelRange, Levels, collect_levels, measure_levels
 from models.imaging.preprocess import Preprocessing, WhiteLevel, is_enlarged
@@ -59,6 +60,11 @@ class TrainingSet:
     def names(self) -> tuple[str, ...]:
         """The files' paths from the folder on."""
         return tuple(file.relative_to(self.folder).as_posix() for file in self.files)
+
+    @property
+    def passed_over_record(self) -> dict[str, PassedOver]:
+        """For the manifest."""
+        return {reason: PassedOver(count=len(names), first=names[:NAMED]) for reason, names in self.passed_over.items()}
 
     def facts(self, white: int) -> list[PictureFacts]:
         """Of each picture; `white` is the white level of 16 bits."""

@@ -58,9 +58,9 @@ class PassedOver(_Record):
 class TrainingRecord(_Record):
     """How the head came about. `settings` is every setting of the run, `outcome` what was measured while fitting.
 
-    `held_out` are the SHA-256 of the held-out files, so that they are found again. `groups` are the near-duplicates
-    among all pictures, by name from the folder on, each group of two at least; of a group one picture counts. Where
-    `independent_trained` and `independent_held_out` are None nobody has looked for groups.
+    `trained` and `held_out` are the SHA-256 of the files, so that they are found again. `groups` are the
+    near-duplicates among all pictures, by name from the folder on, each group of two at least; of a group one picture
+    counts. Where `independent_trained` and `independent_held_out` are None nobody has looked for groups.
     """
 
     settings: dict[str, object]
@@ -70,6 +70,7 @@ class TrainingRecord(_Record):
     independent_trained: int | None = Field(default=None, ge=1)
     independent_held_out: int | None = Field(default=None, ge=1)
     groups: tuple[tuple[str, ...], ...] = ()
+    trained: tuple[str, ...] = ()
     held_out: tuple[str, ...] = ()
     passed_over: dict[str, PassedOver] = {}
     subfolders: bool = False  # whether images of subfolders were taken, too
@@ -78,12 +79,18 @@ class TrainingRecord(_Record):
 
 
 class RecalibrationRecord(_Record):
-    """Where a calibration came from that is not the training's: the artifact before it, and the new good images."""
+    """Where a calibration came from that is not the training's: the artifact before it, and the new good images.
+
+    `independent` and `groups` as in TrainingRecord: near-duplicates among the new images count once.
+    """
 
     from_version: str
     from_sha256: str
     images: int = Field(ge=1)
+    independent: int | None = Field(default=None, ge=1)
+    groups: tuple[tuple[str, ...], ...] = ()
     images_unreadable: tuple[str, ...] = ()
+    passed_over: dict[str, PassedOver] = {}
     data_sha256: str
     under: tuple[str, ...] = ()
 
@@ -102,7 +109,7 @@ class GoldenRecord(_Record):
 
 class DegenerateRecord(_Record):
     """Why nothing can be learned or judged from the training set. Such an artifact is only written where a person has
-    accepted that (--accept-degenerate); it is served all the same."""
+    accepted that (--accept-degenerate); `/products` and the log then say so for as long as it is served."""
 
     reasons: tuple[str, ...] = Field(min_length=1)
 

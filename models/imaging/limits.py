@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from models.imaging.errors import ImageError, too_large
+from models.sizes import size_words
 
 FORMATS: frozenset[str] = frozenset({"PNG", "JPEG", "BMP", "TIFF", "WEBP"})
 SMALLEST_SIDE = 8  # pixels
+PEAK_BYTES = 32  # a pixel, of any format while it is decoded or laid over; `benchmarks.image_memory` measures it
 
 # Header work grows with these, and none depends on the pixels. Cameras and editors stay far below each.
 PNG_CHUNKS = 1000  # and one more for each KiB of the file: image data comes in chunks of 4 or 8 KiB
@@ -33,7 +35,9 @@ class ImageLimits:
         if not data:
             raise ImageError("image_empty", "the image has no bytes")
         if len(data) > self.max_bytes:
-            raise ImageError("image_too_many_bytes", f"{len(data):,} bytes; at most {self.max_bytes:,} are taken")
+            raise ImageError(
+                "image_too_many_bytes", f"{size_words(len(data))}; at most {size_words(self.max_bytes)} are taken"
+            )
 
     def check_format(self, name: str) -> None:
         """Raises ImageError for a format that is not on the allow-list."""

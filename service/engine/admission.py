@@ -12,6 +12,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Protocol, Self
 
+from models.sizes import size_words
 from service.errors import BodyTooLarge, Overloaded, ServiceError, ShuttingDown, TooManyImages
 
 UNMEASURED_RETRY_S = 1.0
@@ -122,16 +123,19 @@ class Admission:
         if images > self._max_images:
             return "images", TooManyImages(f"at most {self._max_images} images can be worked on at once")
         if size > self._max_bytes:
-            return "bytes", BodyTooLarge(f"at most {self._max_bytes} bytes can be worked on at once")
+            return "bytes", BodyTooLarge(f"at most {size_words(self._max_bytes)} can be worked on at once")
         if self.images + images > self._max_images:
             return "images", self._overloaded(f"{self.images} images are being worked on, {self._max_images} at most")
         if self.size + size > self._max_bytes:
-            return "bytes", self._overloaded(f"{self.size} bytes are being worked on, {self._max_bytes} at most")
+            return "bytes", self._overloaded(
+                f"{size_words(self.size)} are being worked on, {size_words(self._max_bytes)} at most"
+            )
         others = self._permits_of[caller] - grows
         if others > 0 and self._bytes_of[caller] + size > self._caller_bytes:
             held = self._bytes_of[caller]
             return "caller", self._overloaded(
-                f"{held} bytes of this caller are being worked on, {self._caller_bytes} of one caller at most"
+                f"{size_words(held)} of this caller are being worked on, "
+                f"{size_words(self._caller_bytes)} of one caller at most"
             )
         return None
 
@@ -175,6 +179,12 @@ class Permit:
         self._admission._take(images, size, self._caller, grows=True)
         self.images += images
         self.size += size
+
+    def holding(self, size: int) -> None:
+        """Hold `size` bytes more of what the answer will be made of. Never refused: the work for it is done."""
+        if not self._released:
+            self._admission._exchange(0, size, self._caller)
+            self.size += size
 
     def answering(self, size: int) -> None:
         """The images are judged and the body is of no use any more: hold the `size` bytes of the answer instead."""

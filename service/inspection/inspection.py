@@ -66,7 +66,9 @@ class Inspection:
         self.context.images = len(images)
         if (more := len(images) - permit.images) > 0:
             permit.grow(images=more)
-        entries = [self._note(image, found) for image, found in zip(images, await self._all(images), strict=True)]
+        entries = [
+            self._note(image, found) for image, found in zip(images, await self._all(images, permit), strict=True)
+        ]
         failures = [entry for entry in entries if isinstance(entry, ImageFailure)]
         if len(failures) == len(entries):
             for failure in failures:
@@ -74,11 +76,11 @@ class Inspection:
                     raise failure.error
         return entries
 
-    async def _all(self, images: Sequence[EncodedImage]) -> list[Judged | ImageFailure]:
+    async def _all(self, images: Sequence[EncodedImage], permit: Permit) -> list[Judged | ImageFailure]:
         if len(images) == 1:
-            return [await self._attempt(0, images[0])]
+            return [await self._attempt(0, images[0], permit)]
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(self._attempt(index, image)) for index, image in enumerate(images)]
+            tasks = [group.create_task(self._attempt(index, image, permit)) for index, image in enumerate(images)]
         return [task.result() for task in tasks]
 
     def _note(self, image: EncodedImage, found: Judged | ImageFailure) -> Verdict | ImageFailure:
@@ -92,11 +94,11 @@ class Inspection:
         self.observers.on_verdict(verdict, Picture(prepared, image.data, self.version, self.context, time.time()))
         return verdict
 
-    async def _attempt(self, index: int, image: EncodedImage) -> Judged | ImageFailure:
+    async def _attempt(self, index: int, image: EncodedImage, permit: Permit) -> Judged | ImageFailure:
         took: dict[str, float] = {}
         error: ImageError | ServiceError
         try:
-            return await self._judge(index, image, took)
+            return await self._judge(index, image, permit, took)
         except (ImageError, ServiceError) as failure:
             error = failure
         except Exception:
@@ -104,7 +106,7 @@ class Inspection:
             error = InferenceFailed("the service has a fault; it is logged under this request id")
         return ImageFailure(index=index, name=image.name, error=error, times=self._times(took))
 
-    async def _judge(self, index: int, image: EncodedImage, took: dict[str, float]) -> Judged:
+    async def _judge(self, index: int, image: EncodedImage, permit: Permit, took: dict[str, float]) -> Judged:
         prepared = await self._in_thread("decode", took, prepare, image, self.version.judge, self.image_limits)
         judgement = await self._ask_engine(prepared, took)
         pictures = None
@@ -120,6 +122,7 @@ class Inspection:
                 image.data,
                 self.image_limits,
             )
+            permit.holding(pictures.size)
         verdict = verdict_of(
             judgement.score,
             prepared,

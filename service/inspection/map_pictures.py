@@ -30,6 +30,11 @@ class MapPictures:
     overlay: bytes | None = None  # RGB
     mask: bytes | None = None  # 0 or 255
 
+    @property
+    def size(self) -> int:
+        """Bytes of all files."""
+        return len(self.map) + len(self.overlay or b"") + len(self.mask or b"")
+
 
 def map_pictures(
     map_: Map | None,

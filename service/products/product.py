@@ -13,13 +13,18 @@ from models.image_judge import ImageJudge
 from models.imaging.input_statistics import InputStatistics
 from models.imaging.preprocess import Preprocessing
 
-State = Literal["served", "resting", "unloaded", "refused"]
+OLD_PREPROCESSING = (
+    "preprocessing of version 1: where one side of a picture shrinks and the other grows, thin defects can be passed "
+    "over; train again for version 2"
+)
+State = Literal["served", "resting", "loading", "unloaded", "refused"]
 
 
 class VersionKey(NamedTuple):
     """One artifact as it was read, without its head: the same folder with other contents is another key.
 
-    `folder` is the version's folder name, "" for a plain NAME; `version` is what replies and metrics call it.
+    `folder` is the version's folder name, "" for a plain NAME; `version` is what replies and metrics call it. `doubts`
+    are of ProductVersion.
     """
 
     name: str
@@ -27,6 +32,7 @@ class VersionKey(NamedTuple):
     hash: str
     version: str
     method: str
+    doubts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +51,7 @@ class ProductVersion:
 
     @property
     def key(self) -> VersionKey:
-        return VersionKey(self.name, self.folder, self.hash, self.version, self.method)
+        return VersionKey(self.name, self.folder, self.hash, self.version, self.method, self.doubts)
 
     @property
     def head(self) -> Head:
@@ -68,10 +74,21 @@ class ProductVersion:
         """Whether the calibration has worst scores (of changes, or of near-duplicates) and not scores as they are."""
         manifest = self.artifact.manifest
         if manifest.recalibration is not None:
-            return bool(manifest.recalibration.under)
+            record = manifest.recalibration
+            return bool(record.under) or (record.independent or record.images) < record.images
         training = manifest.training
         counted = training.independent_held_out or training.images_held_out
         return bool(training.settings.get("calibrate_under")) or counted < training.images_held_out
+
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """What a person should know before trusting a verdict by this version; none of a sound one."""
+        manifest = self.artifact.manifest
+        reasons = manifest.degenerate.reasons if manifest.degenerate is not None else ()
+        found = [f"degenerate, accepted at the fit: {reason}" for reason in reasons]
+        if manifest.preprocessing.version == 1:
+            found.append(OLD_PREPROCESSING)
+        return tuple(found)
 
     @property
     def method(self) -> str:
@@ -100,9 +117,9 @@ class ProductVersion:
 class ProductStatus:
     """A product as `/products` shows it.
 
-    `state`: served; resting (unloaded to save memory, loads itself on the next request); unloaded (by an operator);
-    refused (no version could be loaded, or its folder was removed). `problems` says, for each version that was refused,
-    why (version "" is a plain NAME).
+    `state`: served; resting (unloaded to save memory, loads itself on the next request); loading (found, and no version
+    is ready yet); unloaded (by an operator); refused (no version could be loaded, or its folder was removed).
+    `problems` says, for each version that was refused, why (version "" is a plain NAME).
     """
 
     name: str
@@ -116,4 +133,5 @@ class ProductStatus:
     leases: int  # requests that use any of its versions now
     head_bytes: int  # in memory now
     problems: dict[str, str] = field(default_factory=dict)
+    doubts: tuple[str, ...] = ()  # ProductVersion.doubts of the active one
     note: str | None = None  # where what an operator decided would not survive a restart: that, and why

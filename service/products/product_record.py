@@ -111,6 +111,8 @@ class ProductRecord:
         state: State = "unloaded" if decision.unloaded else "refused"
         if active is not None:
             state = "served" if head_cache.holds(active) else "resting"
+        elif state == "refused" and not self.problems.keys() >= ({decision.pin} if decision.pin else {*self.on_disk}):
+            state = "loading"  # of those that may be served, one has not been tried
         return ProductStatus(
             name=self.name,
             state=state,
@@ -123,5 +125,6 @@ class ProductRecord:
             leases=leases,
             head_bytes=size,
             problems=dict(self.problems),
+            doubts=active.doubts if active else (),
             note=self.note or note,
         )

@@ -297,6 +297,8 @@ def _identity(root: Path) -> tuple[int, int] | None:
 def _why_not(status: ProductStatus) -> str:
     if status.state == "unloaded":
         return "is unloaded"
+    if status.state == "loading":
+        return "is being loaded"
     return (
         "; ".join(f"{version or status.name} {reason}" for version, reason in status.problems.items())
         or "has no version"

@@ -285,6 +285,8 @@ class VersionManager:
         kept = [key for key in (new, record.previous, record.standby) if key is not None]
         self._head_cache.keep_only(record.name, kept, "replaced")
         event("product switched", product=record.name, version=new.version, before=old.version if old else None)
+        for doubt in new.doubts:
+            event("served with a doubt", logging.WARNING, product=record.name, version=new.version, reason=doubt)
 
     def _retire(self, record: ProductRecord, reason: str) -> None:
         self._agreement.publish(record.name, None)

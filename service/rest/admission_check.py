@@ -104,7 +104,7 @@ def _try_admit(scope: Scope, decision: AdmissionDecision, checks: RequestChecks)
 
 def _note_refusal(scope: Scope, decision: AdmissionDecision) -> None:
     """For the log line, which is else written from what the route has found."""
-    decision.record.route = scope["path"]
+    decision.record.route = scope["path"].removeprefix(scope.get("root_path", ""))
     if scope["query_string"] or not CONTEXT_NAMES.isdisjoint(decision.headers):
         with suppress(InvalidParameter):
             decision.record.context = context_of(HTTPConnection(scope))

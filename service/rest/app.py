@@ -14,6 +14,7 @@ from service.rest import problems
 from service.rest.app_state import AppState
 from service.rest.middleware import RecordMiddleware
 from service.rest.openapi import DESCRIPTION, document_of
+from service.rest.prefix import PrefixMiddleware
 from service.rest.request_checks import RequestChecks
 from service.rest.routes import admin, drift, infer, operation
 
@@ -43,6 +44,7 @@ def rest_app(checks: RequestChecks, running: Running) -> FastAPI:
     )
     problems.install(app)
     app.add_middleware(RecordMiddleware, checks=checks)
+    app.add_middleware(PrefixMiddleware, root_path=checks.options.root_path)
     for routes in (infer, operation, drift, admin):
         app.include_router(routes.router)
     app.openapi = lambda: document_of(app, keys_needed=checks.options.keys_needed)  # type: ignore[method-assign]

@@ -19,6 +19,7 @@ class RestOptions:
     deadline_ms: float
     keys_needed: bool
     openapi: bool
+    root_path: str
     processes: int
     drift: bool
     drift_alarm_parts: float

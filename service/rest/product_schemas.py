@@ -13,9 +13,9 @@ class ProductSummary(Schema):
     """A product as the registry sees it."""
 
     name: str
-    state: Literal["served", "resting", "unloaded", "refused"] = Field(
-        description="served; resting (out of memory's budget, loads itself when asked); unloaded (by an operator); "
-        "refused (no version could be loaded, or its folder was removed)."
+    state: Literal["served", "resting", "loading", "unloaded", "refused"] = Field(
+        description="served; resting (out of memory's budget, loads itself when asked); loading (found, no version is "
+        "ready yet); unloaded (by an operator); refused (no version could be loaded, or its folder was removed)."
     )
     version: str | None = Field(description="The active version.")
     method: str | None
@@ -26,6 +26,11 @@ class ProductSummary(Schema):
     leases: int = Field(description="Requests that use any of its versions now.")
     head_bytes: int = Field(description="Memory of its heads now.")
     problems: dict[str, str] = Field(description="Version -> why it was refused.")
+    doubts: list[str] = Field(
+        default=[],
+        description="What to know before trusting the active version: why its training set was degenerate and "
+        "accepted, and preprocessing that is out of date. Empty for a sound one.",
+    )
     note: str | None = Field(default=None, description="What will not survive a restart, and why; else null.")
 
 

@@ -32,7 +32,7 @@ def detail_of(status: ProductStatus, version: ProductVersion | None) -> ProductD
 
 
 def _members(status: ProductStatus) -> dict[str, object]:
-    return {**asdict(status), "versions": list(status.versions)}
+    return {**asdict(status), "versions": list(status.versions), "doubts": list(status.doubts)}
 
 
 def _rated(threshold: Threshold) -> RatedThreshold:

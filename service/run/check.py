@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import psutil
 
+from models.imaging.limits import PEAK_BYTES
 from service.auth import KeyFileError, KeyRing
 from service.metrics import Metrics
 from service.products.product import ProductStatus
@@ -22,7 +23,6 @@ from service.run.command_line import SettingsError
 from service.run.processes import bound_socket
 from service.run.settings import Settings, thread_counts
 
-BYTES_PER_PIXEL = 6  # of a picture that is being decoded, with 16 bits
 PROCESS_BYTES = 700 << 20  # interpreter, torch and one source with its work space
 GIB = 1 << 30
 
@@ -89,6 +89,8 @@ def _product(status: ProductStatus) -> Iterator[Finding]:
     if status.version is not None:
         why = "pinned" if status.pinned else "the highest" if status.versions else "the only one"
         yield Finding(True, f"product {status.name}: version {status.version} would be served ({why})")
+        for doubt in status.doubts:
+            yield Finding(True, f"product {status.name}: beware, {doubt}")
     elif status.state == "unloaded":
         yield Finding(True, f"product {status.name}: unloaded by an operator; load it to serve it")
     for version, reason in status.problems.items():
@@ -139,9 +141,18 @@ def _line(file: Path) -> Finding:
     return Finding(True, f"line: {len(stations)} stations in {file}; `mkd-line check` tries their connections")
 
 
+def most_bytes(settings: Settings, heads: int, *, on_cpu: bool = True, cores: int | None = None) -> int:
+    """Memory of the whole service at most, by its limits, without the devices': `heads` is the bytes of all heads.
+
+    In each of the threads that decode and encode there may be the largest picture that is taken.
+    """
+    threads = thread_counts(settings, on_cpu=on_cpu, cores=cores).decode
+    pictures = threads * settings.max_image_pixels * PEAK_BYTES
+    return settings.processes * (PROCESS_BYTES + pictures + settings.max_waiting_bytes + heads)
+
+
 def _memory(settings: Settings, heads: int) -> Finding:
-    decoding = thread_counts(settings, on_cpu=True).decode * settings.max_image_pixels * BYTES_PER_PIXEL
-    need = settings.processes * (PROCESS_BYTES + decoding + settings.max_waiting_bytes + heads)
+    need = most_bytes(settings, heads)
     there = psutil.virtual_memory().available
     words = f"memory: {need / GIB:.1f} GiB at most by these limits, {there / GIB:.1f} GiB are free"
     if need <= there:

@@ -176,6 +176,7 @@ def rest_options(settings: Settings) -> RestOptions:
         deadline_ms=settings.deadline_ms,
         keys_needed=settings.auth_enabled,
         openapi=settings.openapi,
+        root_path=settings.root_path,
         processes=settings.processes,
         drift=settings.drift,
         drift_alarm_parts=settings.drift_alarm_parts,

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from models.artifact.versions import STATE_FILE
 from service.machine.cores import usable_cores
+from service.rest.prefix import is_prefix
 
 ENV_PREFIX = "MKD_"
 
@@ -31,6 +32,10 @@ class Settings(BaseSettings):
     # Where
     host: str = Field(default="127.0.0.1", description="Address to listen on; anything but loopback needs API keys.")
     port: int = Field(default=8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    root_path: str = Field(
+        default="",
+        description="Path below which a proxy shows the service, as /line-7; without it X-Forwarded-Prefix is taken.",
+    )
     processes: int = Field(
         default=1, ge=1, le=256, description="Server processes that share the port, for front-end bound hosts."
     )
@@ -227,6 +232,13 @@ class Settings(BaseSettings):
     def format_names(self) -> frozenset[str]:
         """The formats of `image_formats` in capitals, as the decoder names them."""
         return frozenset(name.strip().upper() for name in self.image_formats.split(",") if name.strip())
+
+    @field_validator("root_path")
+    @classmethod
+    def _a_plain_path(cls, value: str) -> str:
+        if value and not is_prefix(value):
+            raise ValueError(f"{value!r} is not a plain path as /line-7: letters, digits, dot, dash, underscore, tilde")
+        return value
 
     @model_validator(mode="after")
     def _refuse_the_unsafe(self) -> Self:

@@ -106,7 +106,14 @@ def configured(folder: Path) -> None:
 def train(folder: Path, stock: Stock) -> None:
     """Labelled pictures, and good ones under a new lamp."""
     write_labelled(folder / "pictures" / "screw", stock.pictures)
-    write_all(folder / "pictures" / "screw-new-lamp", stock.pictures.train[:4] + stock.pictures.good)
+    write_all(folder / "pictures" / "screw-new-lamp", [brighter(data) for data in stock.pictures.train[:8]])
+
+
+def brighter(data: bytes) -> bytes:
+    """The picture of a PNG file under a lamp of 3 % more light, as another PNG file."""
+    picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    assert picture is not None
+    return cv2.imencode(".png", cv2.convertScaleAbs(picture, alpha=1.03))[1].tobytes()
 
 
 PREPARED: dict[str, Callable[[Path, Stock], None]] = {

@@ -63,6 +63,7 @@ def labelled(tmp_path_factory: pytest.TempPathFactory, good_images: list[bytes],
         save(data / "test" / "scratch" / f"{name}.png", scratched)
     save(data / "ground_truth" / "scratch" / "empty_mask.png", np.zeros((40, 40), np.uint8))
     (data / "test" / "good" / "broken.png").write_bytes(b"no image")
+    (data / "test" / "blot" / "notes.txt").write_text("from the night shift")
     (data / "train" / "good" / "broken.png").write_bytes(b"no image")
     return data
 
@@ -84,6 +85,12 @@ def test_the_images_are_counted_and_broken_ones_named(evaluation: Evaluation) ->
     assert (numbers["images"], numbers["images_anomalous"]) == (7, 4)
     assert [line.split(":")[0] for line in numbers["unreadable"]] == ["good/broken.png"]
     assert numbers["masks_unknown"] == 2
+    assert numbers["passed_over"] == {"other_ending": {"count": 1, "first": ["test/blot/notes.txt"]}}
+
+
+def test_the_page_names_the_source_and_warns_of_no_degenerate_set(evaluation: Evaluation) -> None:
+    assert "; source vgg16 (" in evaluation.page
+    assert "Degenerate training set" not in evaluation.page
 
 
 def test_image_auroc_is_of_the_scores_that_the_detector_gives(

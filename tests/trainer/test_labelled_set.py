@@ -8,8 +8,10 @@ import cv2
 import numpy as np
 import pytest
 
+from models.imaging.preprocess import Preprocessing
 from trainer.data import DataError
-from trainer.labelled import LabelledImage, read_labelled_set
+from trainer.figures import read_truth
+from trainer.labelled import LabelledImage, passed_over_in, read_labelled_set
 
 PICTURE = np.full((16, 20, 3), 120, np.uint8)
 
@@ -67,6 +69,37 @@ def test_a_missing_or_empty_mask_of_a_bad_part_is_not_known(layout: Path) -> Non
 def test_a_damaged_mask_is_not_known_either(layout: Path) -> None:
     (layout / "ground_truth" / "scratch" / "c_mask.png").write_bytes(b"no image")
     assert by_name(layout)["c"].mask(10, 8) is None
+
+
+def test_it_is_said_of_how_many_defects_a_mask_was_found_and_what_was_looked_for(layout: Path) -> None:
+    truth = read_truth(read_labelled_set(layout), Preprocessing(image_size=32))
+    record = truth.mask_record()
+    assert (record["defective"], record["found"], record["inverted"]) == (3, 1, False)
+    (words,) = truth.mask_words()
+    assert words.startswith(
+        "masks: found for 1 of 3 defective images; looked for in ground_truth/<defect> as NAME_mask"
+    )
+
+
+def test_masks_drawn_black_on_white_are_told(layout: Path) -> None:
+    folder = layout / "ground_truth" / "scratch"
+    drawn = cv2.imread(str(folder / "c_mask.png"), cv2.IMREAD_GRAYSCALE)
+    assert drawn is not None
+    for name in "cd":
+        cv2.imwrite(str(folder / f"{name}_mask.png"), 255 - drawn)
+    truth = read_truth(read_labelled_set(layout), Preprocessing(image_size=32))
+    assert truth.mask_record()["inverted"] is True
+    assert "they look inverted" in truth.mask_words()[-1]
+
+
+def test_what_lies_deeper_or_is_no_image_is_told_with_its_place(layout: Path) -> None:
+    (layout / "test" / "scratch" / "more").mkdir()
+    cv2.imwrite(str(layout / "test" / "scratch" / "more" / "f.png"), PICTURE)
+    (layout / "ground_truth" / "scratch" / "c.json").write_text("{}")
+    assert passed_over_in(layout) == {
+        "subfolder": ("test/scratch/more/f.png",),
+        "other_ending": ("ground_truth/scratch/c.json",),
+    }
 
 
 def test_without_the_layout_the_words_say_what_is_missing(tmp_path: Path) -> None:

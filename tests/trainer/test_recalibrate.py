@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +22,7 @@ from trainer.recalibrate import NewRates, Recalibration, recalibrate
 
 @pytest.fixture
 def new_good(tmp_path: Path, good_images: list[bytes], good_folder_of_bolts: Path) -> Path:
-    """Nine pictures, of sizes that training has not seen, and a broken file."""
+    """Nine pictures of six parts, of sizes that training has not seen, and a broken file."""
     folder = tmp_path / "new"
     folder.mkdir()
     for number in range(9):
@@ -56,16 +58,19 @@ def test_only_the_calibration_is_new_and_the_manifest_says_from_what(
     old, new = load_artifact(job.artifact), recalibrate(job, silent_display)
     assert (new.path / TENSORS).read_bytes() == (old.path / TENSORS).read_bytes()
     assert (new.manifest.golden, golden(new)) == (old.manifest.golden, golden(old))
-    assert len(new.calibration.scores) == 9
+    assert len(new.calibration.scores) == 6, "three of the nine show a part again"
     assert new.calibration.scores != old.calibration.scores
     assert new.calibration.ng_rate == old.calibration.ng_rate
     record = new.manifest.recalibration
     assert record is not None
     assert (record.from_sha256, record.images, record.images_unreadable) == (old.sha256, 9, ("broken.png",))
+    assert record.independent == 6
+    assert record.groups == (("0.png", "6.png"), ("1.png", "7.png"), ("2.png", "8.png"))
     assert new.manifest.version == "2"
     assert new.manifest.training == old.manifest.training
     assert new.manifest.input_statistics != old.manifest.input_statistics, "drift is watched against the new images"
-    assert any(line.startswith("beware: 9 held-out images are few") for line in said)
+    assert any(line.startswith("beware: near-duplicates: the 9 images are of 6 scenes") for line in said)
+    assert any(line.startswith("beware: 6 held-out images are few") for line in said)
 
 
 def test_rates_can_be_changed(
@@ -82,6 +87,36 @@ def test_the_training_images_are_refused(
     with pytest.raises(DataError, match="was trained on"):
         recalibrate(replace(job, data=good_folder_of_bolts), silent_display)
     assert not job.path.exists()
+
+
+def test_some_training_images_among_new_ones_are_refused_by_name_and_held_out_ones_are_not(
+    job: Recalibration, good_folder_of_bolts: Path, silent_display: Display, source_weights: Mapping[str, torch.Tensor]
+) -> None:
+    training = load_artifact(job.artifact).manifest.training
+    files = {hashlib.sha256(file.read_bytes()).hexdigest(): file for file in good_folder_of_bolts.iterdir()}
+    assert files.keys() == {*training.trained, *training.held_out}
+    held_out, trained = files[training.held_out[0]], files[training.trained[0]]
+    shutil.copy(held_out, job.data / "held-out.png")
+    assert recalibrate(job, silent_display).manifest.recalibration is not None
+    shutil.copy(trained, job.data / "known.png")
+    with pytest.raises(DataError, match=r"was trained on 1 of these 11 images \(known\.png\)"):
+        recalibrate(job, silent_display)
+
+
+def test_pictures_far_outside_the_levels_of_training_are_refused_and_widen_them_where_that_is_accepted(
+    job: Recalibration, silent_display: Display, source_weights: Mapping[str, torch.Tensor]
+) -> None:
+    dark = cv2.imread(str(job.data / "3.png"))
+    assert dark is not None
+    assert cv2.imwrite(str(job.data / "3.png"), (dark // 6).astype(np.uint8))
+    with pytest.raises(DataError, match=r"3\.png: the picture's .* times below .* give --accept-shift"):
+        recalibrate(replace(job, accept_shift=False), silent_display)
+    assert not job.path.exists()
+    old, new = load_artifact(job.artifact).manifest.levels, recalibrate(job, silent_display).manifest.levels
+    assert old is not None
+    assert new is not None
+    assert new.mean_low < old.mean_low / 3
+    assert new.mean_high >= old.mean_high
 
 
 def test_images_that_the_old_calibration_rejects_need_a_word(

@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from models.imaging.preprocess import Preprocessing
+from trainer import training_set
 from trainer.data import DataError, image_files, split
 from trainer.training_set import read_training_set
 
@@ -148,6 +150,36 @@ def test_the_white_level_is_the_smallest_that_holds_the_images(tmp_path: Path, b
 def test_eight_bit_images_leave_the_white_level_open(tmp_path: Path) -> None:
     write(tmp_path, 8)
     assert read_training_set(tmp_path).sixteen_bit_white == 65535
+
+
+def test_a_side_below_the_networks_input_is_warned_of_with_an_example(tmp_path: Path) -> None:
+    write(tmp_path, 8, size=(300, 40))
+    found = read_training_set(tmp_path)
+    assert list(found.warnings(Preprocessing(image_size=32))) == []
+    (words,) = found.warnings(Preprocessing(image_size=64))
+    assert "a side below the network's input of 64 (one has 300 x 40)" in words
+    assert "smaller --image-size" in words
+
+
+def test_a_white_level_below_the_brightest_values_is_warned_of(tmp_path: Path) -> None:
+    for number in range(8):
+        save(tmp_path / f"{number}.png", np.full((40, 40, 3), 3000 + number, np.uint16))
+    found = read_training_set(tmp_path)
+    assert list(found.warnings(Preprocessing(image_size=32, sixteen_bit_white=4095))) == []
+    (words,) = found.warnings(Preprocessing(image_size=32, sixteen_bit_white=1023))
+    assert words == "the white level 1023 cuts off the brightest values of these pictures"
+
+
+def test_pictures_above_the_services_own_limit_are_told_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path, 8, size=(40, 32))
+    monkeypatch.setattr(training_set, "SERVED", 40 * 32)
+    assert list(read_training_set(tmp_path).warnings(Preprocessing(image_size=32))) == []
+    monkeypatch.setattr(training_set, "SERVED", 40 * 32 - 1)
+    (words,) = read_training_set(tmp_path).warnings(Preprocessing(image_size=32))
+    assert "8 pictures have more than 1,279 pixels (40-000.png, ...)" in words
+    assert "--max-image-pixels" in words
 
 
 @pytest.mark.parametrize("count", [8, 9, 57, 1000])

@@ -6,6 +6,8 @@ promises too much. So each group of near-duplicates stays on one side of the spl
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
@@ -61,6 +63,14 @@ def near_duplicate_groups(features: Features) -> Labels:
 def independent_count(labels: Labels) -> int:
     """How many pictures there really are: one for each group."""
     return len(np.unique(labels))
+
+
+def groups_by_name(labels: Labels, names: Sequence[str]) -> tuple[tuple[str, ...], ...]:
+    """(n,) group numbers and the pictures' names -> the names of each group of two or more."""
+    members: dict[int, list[str]] = {}
+    for label, name in zip(labels.tolist(), names, strict=True):
+        members.setdefault(label, []).append(name)
+    return tuple(tuple(one) for one in members.values() if len(one) > 1)
 
 
 def _stands_apart(step: Merge, wide: float) -> bool:

@@ -46,11 +46,6 @@ def picture_extremes(pixels: Pixels) -> PictureExtremes:
     return PictureExtremes(max(high for _, high in levels), max(high - low for low, high in levels), digest)
 
 
-def picture_facts(pixels: Pixels, white: int) -> PictureFacts:
-    """Facts of (H, W, 3). `white` as in PictureExtremes.facts."""
-    return picture_extremes(pixels).facts(white)
-
-
 def check_pictures(facts: Sequence[PictureFacts], names: Sequence[str]) -> CheckResult:
     """Facts of every picture of the set and how each is called -> the set's result.
 

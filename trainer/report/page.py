@@ -62,7 +62,9 @@ def write_report(
 
 def environment() -> jinja2.Environment:
     """Templates of pages; whatever is put into one is escaped."""
-    found = jinja2.Environment(loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True)
+    found = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined
+    )
     found.filters["percent"] = lambda share: "not known" if share is None else f"{100 * share:.1f} %"
     return found
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from models.sizes import size_words
 from service.errors import BodyTooLarge
 from service.inspection.encoded_image import EncodedImage
 from service.rest.bodies.reader import BodyLimits
@@ -29,4 +30,4 @@ class RawImage:
 
     def _check(self) -> None:
         if self._size > self._most:
-            raise BodyTooLarge(f"a raw body is one image, of at most {self._most:,} bytes")
+            raise BodyTooLarge(f"a raw body is one image, of at most {size_words(self._most)}")

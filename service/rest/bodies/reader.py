@@ -11,6 +11,7 @@ from typing import Protocol
 from starlette.requests import Request
 from starlette.types import Message
 
+from models.sizes import size_words
 from service.errors import BodyTooLarge, BodyTooSlow, MalformedRequest, RequestCancelled
 
 
@@ -35,7 +36,7 @@ def declared_length(request: Request, limits: BodyLimits) -> int | None:
         raise MalformedRequest("Content-Length must be a whole number")
     length = int(text)
     if length > limits.max_bytes:
-        raise BodyTooLarge(f"the body has {length:,} bytes; at most {limits.max_bytes:,} are taken")
+        raise BodyTooLarge(f"the body has {size_words(length)}; at most {size_words(limits.max_bytes)} are taken")
     return length
 
 
@@ -63,7 +64,7 @@ async def pieces(request: Request, limits: BodyLimits, permit: Arriving | None) 
         more = message.get("more_body", False)
         received += len(piece)
         if received > limits.max_bytes:
-            raise BodyTooLarge(f"the body has more than {limits.max_bytes:,} bytes, the most that are taken")
+            raise BodyTooLarge(f"the body has more than {size_words(limits.max_bytes)}, the most that are taken")
         if piece:
             if permit is not None:
                 permit.arrived(len(piece))

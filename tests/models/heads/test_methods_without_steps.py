@@ -10,7 +10,7 @@ from models.heads.registry import config_of, method_of
 from models.sources.registry import SOURCES
 from tests.models.heads.conftest import SIZE, MadeParts, MadeRun, activations_of, pictures, with_spot
 
-CASES = (
+CASES: tuple[dict[str, object], ...] = (
     {"method": "padim", "dimensions": 60},
     {"method": "padim", "dimensions": 60, "reduction": "channels", "regularisation": 0.01},
     {"method": "padim", "dimensions": 60, "covariance": "shared"},

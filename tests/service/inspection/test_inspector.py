@@ -55,6 +55,7 @@ class BrightnessVersion:
     method: str = "mkd"
     calibration: Calibration = CALIBRATION
     preprocessing: Preprocessing = PREPROCESSING
+    input_statistics: None = None
 
     @property
     def judge(self) -> ImageJudge:
@@ -210,6 +211,26 @@ def test_pictures_and_regions_come_only_where_they_are_asked_for(core: Core) -> 
     assert Image.open(io.BytesIO(whole.pictures.overlay)).mode == "RGB"
     assert whole.pictures.mask is not None
     assert set(Image.open(io.BytesIO(whole.pictures.mask)).get_flattened_data()) == {255}
+
+
+def test_finished_pictures_count_in_flight_until_the_answer_has_left(core: Core) -> None:
+    context = InspectionContext("r1", "test")
+
+    async def check() -> None:
+        async with core.inspector.open(
+            "screw", InspectionOptions(pictures=PictureOptions(overlay=True)), context
+        ) as one:
+            with one.admit(2, 100) as permit:
+                found = await one.judge([EncodedImage(png(0.9), "a.png"), EncodedImage(png(0.1), "b.png")], permit)
+                made = sum(each.pictures.size for each in found if isinstance(each, Verdict) and each.pictures)
+                assert made > 200
+                assert core.engine.admission.size == 100 + made
+                permit.answering(7)
+                assert core.engine.admission.size == 7
+            permit.holding(9)  # of a picture that came too late
+            assert core.engine.admission.size == 0
+
+    asyncio.run(check())
 
 
 def test_a_rate_picks_the_threshold_and_one_that_cannot_be_promised_is_refused_unread(core: Core) -> None:

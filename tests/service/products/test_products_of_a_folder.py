@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
 
-from models.artifact import SUMS
+from models.artifact import SUMS, Artifact
 from service.errors import (
     NotReady,
     ProductNotFound,
@@ -172,5 +173,31 @@ def test_a_half_copied_artifact_is_taken_once_it_is_whole(stock: Stock) -> None:
             (stock.root / "art/screw" / SUMS).write_bytes(sums)
             await registry.look()
             assert await stock.version_of(registry) == "1"
+
+    asyncio.run(check())
+
+
+def test_a_product_whose_first_version_is_being_proven_is_loading_and_not_refused(stock: Stock) -> None:
+    stock.write("bolt", product="bolt")
+    entered, proven = threading.Event(), threading.Event()
+
+    def validate(artifact: Artifact) -> None:
+        if artifact.manifest.product == "screw":
+            entered.set()
+            assert proven.wait(60)
+
+    async def check() -> None:
+        async with stock.opened(validate) as registry:
+            stock.write("screw", seed=1)
+            look = asyncio.create_task(registry.look())
+            await asyncio.to_thread(entered.wait, 60)
+            found = registry.status("screw")
+            assert (found.state, found.problems) == ("loading", {})
+            with pytest.raises(NotReady, match="screw: is being loaded"):
+                await stock.version_of(registry, "screw")
+            assert await stock.version_of(registry, "bolt") == "1"
+            proven.set()
+            await look
+            assert registry.status("screw").state == "served"
 
     asyncio.run(check())

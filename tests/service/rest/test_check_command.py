@@ -27,6 +27,7 @@ def test_a_service_that_would_judge_is_told_with_its_versions(stock: Stock, caps
         stock.write(f"screw/{number}", seed=number)
     code, text = checked(stock, capsys)
     assert "product screw: version 2 would be served (the highest)" in text
+    assert "product screw: beware, preprocessing of version 1: " in text
     assert "keys: none" in text
     assert "memory: " in text
     assert (code, text.splitlines()[-1]) == (0, "it would start and judge")

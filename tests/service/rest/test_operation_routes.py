@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -101,6 +102,18 @@ def test_products_are_listed_and_one_is_told_in_detail(
     assert detail["threshold"]["rate_asked"] == 0.01
     assert detail["review_threshold"]["rate_asked"] == 0.05
     assert house.get("/products/screw").status_code == 404
+
+
+def test_doubts_of_the_active_version_are_shown_in_the_list_and_in_detail(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert house.get("/products").json()["products"][0]["doubts"] == []
+    known = house.registry.products()[0]
+    told = replace(known, doubts=("degenerate, accepted at the fit: 9 of 9 pictures are black",))
+    monkeypatch.setattr(house.registry, "products", lambda: [told])
+    monkeypatch.setattr(house.registry, "status", lambda _: told)
+    assert house.get("/products").json()["products"][0]["doubts"] == list(told.doubts)
+    assert house.get("/products/screw").json()["doubts"] == list(told.doubts)
 
 
 def test_looking_at_a_resting_product_does_not_wake_it(house: House) -> None:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pytest
 
 from models.imaging.decode import Pixels
-from trainer.data_checks.pictures import check_pictures, picture_facts
+from trainer.data_checks.pictures import check_pictures, picture_extremes
 from trainer.data_checks.result import CheckResult
 from trainer.data_checks.scores import check_scores, check_separation
 
@@ -21,7 +21,7 @@ def good(count: int) -> list[npt.NDArray[np.uint8]]:
 
 
 def check(pictures: Sequence[Pixels], white: int = 255) -> CheckResult:
-    facts = [picture_facts(pixels, white) for pixels in pictures]
+    facts = [picture_extremes(pixels).facts(white) for pixels in pictures]
     return check_pictures(facts, [f"{number}.png" for number in range(len(pictures))])
 
 
@@ -68,19 +68,20 @@ def test_a_dark_picture_with_a_small_bright_part_is_not_black() -> None:
 def test_hot_pixels_do_not_hide_that_a_picture_is_black() -> None:
     pixels = np.zeros((100, 100, 3), np.uint8)
     pixels[3, 5] = 255
-    assert picture_facts(pixels, 255).black
+    assert picture_extremes(pixels).facts(255).black
 
 
 def test_a_colour_that_is_the_same_everywhere_is_flat_and_noise_is_not() -> None:
     colour = np.full((30, 30, 3), (200, 40, 90), np.uint8)
-    assert picture_facts(colour, 255).flat
-    assert not picture_facts(np.clip(colour + RANDOM.normal(0, 2, colour.shape), 0, 255).astype(np.uint8), 255).flat
+    assert picture_extremes(colour).facts(255).flat
+    grained = np.clip(colour + RANDOM.normal(0, 2, colour.shape), 0, 255).astype(np.uint8)
+    assert not picture_extremes(grained).facts(255).flat
 
 
 def test_16_bits_are_looked_at_by_the_white_level_of_the_product() -> None:
     dim = RANDOM.integers(0, 200, (30, 30, 3)).astype(np.uint16)
-    assert not picture_facts(dim, 1023).black
-    assert picture_facts(dim, 65535).black
+    assert not picture_extremes(dim).facts(1023).black
+    assert picture_extremes(dim).facts(65535).black
 
 
 def test_scores_with_a_spread_are_fine() -> None:

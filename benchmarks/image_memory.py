@@ -1,0 +1,112 @@
+"""What a picture takes while it is decoded and while its overlay is made, in bytes a pixel, format by format.
+
+    python -m benchmarks.image_memory [--megapixels 24]
+
+Each case runs in a process of its own, whose peak of resident memory above what it had before is taken. 1 where one
+takes more than models.imaging.limits.PEAK_BYTES says.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from models.calibration.conformal import MapScale
+from models.imaging.decode import ImageLimits, decode_image
+from models.imaging.limits import PEAK_BYTES
+from models.imaging.map_picture import eight_bit, grey_picture, mask, overlay
+from service.inspection.map_pictures import as_png
+
+Values = npt.NDArray[Any]
+QUICK = [cv2.IMWRITE_PNG_COMPRESSION, 1]
+SCALE = MapScale(low=0.0, high=1.0, threshold=0.5, rate_promised=0.05)
+
+
+def _png(values: Values) -> bytes:
+    return cv2.imencode(".png", values, QUICK)[1].tobytes()
+
+
+def _saved(suffix: str, values: Values) -> bytes:
+    return cv2.imencode(suffix, values)[1].tobytes()
+
+
+CASES: Mapping[str, Callable[[Values], bytes]] = {
+    "JPEG": lambda colours: _saved(".jpg", colours),
+    "BMP": lambda colours: _saved(".bmp", colours),
+    "PNG, grey, 16 bits": lambda colours: _png(colours[:, :, 0].astype(np.uint16) * 257),
+    "PNG, 8 bits": _png,
+    "PNG, opacity": lambda colours: _png(np.dstack([colours, colours[:, :, 0]])),
+    "PNG, 16 bits": lambda colours: _png(colours.astype(np.uint16) * 257),
+    "TIFF, LZW, 8 bits": lambda colours: _saved(".tiff", colours),
+    "WebP": lambda colours: _saved(".webp", colours),
+    "TIFF, LZW, 16 bits": lambda colours: _saved(".tiff", colours.astype(np.uint16) * 257),
+}
+
+
+def main() -> int:
+    """Prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--megapixels", type=float, default=24)
+    parser.add_argument("--case", choices=list(CASES), help=argparse.SUPPRESS)
+    parser.add_argument("--overlay", action="store_true", help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.case is not None:
+        print(measured(given.case, given.megapixels, with_overlay=given.overlay))
+        return 0
+    rows = {name: [in_a_process(name, given.megapixels, with_overlay=more) for more in (False, True)] for name in CASES}
+    print("| format | decoding | decoding, overlay, map and mask |\n|---|---|---|")
+    for name, (decoding, whole) in rows.items():
+        print(f"| {name} | {decoding:.0f} | {whole:.0f} |")
+    worst = max(max(row) for row in rows.values())
+    print(f"at most {worst:.1f} bytes a pixel; {PEAK_BYTES} are planned with")
+    return int(worst > PEAK_BYTES)
+
+
+def in_a_process(case: str, megapixels: float, *, with_overlay: bool) -> float:
+    """`measured` in a new process."""
+    command = [sys.executable, "-m", "benchmarks.image_memory", "--case", case, "--megapixels", str(megapixels)]
+    command += ["--overlay"] if with_overlay else []
+    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+def measured(case: str, megapixels: float, *, with_overlay: bool) -> float:
+    """Peak bytes a pixel above what this process held before. Linux only."""
+    height = round((megapixels * 1e6 * 2 / 3) ** 0.5)
+    size = (round(1.5 * height), height)
+    small = np.random.default_rng(0).integers(0, 256, (height // 8, size[0] // 8, 3), dtype=np.uint8)
+    data = CASES[case](np.asarray(cv2.resize(small, size, interpolation=cv2.INTER_CUBIC)))
+    cv2.setNumThreads(1)
+    decode_image(CASES[case](small))  # what a decoder allocates once
+    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+    before = _kilobytes("VmRSS")
+    _work(data, *size, with_overlay=with_overlay)
+    return float((_kilobytes("VmHWM") - before) * 1024 / (size[0] * size[1]))
+
+
+def _work(data: bytes, width: int, height: int, *, with_overlay: bool) -> None:
+    limits = ImageLimits(max_bytes=2**31, max_pixels=2**31)
+    if not with_overlay:
+        decode_image(data, limits)
+        return
+    anomaly_map = np.random.default_rng(1).random((128, 128)).astype(np.float32)
+    grey = grey_picture(anomaly_map, SCALE, width, height)
+    as_png(overlay(eight_bit(decode_image(data, limits), 65535), grey))
+    as_png(grey)
+    as_png(mask(anomaly_map, SCALE, width, height))
+
+
+def _kilobytes(name: str) -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith(f"{name}:")).split()[1])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
