@@ -146,6 +146,9 @@ class Device:
 
     def prepare(self, artifact: Artifact) -> None: ...
 
+    def backends(self) -> dict[str, str]:
+        return {}
+
     def verify(self, artifact: Artifact) -> None: ...
 
     def warm(self, artifact: Artifact, images: int) -> float:
