@@ -129,6 +129,7 @@ class Inspection:
             name=image.name,
             times=self._times(took),
             pictures=pictures,
+            decided_by=judgement.decided_by,
         )
         return verdict, prepared
 
