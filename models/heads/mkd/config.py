@@ -37,7 +37,14 @@ RECIPES: Mapping[RecipeName, Mapping[str, object]] = {
         "score_power": 8.0,
         "map_views": ("pool3:0", "pool3:25", "pool4:25"),
         "map_log": True,
-        "attribution": "discrepancy",
+        "attribution": "shares",
+        "map_whole": 0.5,
+        "map_sharpness": 0.125,
+        # The pixels' gradient: of squared errors at three taps, each by its mean on good images.
+        "map_taps": ("pool2", "pool3", "pool4"),
+        "map_loss": "val",
+        "map_power": 2.0,
+        "map_balance": "terms",
     },
     "paper": {},
     "reference": {
@@ -55,8 +62,8 @@ class MkdForm(BaseModel):
     `score_power`, `score_relative`, `score_levels` and `map_power` say how the errors by location are taken
     (`models.heads.mkd.discrepancy`). `score_views` and `map_views` replace them by distances
     (`models.heads.mkd.views`), of which `score_power` and `map_power` are taken; `view_sum` is how the score's views
-    add up (`models.heads.mkd.head`); `map_log` sums their logarithms in a forward-only map. The smoothgrad fields are
-    of that attribution alone.
+    add up (`models.heads.mkd.head`); `map_log` sums their logarithms in a map. `map_whole` and
+    `map_sharpness` are of the attribution "shares", the smoothgrad fields of "smoothgrad" alone.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -14,6 +14,10 @@ matter:
     score(x) = ( sum over score_views of (power mean of d / scale)^4 )^(1/4)      view_sum "powers"; scale: their spread
     map(x)   = opening(Gaussian(sum over map_views of d))                        forward only, or its gradient
                                                                                  with `map_log` of log(1 + d)
+    map(x)   = opening(Gaussian( (sum over map_views of log(1 + d) + shares of them at the places
+                                  + map_whole * shares of the whole picture's) * Q^map_sharpness ))
+                                                                                 attribution "shares", see there;
+Q is the gradient at the pixels of L(x; map_weights), over its mean, by the same backward pass.
 """
 
 from __future__ import annotations
@@ -183,7 +187,13 @@ class MkdHead(Head):
                 centred = leaf - self.whitening.mean(view).to(leaf.dtype)[:, None, None]
                 raw = raw + spread_out(shares(gradient, centred), size)
             raw = sharpened(raw, saliency(gradients[-1]), record.map_sharpness) if trained else raw
-            return scores, with_mean(raw, scores)
+            return scores, with_mean(raw, self._explained(distances))
+
+    def _explained(self, distances: Distances) -> Tensor:
+        """(B,): the sum of logarithms that a map of shares has for its mean over the pixels."""
+        record = self.record
+        twice = {view: 2.0 if view in record.map_views else weight for view, weight in record.share_weights.items()}
+        return torch.stack([w * distances[view].log1p().mean(dim=(1, 2)) for view, w in twice.items()]).sum(dim=0)
 
     def _blamed(self, source: list[Tensor], cloned: list[Tensor]) -> Tensor:
         """(B,): what a gradient map explains."""

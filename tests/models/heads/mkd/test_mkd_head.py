@@ -240,13 +240,16 @@ def test_a_gradient_map_by_views_is_the_gradient_of_the_summed_distances(tiny: N
 
 
 @pytest.mark.usefixtures("tiny")
-def test_a_map_of_shares_sums_to_the_score(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Before it is smoothed: the mean over the pixels is the score, whatever shaped the map."""
+def test_a_map_of_shares_sums_to_the_logarithms_of_the_scores_own_distances(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before it is smoothed, whatever shaped it."""
     monkeypatch.setattr(head_module, "smooth", lambda maps, gaussian: maps)
     subject = viewing_head("shares")
     images, taps = batch(3)
     scores, maps = judge(subject, images, taps, [True] * 3)
-    torch.testing.assert_close(maps.mean(dim=(1, 2)), scores, rtol=1e-9, atol=0)
+    source, views = subject.scaled(taps), subject.record.score_views
+    found = subject.whitening.distances(views, subject.record.taps, source, subject.cloner(images))
+    expected = sum(w * one.log1p().mean(dim=(1, 2)) for w, one in zip((2.0, 2.0, 0.5), found, strict=True))
+    torch.testing.assert_close(maps.mean(dim=(1, 2)), expected, rtol=1e-9, atol=0)
     torch.testing.assert_close(scores, judge(subject, images, taps, [False] * 3)[0], rtol=1e-9, atol=0)
 
 
