@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pyarrow.parquet as pq
@@ -54,11 +55,11 @@ async def test_bulk_and_service_agree_on_the_member_that_decided(
     app = create_app(Settings(artifacts=artifacts, devices="cpu", torch_threads=1, watch_s=0, audit_folder=audit))
     async with app.router.lifespan_context(app) as state:
 
-        async def with_state(scope: object, receive: object, send: object) -> None:
-            scope["state"] = dict(state or {})  # type: ignore[index]
-            await app(scope, receive, send)  # type: ignore[arg-type]
+        async def with_state(scope: Any, receive: Any, send: Any) -> None:
+            scope["state"] = dict(state or {})
+            await app(scope, receive, send)
 
-        transport = httpx.ASGITransport(with_state)  # type: ignore[arg-type]
+        transport = httpx.ASGITransport(with_state)
         async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8000", timeout=60) as client:
             for path in ("/score", "/localize"):
                 reply = await client.post(path, content=bad_image, headers={"Content-Type": "image/png"})

@@ -38,7 +38,7 @@ class Candidate:
     @property
     def is_default(self) -> bool:
         """Whether it is the default method, which a tie is given to."""
-        return self.settings["method"] == DEFAULT_METHOD
+        return bool(self.settings["method"] == DEFAULT_METHOD)
 
 
 # Painted defects are all local, and real ones may be in the picture as a whole: of two candidates that painted defects

@@ -127,7 +127,7 @@ def separations(pictures: Pictures, scores: Scores) -> tuple[float, Scores]:
     origin = np.asarray(pictures.origin)
 
     def without(left_out: int) -> float:
-        rows = np.flatnonzero(origin != left_out)
+        rows = np.flatnonzero(origin != left_out).tolist()
         kept = np.arange(len(good)) != left_out
         return separation(good[kept], painted[rows], [pictures.defects[row] for row in rows]).overall
 

@@ -39,7 +39,7 @@ RECIPES: Mapping[RecipeName, Mapping[str, object]] = {
         "map_log": True,
         "attribution": "shares",
         "map_whole": 0.5,
-        "map_sharpness": 0.125,
+        "map_sharpness": 0.0625,
         # The pixels' gradient: of squared errors at three taps, each by its mean on good images.
         "map_taps": ("pool2", "pool3", "pool4"),
         "map_loss": "val",

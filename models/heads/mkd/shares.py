@@ -51,7 +51,7 @@ def spread_out(places: Tensor, size: int) -> Tensor:
 def sharpened(maps: Tensor, gradients: Tensor, exponent: float) -> Tensor:
     """Maps (B, S, S) times the pixels' gradients (B, S, S) over their mean, to a small exponent; each keeps its mean.
 
-    The pixel gradient is sharp and noisy, the map steady and coarse: an exponent of 1/8 lets it shape edges only.
+    The pixel gradient is sharp and noisy, the map steady and coarse: an exponent of 1/16 lets it shape edges only.
     """
     relative = gradients / gradients.mean(dim=(1, 2), keepdim=True).clamp_min(torch.finfo(gradients.dtype).tiny)
     return with_mean(maps * relative.clamp_min(LEAST_RELATIVE).pow(exponent), maps.mean(dim=(1, 2)))

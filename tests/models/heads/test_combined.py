@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -11,9 +13,9 @@ from models.heads.combined.usual import Usual
 from models.heads.registry import config_of, method_of
 from tests.models.heads.conftest import SIZE, MadeParts, MadeRun, activations_of, pictures, with_spot
 
-PADIM = {"settings": {"method": "padim", "dimensions": 40}}
-BANK = {"settings": {"method": "patchcore", "bank_size": 100, "candidates": 400}}
-WHOLE = {
+PADIM: dict[str, Any] = {"settings": {"method": "padim", "dimensions": 40}}
+BANK: dict[str, Any] = {"settings": {"method": "patchcore", "bank_size": 100, "candidates": 400}}
+WHOLE: dict[str, Any] = {
     "settings": {"method": "mkd", "cloner": "none", "attribution": "discrepancy", "score_views": ["pool4:100"]},
     "score": 0.5,
     "peak": 1.0,
@@ -49,8 +51,10 @@ def test_a_spot_scores_above_good_parts_and_a_member_is_named(way: str, parts: M
 def test_the_score_is_the_weighted_sum_of_its_members_logarithms(parts: MadeParts, run: MadeRun) -> None:
     head = fitted(parts, run, members=[PADIM, {**BANK, "score": 2.0}])
     images = with_spot(pictures(3, seed=4))
-    alone = [scores_of(method_of(m["settings"]["method"]).fit(config_of(m["settings"]), parts, MadeRun()), images)
-             for m in (PADIM, BANK)]  # fmt: skip
+    alone = []
+    for member in (PADIM, BANK):
+        config = config_of(member["settings"])
+        alone.append(scores_of(method_of(config.method).fit(config, parts, MadeRun()), images))
     torch.testing.assert_close(scores_of(head, images), alone[0].log() + 2 * alone[1].log(), rtol=1e-4, atol=1e-4)
 
 
@@ -116,7 +120,7 @@ def test_a_members_notes_and_words_carry_its_name_and_folds_say_nothing(parts: M
 
 def test_members_may_be_given_by_name_alone() -> None:
     config = config_of({"method": "combined", "members": "padim, patchcore"})
-    assert [one.settings.method for one in config.members] == ["padim", "patchcore"]  # type: ignore[attr-defined]
+    assert [one.settings.method for one in config.members] == ["padim", "patchcore"]
 
 
 def test_a_member_that_cannot_be_is_refused() -> None:
