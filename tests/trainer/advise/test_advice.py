@@ -13,8 +13,10 @@ from trainer.__main__ import main as mkd_train
 from trainer.advise import advice
 from trainer.advise.candidates import CANDIDATES, Candidate
 from trainer.advise.choice import choose, standard_error
-from trainer.advise.trial import Tried
+from trainer.advise.trial import Pictures, Tried, separations
 from trainer.data import DataError
+from trainer.painted.paint import Painted
+from trainer.painted.separation import separation
 
 
 def tried(name: str, separation: float, *, noise: int = 0, ms: float = 10.0, size: int = 128) -> Tried:
@@ -60,6 +62,18 @@ def test_the_standard_error_is_that_of_the_jackknife() -> None:
     one = one.__class__(one.candidate, 128, float(values.mean()), without, 1.0, 1.0)
     other = other.__class__(other.candidate, 128, 0.0, np.zeros(30, np.float32), 1.0, 1.0)
     assert standard_error(one, other) == pytest.approx(values.std(ddof=1) / 30**0.5, rel=1e-5)
+
+
+def test_the_separation_of_a_trial_is_that_of_painted_defects_with_and_without_each_picture() -> None:
+    random = np.random.default_rng(0)
+    scores = random.standard_normal(5 + 20).round(1).astype(np.float32)
+    defects = [Painted(np.zeros((1, 1, 3), np.uint8), np.ones((1, 1), bool), "ab"[n % 2], 0.01, 0.1) for n in range(20)]
+    pictures = Pictures([], [np.zeros(1, np.float32)] * 5, [], defects, [number // 4 for number in range(20)])
+    found, without = separations(pictures, scores)
+    assert found == pytest.approx(separation(scores[:5], scores[5:], defects).overall)
+    kept = separation(scores[1:5], scores[9:], defects[4:]).overall
+    assert without[0] == pytest.approx(kept)
+    assert len(without) == 5
 
 
 def test_every_candidate_has_settings_that_a_fit_takes_and_the_default_is_among_them() -> None:
