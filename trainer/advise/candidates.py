@@ -10,11 +10,6 @@ from models.heads.base import MethodConfig
 from models.heads.registry import DEFAULT_METHOD, config_of
 
 SIZES = (128, 224, 256)
-WHOLE: Mapping[str, Any] = {
-    "settings": {"method": "mkd", "cloner": "none", "attribution": "discrepancy", "score_views": ("pool4:100",)},
-    "score": 0.5,
-    "peak": 1.0,
-}
 
 
 @dataclass(frozen=True)
@@ -46,13 +41,7 @@ class Candidate:
 CANDIDATES: tuple[Candidate, ...] = (
     Candidate("mkd", {"method": "mkd"}, tried={"method": "mkd", "cloner": "none", "attribution": "discrepancy"}),
     Candidate("combined", {"method": "combined"}),
-    Candidate(
-        "combined with patchcore",
-        {
-            "method": "combined",
-            "members": ({"settings": {"method": "padim"}}, WHOLE, {"settings": {"method": "patchcore"}}),
-        },
-    ),
+    Candidate("combined with patchcore", {"method": "combined", "members": ("padim", "whole", "patchcore")}),
     Candidate("padim", {"method": "padim"}),
     Candidate("padim, pool3 and pool4", {"method": "padim", "taps": ("pool3", "pool4")}),
     Candidate("padim, shared covariance", {"method": "padim", "covariance": "shared"}),

@@ -34,15 +34,26 @@ class Weights(BaseModel):
         return tuple((name, weight) for name, weight in both if weight > 0)
 
 
+# What is unusual of the picture as a whole, and the peak of MKD's map, without a cloner: fitted in seconds.
+WHOLE = "whole"
+WHOLE_SETTINGS: Mapping[str, object] = {
+    "settings": {"method": "mkd", "cloner": "none", "score_views": ("pool4:100",), "attribution": "discrepancy"},
+    "score": 0.5,
+    "peak": 1.0,
+}
+
+
 class Member(Weights):
-    """One method with its own settings. As a text, the method's name alone, with all its defaults."""
+    """One method with its own settings. As a text, a method's name with all its defaults, or "whole" (see WHOLE)."""
 
     settings: MemberSettings
 
     @model_validator(mode="before")
     @classmethod
     def _read_text(cls, value: Any) -> Any:
-        return {"settings": {"method": value}} if isinstance(value, str) else value
+        if not isinstance(value, str):
+            return value
+        return dict(WHOLE_SETTINGS) if value == WHOLE else {"settings": {"method": value}}
 
     @model_validator(mode="after")
     def _counts(self) -> Self:
@@ -52,14 +63,12 @@ class Member(Weights):
             raise ValueError("a combination cannot be a member of another one")
         return self
 
-
-def default_members() -> tuple[Member, ...]:
-    """PaDiM; and of MKD without a cloner how unusual the picture as a whole is, and the peak of its map."""
-    whole: Mapping[str, object] = {"method": "mkd", "cloner": "none", "score_views": ("pool4:100",)}
-    return (
-        Member(settings=config_of({"method": "padim"})),
-        Member(settings=config_of({**whole, "attribution": "discrepancy"}), score=0.5, peak=1.0),
-    )
+    def __str__(self) -> str:
+        """The text that it is read from, or its settings in full where there is none."""
+        for text in (WHOLE, self.settings.method):
+            if self == Member.model_validate(text):
+                return text
+        return self.model_dump_json()
 
 
 class CombinedConfig(MethodConfig):
@@ -71,7 +80,7 @@ class CombinedConfig(MethodConfig):
     """
 
     method: Literal["combined"] = "combined"
-    members: tuple[Member, ...] = Field(default_factory=default_members, min_length=1, max_length=8)
+    members: tuple[Member, ...] = Field(default=("padim", WHOLE), validate_default=True, min_length=1, max_length=8)
     sum: Sum = "logs"
     folds: int = Field(default=4, ge=2, le=20)
 

@@ -182,7 +182,7 @@ class MkdConfig(MethodConfig, MkdForm, LoopSettings):
         if self.cloner == "none" and self.attribution not in {"discrepancy", "shares"}:
             raise ValueError("without a cloner nothing can be propagated back: attribution is discrepancy or shares")
         if self.attribution == "shares" and not self.map_views:
-            raise ValueError("attribution shares explains distances: it needs map_views")
+            raise ValueError("attribution shares explains distances: give map_views, or another attribution")
         if isinstance(self.lambda_dir, float) and not 0 <= self.lambda_dir < float("inf"):
             raise ValueError(f"lambda_dir is auto or a number from 0 up, not {self.lambda_dir}")
         return self

@@ -43,6 +43,9 @@ class View(BaseModel):
             raise ValueError(f"a view is TAP:WINDOW with a window of 0 to 100 per cent, like pool4:25, not {value!r}")
         return {"tap": tap, "window": window}
 
+    def __str__(self) -> str:
+        return f"{self.tap}:{self.window}"
+
     @property
     def key(self) -> str:
         """The view's name in the artifact's tensors."""

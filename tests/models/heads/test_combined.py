@@ -119,8 +119,9 @@ def test_a_members_notes_and_words_carry_its_name_and_folds_say_nothing(parts: M
 
 
 def test_members_may_be_given_by_name_alone() -> None:
-    config = config_of({"method": "combined", "members": "padim, patchcore"})
-    assert [one.settings.method for one in config.members] == ["padim", "patchcore"]
+    config = config_of({"method": "combined", "members": "padim, whole, patchcore"})
+    assert [str(one) for one in config.members] == ["padim", "whole", "patchcore"]
+    assert [one.settings.method for one in config.members] == ["padim", "mkd", "patchcore"]
 
 
 def test_a_member_that_cannot_be_is_refused() -> None:

@@ -131,7 +131,7 @@ def test_a_head_balanced_on_no_images_is_refused() -> None:
         ({"taps": ()}, "at least 1"),
         ({"attribution": "lime"}, "attribution"),
         ({"cloner": "none", "attribution": "guided"}, "attribution is discrepancy or shares"),
-        ({"recipe": "paper", "attribution": "shares"}, "it needs map_views"),
+        ({"recipe": "paper", "attribution": "shares"}, "give map_views"),
         ({"colour": "red"}, "colour"),
     ],
 )
