@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from models.heads.base import Head
+from models.heads.combined.config import CombinedConfig
 from models.heads.combined.head import CombinedHead
 from models.heads.combined.usual import Usual
 from models.heads.registry import config_of, method_of
@@ -79,7 +80,7 @@ def test_a_batch_equals_singles_and_a_loaded_head_the_fitted_one(parts: MadePart
 def test_the_member_that_lies_furthest_above_its_usual_decided() -> None:
     usual = torch.tensor([[1.0, 10.0], [2.0, 20.0], [3.0, 30.0], [4.0, 40.0]])
     for way in ("logs", "p_values"):
-        judge = Usual(usual, torch.ones(2, dtype=torch.float64), way)  # type: ignore[arg-type]
+        judge = Usual(usual, torch.ones(2, dtype=torch.float64), way)
         _, decided = judge.scores(torch.tensor([[9.0, 20.0], [2.0, 90.0]], dtype=torch.float64))
         assert decided.tolist() == [0, 1]
 
@@ -120,6 +121,7 @@ def test_a_members_notes_and_words_carry_its_name_and_folds_say_nothing(parts: M
 
 def test_members_may_be_given_by_name_alone() -> None:
     config = config_of({"method": "combined", "members": "padim, whole, patchcore"})
+    assert isinstance(config, CombinedConfig)
     assert [str(one) for one in config.members] == ["padim", "whole", "patchcore"]
     assert [one.settings.method for one in config.members] == ["padim", "mkd", "patchcore"]
 
