@@ -32,10 +32,14 @@ class Row(NamedTuple):
 
 
 class Judgement(NamedTuple):
-    """The score of one row and, if it asked, its anomaly map (S, S) float32, both before any calibration."""
+    """The score of one row and, if it asked, its anomaly map (S, S) float32, both before any calibration.
+
+    `decided_by` names the member of a combined head that raised the score most.
+    """
 
     score: float
     map: npt.NDArray[np.float32] | None
+    decided_by: str | None = None
 
 
 class Detector:
@@ -82,8 +86,9 @@ class Detector:
                 further = backend.activations(head.changed(images[part], own), head.needs.taps)
             output = head.judge(images[part], own, wants, further)
             maps = iter(output.maps.cpu().numpy())
-            for number, score, wanted in zip(numbers[part], output.scores.tolist(), wants, strict=True):
-                found[number] = Judgement(score, next(maps) if wanted else None)
+            decided = output.decided or [None] * len(wants)
+            for number, score, wanted, by in zip(numbers[part], output.scores.tolist(), wants, decided, strict=True):
+                found[number] = Judgement(score, next(maps) if wanted else None, by)
 
         threads = self._threads.count if self._threads else 1
         pieces = _pieces(rows, min(PIECE_ROWS, -(-len(rows) // threads)) if self._threads else len(rows))

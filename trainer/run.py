@@ -10,7 +10,7 @@ import os
 import shutil
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -38,6 +38,8 @@ from models.image_judge import ImageJudge
 from models.imaging.preprocess import Preprocessing
 from models.sources.registry import spec_of
 from trainer.activations import DEFAULT_LIMIT_BYTES
+from trainer.advise.advice import AdviceJob, advise
+from trainer.advise.candidates import SIZES
 from trainer.calibrate import judge_under
 from trainer.config import TrainingSettings
 from trainer.data_checks.pictures import check_pictures
@@ -51,6 +53,14 @@ from trainer.parts_split import PartsSplit, worst_of_groups
 from trainer.training_set import TrainingSet, read_training_set
 
 PACKAGES = ("mkdserve", "torch", "torchvision", "numpy", "opencv-python-headless", "pillow", "ncnn")
+
+
+@dataclass(frozen=True)
+class Auto:
+    """The method is chosen by `trainer.advise`, within `cycle_ms` an image where there is a budget, among `sizes`."""
+
+    cycle_ms: float | None = None
+    sizes: tuple[int, ...] = SIZES
 
 
 @dataclass(frozen=True)
@@ -69,6 +79,7 @@ class TrainingJob:
     cache_limit_bytes: int = DEFAULT_LIMIT_BYTES
     subfolders: bool = False
     accept_degenerate: bool = False
+    auto: Auto | None = None
 
     @property
     def path(self) -> Path:
@@ -94,6 +105,13 @@ def train(job: TrainingJob, display: Display) -> Artifact:
     _tell_about(found, preprocessing, display)
     doubts = Doubts(display, accepted=job.accept_degenerate)
     doubts.heed(check_pictures(found.facts(preprocessing.sixteen_bit_white), found.names))
+    chosen: dict[str, object] = {}
+    if job.auto is not None:
+        advice = advise(_advice_job(job, job.auto, found), display)
+        for line in advice.lines():
+            display.say(line)
+        job, settings, chosen = replace(job, settings=advice.settings), advice.settings, {"auto": advice.record()}
+        preprocessing = settings.preprocessing(found.sixteen_bit_white)
     source = source_key(settings.source, settings.normalisation, job.weights_file, settings.source_precision)
     pool = SourcePool(job.device, backend=job.backend, threads=job.threads, weights_file=job.weights_file)
     pool.require(source)
@@ -115,7 +133,7 @@ def train(job: TrainingJob, display: Display) -> Artifact:
     golden = golden_pictures(kept, judged.scores, judge, detector, settings.seed)
     doubts.heed(golden.separation)
     doubts.heed(check_golden_defect(golden.records, golden_tolerance(calibration)))
-    manifest = _manifest(job, found, split, judge, calibration, golden.records, notes, doubts.record)
+    manifest = _manifest(job, found, split, judge, calibration, golden.records, {**notes, **chosen}, doubts.record)
     artifact = write_artifact(job.path, manifest, head, golden.files)
     to_device(artifact.head, job.device)
     artifact.verify_golden(detector)
@@ -129,6 +147,21 @@ def train(job: TrainingJob, display: Display) -> Artifact:
         )
     display.say(f"{artifact.path}: {artifact.sha256[:12]}, made in {time.monotonic() - started:.0f} s")
     return artifact
+
+
+def _advice_job(job: TrainingJob, auto: Auto, found: TrainingSet) -> AdviceJob:
+    return AdviceJob(
+        found=found,
+        settings=job.settings,
+        work=job.work,
+        cycle_ms=auto.cycle_ms,
+        sizes=auto.sizes,
+        device=job.device,
+        backend=job.backend,
+        threads=job.threads,
+        weights_file=job.weights_file,
+        cache_limit_bytes=job.cache_limit_bytes,
+    )
 
 
 def _tell_about(found: TrainingSet, preprocessing: Preprocessing, display: Display) -> None:

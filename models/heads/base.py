@@ -33,10 +33,14 @@ class SourceNeeds(NamedTuple):
 
 
 class HeadOutput(NamedTuple):
-    """`scores` (B,) float32; `maps` (M, S, S) float32 for the M rows that asked, in their order, on the same device."""
+    """`scores` (B,) float32; `maps` (M, S, S) float32 for the M rows that asked, in their order, on the same device.
+
+    Where a head holds several detectors, `decided` names for each row the one that raised its score most.
+    """
 
     scores: Tensor
     maps: Tensor
+    decided: tuple[str, ...] = ()
 
 
 class Head(nn.Module, ABC):
@@ -238,6 +242,14 @@ class Method(ABC, Generic[C]):
     @abstractmethod
     def fit(self, config: C, parts: GoodParts, run: FitRun) -> Head:
         """The head of these good parts, on any device."""
+
+    def fit_again(self, config: C, head: Head, parts: GoodParts, run: FitRun) -> Head:
+        """A head of `parts`, some of those that `head` was fitted to: to see what is usual on the others.
+
+        A method that is trained step by step may keep the trained weights of `head`, and take anew from `parts` only
+        what costs one look at them.
+        """
+        return self.fit(config, parts, run)
 
     @abstractmethod
     def load(self, record: Mapping[str, object], tensors: Mapping[str, Tensor]) -> Head:

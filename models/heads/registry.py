@@ -16,6 +16,7 @@ from models.heads.base import Method, MethodConfig
 
 DEFAULT_METHOD = "mkd"
 BUILT_IN: Mapping[str, str] = {
+    "combined": "models.heads.combined.method:CombinedMethod",
     "mkd": "models.heads.mkd.method:MkdMethod",
     "padim": "models.heads.padim.method:PadimMethod",
     "patchcore": "models.heads.patchcore.method:PatchcoreMethod",

@@ -31,6 +31,7 @@ SCHEMA = pa.schema(
         ("score", pa.float64()),
         ("p_value", pa.float64()),
         ("decision", pa.string()),
+        ("decided_by", pa.string()),
         ("threshold", pa.float64()),
         ("review_threshold", pa.float64()),
         ("width", pa.int32()),
@@ -62,6 +63,7 @@ def judged(verdict: Verdict) -> ResultRow:
         "score": verdict.score,
         "p_value": verdict.p_value,
         "decision": verdict.decision,
+        "decided_by": verdict.decided_by,
         "threshold": verdict.thresholds.ng.value,
         "review_threshold": review.value if review is not None else None,
     }

@@ -182,4 +182,5 @@ class Scorer:
             name=image.path,
             times=StageTimes(),
             pictures=map_pictures(judgement.map, prepared, self._version, PictureOptions()) if wants_map else None,
+            decided_by=judgement.decided_by,
         )

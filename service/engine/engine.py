@@ -38,6 +38,7 @@ class TimedJudgement:
     queue_s: float
     device_s: float
     batch_size: int
+    decided_by: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -227,4 +228,6 @@ def _answer(image: QueuedImage) -> TimedJudgement | ServiceError:
     judgement = image.verdict
     if not isinstance(judgement, Judgement):
         raise TypeError(f"an image was answered with {type(judgement).__name__}")
-    return TimedJudgement(judgement.score, judgement.map, image.queue_s, image.device_s, image.batch_size)
+    return TimedJudgement(
+        judgement.score, judgement.map, image.queue_s, image.device_s, image.batch_size, judgement.decided_by
+    )

@@ -132,6 +132,7 @@ class Inspection:
             name=image.name,
             times=self._times(took),
             pictures=pictures,
+            decided_by=judgement.decided_by,
         )
         return verdict, prepared
 

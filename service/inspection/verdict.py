@@ -29,7 +29,8 @@ class Verdict:
     """One image that has been judged by one version of one product.
 
     `index` is its place in the request, from 0; `name` what it was sent as; `width` and `height` the input's pixels;
-    `size_seen` whether pictures of such a size were among those of the calibration, None where that is not known.
+    `size_seen` whether pictures of such a size were among those of the calibration, None where that is not known;
+    `decided_by` the member of a combined head that raised the score most.
     """
 
     index: int
@@ -42,6 +43,7 @@ class Verdict:
     p_value: float
     thresholds: Thresholds
     decision: Decision
+    decided_by: str | None
     width: int
     height: int
     size_seen: bool | None
@@ -78,6 +80,7 @@ def verdict_of(
     name: str | None,
     times: StageTimes,
     pictures: MapPictures | None,
+    decided_by: str | None = None,
 ) -> Verdict:
     """Decide on a score. Raises InferenceFailed for one that is no number: it must never become OK."""
     if not math.isfinite(score):
@@ -94,6 +97,7 @@ def verdict_of(
         p_value=version.calibration.p_value(score),
         thresholds=thresholds,
         decision=thresholds.decide(score),
+        decided_by=decided_by,
         width=image.width,
         height=image.height,
         size_seen=statistics.has_size(image.width, image.height) if statistics is not None else None,

@@ -96,6 +96,10 @@ class Verdict(Schema):
         default=None, description="Scores above it, up to the threshold, are REVIEW."
     )
     decision: Decision
+    decided_by: str | None = Field(
+        default=None,
+        description="Of a head that combines several methods: the one whose score lies furthest above its usual.",
+    )
     image: ImageSize
     timing: Timing
 

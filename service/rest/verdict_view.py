@@ -29,6 +29,7 @@ def entry_of(found: Verdict | ImageFailure) -> Entry:
         "threshold_origin": ng.origin,
         "review_threshold": review.value if review is not None else None,
         "decision": found.decision,
+        "decided_by": found.decided_by,
         "image": schemas.ImageSize(width=found.width, height=found.height, seen=found.size_seen),
         "timing": _timing(found.times),
     }

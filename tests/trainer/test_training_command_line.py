@@ -188,7 +188,8 @@ def test_every_ablation_of_the_paper_can_be_switched() -> None:
 
 
 def test_views_are_given_as_tap_and_window() -> None:
-    chosen = settings("--set", "score_views=pool3:25,pool4:100", "--set", "map_views=none").method
+    views = ("--set", "score_views=pool3:25,pool4:100", "--set", "map_views=none")
+    chosen = settings(*views, "--set", "attribution=gradients").method
     assert isinstance(chosen, MkdConfig)
     assert [(view.tap, view.window) for view in chosen.score_views] == [("pool3", 25), ("pool4", 100)]
     assert chosen.map_views == ()

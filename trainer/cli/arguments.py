@@ -13,6 +13,7 @@ from models.backends.choice import BACKEND_NAMES
 from models.heads.registry import DEFAULT_METHOD
 from models.sources.registry import SOURCES, Precision
 from trainer.activations import DEFAULT_LIMIT_BYTES
+from trainer.advise.candidates import SIZES
 from trainer.cli.trainer_parser import TrainerParser
 from trainer.config import TrainingSettings
 from trainer.perturb import CHANGES
@@ -35,6 +36,7 @@ def parser() -> argparse.ArgumentParser:
     _add_fit(many)
     methods = commands.add_parser("methods", help="list the methods: settings, defaults, when to take each")
     methods.add_argument("name", nargs="?", help="one method only")
+    _add_advise(commands.add_parser("advise", help="try methods and sizes on painted defects before training any"))
     _add_evaluate(commands.add_parser("evaluate", help="report on an artifact over a labelled set"))
     _add_compare(commands.add_parser("compare", help="say which verdicts differ between two artifacts"))
     _add_recalibrate(commands.add_parser("recalibrate", help="make a new version of an artifact from new good images"))
@@ -53,7 +55,8 @@ def _add_fit(fit: argparse.ArgumentParser) -> None:
     )
     method = fit.add_argument_group("method (`mkd-train methods` lists them with their settings)")
     method.add_argument("--config", type=Path, metavar="FILE", help="settings in TOML; flags come over it")
-    method.add_argument("--method", metavar="NAME", help=f"[{DEFAULT_METHOD}]")
+    method.add_argument("--method", metavar="NAME", help=f"or auto: chosen on painted defects [{DEFAULT_METHOD}]")
+    _add_budget(method)
     method.add_argument(
         "--set",
         dest="set_values",
@@ -108,6 +111,22 @@ def _add_many(command: argparse.ArgumentParser) -> None:
     command.add_argument("--ray", nargs="?", const="auto", metavar="ADDRESS", help="train on a Ray cluster instead")
     command.add_argument("--ray-cpus", type=float, default=1.0, help="cores of each training there [1]")
     command.add_argument("--ray-gpus", type=float, default=0.0, help="GPUs of each training there, as 0.5 or 1 [0]")
+
+
+def _add_advise(command: argparse.ArgumentParser) -> None:
+    command.add_argument("data", type=Path, help="folder of good images, or MVTec layout (train/good)")
+    _add_budget(command)
+    command.add_argument("--sizes", type=int, nargs="+", help=f"image sizes to try [{' '.join(map(str, SIZES))}]")
+    command.add_argument("--subfolders", action="store_true", help="take the images of subfolders for good parts, too")
+    command.add_argument("--source", help=f"one of {', '.join(SOURCES)} [{_DEFAULTS.source}]")
+    command.add_argument("--seed", type=int, help=f"[{_DEFAULTS.seed}]")
+    command.add_argument("--hold-out", type=float, help=f"share left to the calibration [{_DEFAULTS.hold_out}]")
+    command.add_argument("--cache-limit-gib", type=float, default=DEFAULT_LIMIT_BYTES / 2**30, help="[8]")
+    _add_device(command)
+
+
+def _add_budget(command: argparse._ActionsContainer) -> None:
+    command.add_argument("--cycle-ms", type=float, metavar="MS", help="auto: at most so long an image, here [none]")
 
 
 def _add_evaluate(command: argparse.ArgumentParser) -> None:

@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import argparse
 import sys
+import tempfile
 from pathlib import Path
 
 import torch
 
 from models.artifact import SUMS, active_artifact, load_artifact
 from models.names import NAME_PATTERN
+from trainer.advise.advice import AdviceJob, advise
+from trainer.advise.candidates import SIZES
 from trainer.cli.method_list import method_lines
-from trainer.cli.settings import settings_of
+from trainer.cli.settings import settings_of, sizes_of, wants_auto
 from trainer.compare import compare
+from trainer.config import TrainingSettings
 from trainer.display import RichDisplay
 from trainer.evaluate import Machine, evaluate
 from trainer.recalibrate import NewRates, Recalibration, recalibrate
 from trainer.robustness import Robustness, measure_robustness
-from trainer.run import TrainingJob, train
+from trainer.run import Auto, TrainingJob, train
 from trainer.study.plan import read_plan
 from trainer.study.study import StudyJob, run_study
 from trainer.train_all import Cluster, product_folders, train_all
+from trainer.training_set import read_training_set
 
 
 def fit(arguments: argparse.Namespace, display: RichDisplay) -> int:
@@ -47,6 +52,27 @@ def methods(arguments: argparse.Namespace, display: RichDisplay) -> int:
     """The list of methods."""
     for line in method_lines(arguments.name):
         display.say(line)
+    return 0
+
+
+def run_advise(arguments: argparse.Namespace, display: RichDisplay) -> int:
+    """The table of what was tried, and what would be taken."""
+    given = {name: getattr(arguments, name) for name in ("source", "seed", "hold_out")}
+    with tempfile.TemporaryDirectory() as work:
+        job = AdviceJob(
+            found=read_training_set(arguments.data, subfolders=arguments.subfolders),
+            settings=TrainingSettings.model_validate({name: one for name, one in given.items() if one is not None}),
+            work=Path(work),
+            cycle_ms=arguments.cycle_ms,
+            sizes=tuple(arguments.sizes or SIZES),
+            device=device_of(arguments.device),
+            backend=arguments.backend,
+            threads=arguments.threads,
+            weights_file=arguments.source_weights,
+            cache_limit_bytes=int(arguments.cache_limit_gib * 2**30),
+        )
+        for line in advise(job, display).lines():
+            display.say(line)
     return 0
 
 
@@ -132,6 +158,7 @@ COMMANDS = {
     "fit": fit,
     "many": many,
     "methods": methods,
+    "advise": run_advise,
     "recalibrate": run_recalibrate,
     "evaluate": run_evaluate,
     "compare": run_compare,
@@ -182,6 +209,7 @@ def _job(arguments: argparse.Namespace, data: Path, product: str) -> TrainingJob
         cache_limit_bytes=int(arguments.cache_limit_gib * 2**30),
         subfolders=arguments.subfolders,
         accept_degenerate=arguments.accept_degenerate,
+        auto=Auto(arguments.cycle_ms, sizes_of(arguments, SIZES)) if wants_auto(arguments) else None,
     )
 
 

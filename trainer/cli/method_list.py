@@ -28,16 +28,12 @@ def _lines(method: Method[Any]) -> Iterator[str]:
 def default_settings(method: Method[Any]) -> Mapping[str, str]:
     """Every setting but the name, with its default as one types it."""
     config = method.Config.model_validate({"method": method.name})
-    return {name: _typed(value) for name, value in config.model_dump(mode="json").items() if name != "method"}
+    return {name: _typed(getattr(config, name)) for name in type(config).model_fields if name != "method"}
 
 
 def _typed(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
-    if isinstance(value, list):
-        return ",".join(_view(one) for one in value) or "none"
+    if isinstance(value, tuple):
+        return ",".join(str(one) for one in value) or "none"
     return str(value)
-
-
-def _view(value: object) -> str:
-    return f"{value['tap']}:{value['window']}" if isinstance(value, dict) else str(value)

@@ -19,6 +19,7 @@ from typing import Any
 from models.heads.registry import DEFAULT_METHOD, config_of
 from trainer.config import TrainingSettings
 
+AUTO = "auto"  # a method is chosen by trainer.advise
 COMMON = frozenset(TrainingSettings.model_fields) - {"method", "augmentation"}
 
 
@@ -27,12 +28,30 @@ def settings_of(arguments: argparse.Namespace) -> TrainingSettings:
     values = _from_file(arguments.config) if arguments.config is not None else {}
     method = dict(values.pop("method", {}))
     named = arguments.method or method.get("method", DEFAULT_METHOD)
+    if named == AUTO:
+        if arguments.set_values or len(method) > 1:
+            raise ValueError("method auto chooses a method with its settings: give --method NAME to set any of them")
+        method, named = {}, DEFAULT_METHOD
     if named != method.get("method", named):
         method = {}  # the file's settings are another method's
     method |= {"method": named, **_assignments(arguments.set_values)}
     values |= {name: value for name, value in vars(arguments).items() if name in COMMON and value is not None}
     augmentation = dict(values.pop("augmentation", {})) | _augmentation(arguments)
     return TrainingSettings.model_validate({**values, "method": config_of(method), "augmentation": augmentation})
+
+
+def wants_auto(arguments: argparse.Namespace) -> bool:
+    """Whether the method is left to be chosen, by the flag or by the file."""
+    if arguments.method is not None or arguments.config is None:
+        return bool(arguments.method == AUTO)
+    return bool(_from_file(arguments.config).get("method", {}).get("method") == AUTO)
+
+
+def sizes_of(arguments: argparse.Namespace, sizes: tuple[int, ...]) -> tuple[int, ...]:
+    """The size that is given by flag or file, or all of `sizes`."""
+    given = _from_file(arguments.config).get("image_size") if arguments.config is not None else None
+    given = arguments.image_size or given
+    return sizes if given is None else (int(given),)
 
 
 def _from_file(file: Path) -> dict[str, Any]:

@@ -19,12 +19,13 @@ from models.heads.mkd.cloner import ClonerInput, ClonerSize
 from models.heads.mkd.views import View
 from models.heads.parts.loop_settings import LoopSettings
 
-Attribution = Literal["gradients", "smoothgrad", "guided", "discrepancy"]
+Attribution = Literal["gradients", "smoothgrad", "guided", "discrepancy", "shares"]
 Loss = Literal["total", "val", "dir"]
 Balance = Literal["sum", "terms"]
 StepPrecision = Literal["float32", "bfloat16"]
 ViewSum = Literal["powers", "logs"]
 RecipeName = Literal["default", "paper", "reference"]
+WHOLE = 100  # per cent: the window that is the whole picture
 DEFAULT_TAPS = ("pool2", "pool3", "pool4", "pool5")
 
 # The paper's equations, and its reference code where the two disagree (design notes in docs/method.md).
@@ -36,7 +37,14 @@ RECIPES: Mapping[RecipeName, Mapping[str, object]] = {
         "score_power": 8.0,
         "map_views": ("pool3:0", "pool3:25", "pool4:25"),
         "map_log": True,
-        "attribution": "discrepancy",
+        "attribution": "shares",
+        "map_whole": 0.5,
+        "map_sharpness": 0.0625,
+        # The pixels' gradient: of squared errors at three taps, each by its mean on good images.
+        "map_taps": ("pool2", "pool3", "pool4"),
+        "map_loss": "val",
+        "map_power": 2.0,
+        "map_balance": "terms",
     },
     "paper": {},
     "reference": {
@@ -54,8 +62,8 @@ class MkdForm(BaseModel):
     `score_power`, `score_relative`, `score_levels` and `map_power` say how the errors by location are taken
     (`models.heads.mkd.discrepancy`). `score_views` and `map_views` replace them by distances
     (`models.heads.mkd.views`), of which `score_power` and `map_power` are taken; `view_sum` is how the score's views
-    add up (`models.heads.mkd.head`); `map_log` sums their logarithms in a forward-only map. The smoothgrad fields are
-    of that attribution alone.
+    add up (`models.heads.mkd.head`); `map_log` sums their logarithms in a map. `map_whole` and
+    `map_sharpness` are of the attribution "shares", the smoothgrad fields of "smoothgrad" alone.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -71,6 +79,8 @@ class MkdForm(BaseModel):
     map_power: float = Field(default=1.0, ge=1, le=4)
     map_views: tuple[View, ...] = ()
     map_log: bool = False
+    map_whole: float = Field(default=0.0, ge=0, le=10)
+    map_sharpness: float = Field(default=0.0, ge=0, le=1)
     attribution: Attribution = "gradients"
     gaussian: bool = True
     smoothgrad_samples: int = Field(default=8, ge=1, le=64)
@@ -82,6 +92,13 @@ class MkdForm(BaseModel):
         if strange:
             raise ValueError(f"a view of {', '.join(sorted(strange))} needs that tap to be trained")
         return self
+
+    @property
+    def share_weights(self) -> dict[View, float]:
+        """The views whose distances a map of shares gives back to their places, with their weights."""
+        found = dict.fromkeys(self.map_views, 1.0)
+        whole = {view: self.map_whole for view in self.score_views if view.window == WHOLE and self.map_whole > 0}
+        return {**whole, **found}
 
     @property
     def views(self) -> tuple[View, ...]:
@@ -162,8 +179,10 @@ class MkdConfig(MethodConfig, MkdForm, LoopSettings):
                 raise ValueError(f"{name}_taps {', '.join(sorted(strange))} are not among the trained taps")
             if self.loss not in {"total", loss}:
                 raise ValueError(f"{name}_loss {loss} needs a term that loss {self.loss} does not train")
-        if self.cloner == "none" and self.attribution != "discrepancy":
-            raise ValueError("without a cloner nothing can be propagated back: attribution must be discrepancy")
+        if self.cloner == "none" and self.attribution not in {"discrepancy", "shares"}:
+            raise ValueError("without a cloner nothing can be propagated back: attribution is discrepancy or shares")
+        if self.attribution == "shares" and not self.map_views:
+            raise ValueError("attribution shares explains distances: give map_views, or another attribution")
         if isinstance(self.lambda_dir, float) and not 0 <= self.lambda_dir < float("inf"):
             raise ValueError(f"lambda_dir is auto or a number from 0 up, not {self.lambda_dir}")
         return self

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Self
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -18,19 +18,13 @@ from models.heads.mkd.config import MkdConfig, MkdForm, MkdRecord
 from models.heads.mkd.discrepancy import discrepancy_terms, location_errors, relative_errors, weighted_sum
 from models.heads.mkd.head import MkdHead
 from models.heads.mkd.views import Whitening, contrast_errors, windows
+from models.heads.parts.folds import Fold
 from models.heads.parts.moments import Moments
 from models.sources.registry import Activations, SourceSpec
 
 LEVEL_FLOOR = 0.1  # of the tap's mean error
 SMALLEST_TERM = 1e-12
 LEAST_SPREAD = 0.02  # of a view's mean: parts that are all alike must not make it shout
-
-
-class Fold(NamedTuple):
-    """The training images in two groups, a larger and a smaller one, each looked at once."""
-
-    seen: Iterable[ActivationBatch]
-    unseen: Iterable[ActivationBatch]
 
 
 class MkdTrainable(Trainable):
@@ -76,22 +70,23 @@ class MkdTrainable(Trainable):
         weights = self.config.mask((), self.config.loss).to(images.device) * self._plain_weights()
         return weighted_sum(self._terms(images, activations), weights).mean()
 
-    def finish(self, batches: Iterable[ActivationBatch], folds: Sequence[Fold] = ()) -> MkdHead:
+    def finish(self, batches: Iterable[ActivationBatch], folds: Sequence[Fold] | None = None) -> MkdHead:
         """The finished head. `batches` are the training images once more, looked at where the configuration needs it.
 
         The yardsticks of "powers" are of these images too, as calibration images are for counting alone: for each of
         `folds` the distances of `unseen` by the covariances of `seen`. By covariances of their own images would spread
-        too little, those of the whole picture least of all. Without `folds` they are by their own.
+        too little, those of the whole picture least of all. Where `folds` is None they are by their own all the same;
+        with no fold in it every view counts as it is.
         """
         config = self.config
         cloner = self.cloner
         if isinstance(cloner, Cloner):
             cloner = fold_batchnorm(cloner).to(memory_format=torch.contiguous_format)
         score, blame, levels = self._plain_weights(), self._plain_weights(), []
-        measured = bool(config.score_views) and config.view_sum == "powers"
-        if measured and not folds:
-            batches = list(batches)
-            folds = (Fold(batches, batches),)
+        pairs: list[tuple[Iterable[ActivationBatch], Iterable[ActivationBatch]]] = []
+        if config.score_views and config.view_sum == "powers":
+            batches = list(batches) if folds is None else batches
+            pairs = [(batches, batches)] if folds is None else [(f.seen.batches(), f.unseen.batches()) for f in folds]
         usual, whitening = self._look(cloner, batches)
         if usual is not None:
             levels = usual.levels
@@ -108,12 +103,12 @@ class MkdTrainable(Trainable):
             view_scales=(1.0,) * len(config.score_views),
         )
         head = MkdHead(record, cloner, levels, whitening)
-        if not measured:
+        if not pairs:
             return head
         terms = []
-        for fold in folds:
-            trial = MkdHead(record, cloner, levels, self._look(cloner, fold.seen)[1]).to(self.device)
-            terms += [trial.view_terms(images, activations) for images, activations in fold.unseen]
+        for seen, unseen in pairs:
+            trial = MkdHead(record, cloner, levels, self._look(cloner, seen)[1]).to(self.device)
+            terms += [trial.view_terms(images, activations) for images, activations in unseen]
         scales = _spreads(torch.cat(terms).double())
         return MkdHead(record.model_copy(update={"view_scales": scales}), cloner, levels, whitening)
 

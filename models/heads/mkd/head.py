@@ -14,6 +14,10 @@ matter:
     score(x) = ( sum over score_views of (power mean of d / scale)^4 )^(1/4)      view_sum "powers"; scale: their spread
     map(x)   = opening(Gaussian(sum over map_views of d))                        forward only, or its gradient
                                                                                  with `map_log` of log(1 + d)
+    map(x)   = opening(Gaussian( (sum over map_views of log(1 + d) + shares of them at the places
+                                  + map_whole * shares of the whole picture's) * Q^map_sharpness ))
+                                                                                 attribution "shares", see there;
+Q is the gradient at the pixels of L(x; map_weights), over its mean, by the same backward pass.
 """
 
 from __future__ import annotations
@@ -30,7 +34,8 @@ from models.heads.base import Head, HeadOutput, SourceNeeds
 from models.heads.mkd.cloner import Cloner, NoCloner, folded_cloner
 from models.heads.mkd.config import MkdRecord
 from models.heads.mkd.discrepancy import discrepancy_terms, location_map, power_mean, weighted_sum
-from models.heads.mkd.views import View, Whitening, distance_map, peak_mean
+from models.heads.mkd.shares import shares, sharpened, spread_out, told, with_mean
+from models.heads.mkd.views import View, Whitening, distance_map, errors_of, peak_mean
 from models.heads.parts.maps import saliency, smooth
 from models.sources.registry import Activations, spec_of
 
@@ -126,6 +131,8 @@ class MkdHead(Head):
         if self.record.attribution == "discrepancy":
             with torch.no_grad():
                 scores, raw = self._forward_only(images, source)
+        elif self.record.attribution == "shares":
+            scores, raw = self._shares(images, source)
         elif self.record.attribution == "smoothgrad":
             with torch.no_grad():
                 scores = self._scores(source, self.cloner(images))
@@ -136,7 +143,7 @@ class MkdHead(Head):
         else:
             scores, raw = self._gradients(images, source)
         maps = smooth(raw, gaussian=self.record.gaussian)
-        if self.record.attribution == "discrepancy" or self.record.map_power == 1:
+        if self.record.attribution in {"discrepancy", "shares"} or self.record.map_power == 1:
             return scores, maps
         # Back to the scale of plain errors: the order of places stays, and weak ones are not lost in 8 bits of grey.
         return scores, maps.clamp_min(0).pow(1 / self.record.map_power)
@@ -146,10 +153,47 @@ class MkdHead(Head):
         distances = self._distances(self.record.views, source, cloned)  # those of the score and of the map at once
         scores = self._scores(source, cloned, distances)
         if self.record.map_views:
-            places = {tap: tensor.shape[-1] for tap, tensor in zip(self.record.taps, source, strict=True)}
-            wanted = {view: distances[view] for view in self.record.map_views}
-            return scores, distance_map(wanted, places, images.shape[-1], log=self.record.map_log)
+            return scores, self._distance_map(distances, source, images.shape[-1])
         return scores, location_map(source, cloned, self.map_weights, images.shape[-1])
+
+    def _distance_map(self, distances: Distances, source: list[Tensor], size: int) -> Tensor:
+        places = {tap: tensor.shape[-1] for tap, tensor in zip(self.record.taps, source, strict=True)}
+        wanted = {view: distances[view] for view in self.record.map_views}
+        return distance_map(wanted, places, size, log=self.record.map_log)
+
+    def _shares(self, images: Tensor, source: list[Tensor]) -> tuple[Tensor, Tensor]:
+        """One backward pass for the batch: the shares at the taps and, through the cloner, the pixels' gradient."""
+        record, trained = self.record, isinstance(self.cloner, Cloner)
+        weights = record.share_weights
+        with torch.enable_grad():
+            inputs = images.detach().requires_grad_(trained)
+            cloned = self.cloner(inputs)
+            errors = errors_of(record.views, record.taps, source, [one.detach() for one in cloned])
+            leaves = {view: errors[view.tap].detach().requires_grad_(True) for view in weights}
+            measured = {view: self.whitening.distance(view, leaf) for view, leaf in leaves.items()}
+            total = told(measured, weights)
+            if trained:
+                total = total + self._blamed_errors(source, cloned).sum()
+            gradients = torch.autograd.grad(total, [*leaves.values(), *([inputs] if trained else [])])
+        with torch.no_grad():
+            distances = {view: found.detach() for view, found in measured.items()}
+            for view in record.views:
+                if view not in distances:
+                    distances[view] = self.whitening.distance(view, errors[view.tap])
+            scores = self._scores(source, cloned, distances)
+            size = images.shape[-1]
+            raw = self._distance_map(distances, source, size)
+            for (view, leaf), gradient in zip(leaves.items(), gradients, strict=False):
+                centred = leaf - self.whitening.mean(view).to(leaf.dtype)[:, None, None]
+                raw = raw + spread_out(shares(gradient, centred), size)
+            raw = sharpened(raw, saliency(gradients[-1]), record.map_sharpness) if trained else raw
+            return scores, with_mean(raw, self._explained(distances))
+
+    def _explained(self, distances: Distances) -> Tensor:
+        """(B,): the sum of logarithms that a map of shares has for its mean over the pixels."""
+        record = self.record
+        twice = {view: 2.0 if view in record.map_views else weight for view, weight in record.share_weights.items()}
+        return torch.stack([w * distances[view].log1p().mean(dim=(1, 2)) for view, w in twice.items()]).sum(dim=0)
 
     def _blamed(self, source: list[Tensor], cloned: list[Tensor]) -> Tensor:
         """(B,): what a gradient map explains."""
@@ -157,7 +201,11 @@ class MkdHead(Head):
         if self.record.map_views:
             distances = self._distances(self.record.map_views, source, cloned).values()
             return torch.stack([one.pow(power).mean(dim=(1, 2)) for one in distances]).sum(dim=0)
-        return weighted_sum(discrepancy_terms(source, cloned, power, wanted=self._map_wants), self.map_weights)
+        return self._blamed_errors(source, cloned)
+
+    def _blamed_errors(self, source: list[Tensor], cloned: list[Tensor]) -> Tensor:
+        terms = discrepancy_terms(source, cloned, self.record.map_power, wanted=self._map_wants)
+        return weighted_sum(terms, self.map_weights)
 
     def _gradients(self, images: Tensor, source: list[Tensor]) -> tuple[Tensor, Tensor]:
         """One backward pass for the batch: the sum's gradient by an image is that image's own."""

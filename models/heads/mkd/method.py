@@ -8,11 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from models.heads.base import FitRun, GoodParts, Method, SourceNeeds, taps_of
+from models.heads.base import FitRun, GoodParts, Head, Method, SourceNeeds, taps_of
 from models.heads.mkd.config import MkdConfig
-from models.heads.mkd.fit import Fold, MkdTrainable
+from models.heads.mkd.fit import MkdTrainable
 from models.heads.mkd.head import MkdHead, load_head
 from models.heads.mkd.views import View
+from models.heads.parts.folds import Fold, folds_of
 from models.sources.registry import SourceSpec
 
 FOLDS = 4  # of the images, for the yardsticks of the score's views
@@ -37,23 +38,27 @@ class MkdMethod(Method[MkdConfig]):
         trainable = MkdTrainable(own, parts.rms(), parts.source).to(run.device)
         if own.cloner != "none":
             run.train(trainable, parts, own)
-        return trainable.finish(parts.batches(), _folds(parts, run.generator("mkd yardsticks")))
+        return trainable.finish(parts.batches(), _folds(own, parts, run))
+
+    def fit_again(self, config: MkdConfig, head: Head, parts: GoodParts, run: FitRun) -> MkdHead:
+        """See Method.fit_again: the cloner of `head`, and the usual errors of `parts`."""
+        assert isinstance(head, MkdHead)
+        own = in_terms_of(config, parts.source)
+        trainable = MkdTrainable(own, parts.rms(), parts.source)
+        trainable.tap_scales = list(head.record.tap_scales)
+        trainable.cloner = head.cloner
+        return trainable.to(run.device).finish(parts.batches(), _folds(own, parts, run))
 
     def load(self, record: Mapping[str, object], tensors: Mapping[str, Tensor]) -> MkdHead:
         """See Method.load."""
         return load_head(record, tensors)
 
 
-def _folds(parts: GoodParts, generator: torch.Generator) -> list[Fold]:
-    order = torch.randperm(parts.count, generator=generator).tolist()
-    unseen = [set(order[first::FOLDS]) for first in range(min(FOLDS, parts.count))]
-    return [
-        Fold(
-            parts.subset([index for index in range(parts.count) if index not in some]).batches(),
-            parts.subset(sorted(some)).batches(),
-        )
-        for some in unseen
-    ]
+def _folds(config: MkdConfig, parts: GoodParts, run: FitRun) -> list[Fold]:
+    """None where there is nothing to weigh: one view's yardstick would only change the score's unit."""
+    if config.view_sum != "powers" or len(config.score_views) < 2:
+        return []
+    return folds_of(parts, FOLDS, run.generator("mkd yardsticks"))
 
 
 def in_terms_of(config: MkdConfig, source: SourceSpec) -> MkdConfig:

@@ -43,6 +43,9 @@ class View(BaseModel):
             raise ValueError(f"a view is TAP:WINDOW with a window of 0 to 100 per cent, like pool4:25, not {value!r}")
         return {"tap": tap, "window": window}
 
+    def __str__(self) -> str:
+        return f"{self.tap}:{self.window}"
+
     @property
     def key(self) -> str:
         """The view's name in the artifact's tensors."""
@@ -69,6 +72,14 @@ def window_grid(window: int, places: int) -> tuple[int, int]:
     return side, max(1, side // 2)
 
 
+def errors_of(
+    views: Sequence[View], taps: Sequence[str], source: Sequence[Tensor], cloner: Sequence[Tensor]
+) -> dict[str, Tensor]:
+    """r at each tap that a view looks at; `taps` name the entries of the other two."""
+    seen = {view.tap for view in views}
+    return {tap: contrast_errors(a_s, a_c) for tap, a_s, a_c in zip(taps, source, cloner, strict=True) if tap in seen}
+
+
 class Whitening(nn.Module):
     """`mean` (C,) and `matrix` (C, C) for each view: d = |(v - mean) matrix|^2 / C. Kept in half precision."""
 
@@ -91,17 +102,18 @@ class Whitening(nn.Module):
         self, views: Sequence[View], taps: Sequence[str], source: Sequence[Tensor], cloner: Sequence[Tensor]
     ) -> list[Tensor]:
         """d by window, one (B, h', w') for each view; `taps` name the entries of the other two."""
-        errors = {
-            tap: contrast_errors(a_s, a_c)
-            for tap, a_s, a_c in zip(taps, source, cloner, strict=True)
-            if any(view.tap == tap for view in views)
-        }
-        found = []
-        for view in views:
-            seen = windows(errors[view.tap], view.window)
-            mean, matrix = self.get_buffer(f"{view.key}_mean"), self.get_buffer(f"{view.key}_matrix")
-            found.append(((seen - mean.to(seen.dtype)) @ matrix.to(seen.dtype)).square().mean(dim=-1))
-        return found
+        errors = errors_of(views, taps, source, cloner)
+        return [self.distance(view, errors[view.tap]) for view in views]
+
+    def distance(self, view: View, errors: Tensor) -> Tensor:
+        """r of the view's tap, (B, C, h, w) -> d by window (B, h', w')."""
+        seen = windows(errors, view.window)
+        matrix = self.get_buffer(f"{view.key}_matrix").to(seen.dtype)
+        return ((seen - self.mean(view).to(seen.dtype)) @ matrix).square().mean(dim=-1)
+
+    def mean(self, view: View) -> Tensor:
+        """m of the view, (C,)."""
+        return self.get_buffer(f"{view.key}_mean")
 
 
 def peak_mean(values: Tensor, power: float) -> Tensor:

@@ -78,6 +78,15 @@ def test_a_rate_that_a_fitted_tail_speaks_of_is_answered_as_an_estimate(
     assert "none under 0.0005 fitted" in refused.json()["detail"]
 
 
+def test_an_entry_names_the_member_of_a_combined_head_that_decided(house: House, picture: Picture) -> None:
+    async def combined(row: Any) -> TimedJudgement:
+        return TimedJudgement(0.1, None, 0.0, 0.0, 1, "padim")
+
+    assert "decided_by" not in house.score(picture()).json()["results"][0]
+    house.engine.answer = combined
+    assert house.score(picture()).json()["results"][0]["decided_by"] == "padim"
+
+
 @pytest.mark.parametrize("score", [math.nan, math.inf, -math.inf])
 def test_a_score_that_is_no_number_is_an_error_and_never_ok(house: House, picture: Picture, score: float) -> None:
     async def nonsense(row: Any) -> TimedJudgement:

@@ -130,6 +130,8 @@ def test_a_head_balanced_on_no_images_is_refused() -> None:
         ({"loss": "dir", "score_loss": "dir", "map_loss": "val"}, "map_loss val needs"),
         ({"taps": ()}, "at least 1"),
         ({"attribution": "lime"}, "attribution"),
+        ({"cloner": "none", "attribution": "guided"}, "attribution is discrepancy or shares"),
+        ({"recipe": "paper", "attribution": "shares"}, "give map_views"),
         ({"colour": "red"}, "colour"),
     ],
 )

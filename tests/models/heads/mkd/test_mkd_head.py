@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,8 @@ import torch
 from torch import Tensor
 
 from models.heads.mkd import cloner as cloner_module
-from models.heads.mkd.cloner import Cloner, fold_batchnorm
+from models.heads.mkd import head as head_module
+from models.heads.mkd.cloner import Cloner, ClonerSize, NoCloner, fold_batchnorm
 from models.heads.mkd.config import Attribution, MkdRecord
 from models.heads.mkd.discrepancy import discrepancy_terms, weighted_sum
 from models.heads.mkd.head import MkdHead, load_head
@@ -23,6 +25,7 @@ VGG16 = SOURCES["vgg16"]
 TAPS = tuple(VGG16.taps)
 TINY = [[4], [5], [6], [7], [8]]
 CHANNELS = {"pool2": 5, "pool3": 6, "pool4": 7, "pool5": 8}
+TINY_SOURCE = replace(VGG16, taps={name: replace(tap, channels=CHANNELS[name]) for name, tap in VGG16.taps.items()})
 ATTRIBUTIONS: tuple[Attribution, ...] = ("gradients", "smoothgrad", "guided", "discrepancy")
 
 
@@ -212,7 +215,7 @@ def test_the_size_in_bytes_counts_every_tensor() -> None:
     assert weights < subject.size_bytes < weights + 200
 
 
-@pytest.mark.parametrize("attribution", ["gradients", "discrepancy"])
+@pytest.mark.parametrize("attribution", ["gradients", "discrepancy", "shares"])
 def test_a_map_by_views_is_of_each_row_alone_and_survives_saving(tiny: None, attribution: Attribution) -> None:
     subject = viewing_head(attribution)
     images, taps = batch(3)
@@ -236,7 +239,54 @@ def test_a_gradient_map_by_views_is_the_gradient_of_the_summed_distances(tiny: N
     np.testing.assert_allclose(subject.judge(images, taps, [True]).maps, expected, rtol=1e-6)
 
 
-def viewing_head(attribution: Attribution) -> MkdHead:
+@pytest.mark.usefixtures("tiny")
+def test_a_map_of_shares_sums_to_the_logarithms_of_the_scores_own_distances(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before it is smoothed, whatever shaped it."""
+    monkeypatch.setattr(head_module, "smooth", lambda maps, gaussian: maps)
+    subject = viewing_head("shares")
+    images, taps = batch(3)
+    scores, maps = judge(subject, images, taps, [True] * 3)
+    source, views = subject.scaled(taps), subject.record.score_views
+    found = subject.whitening.distances(views, subject.record.taps, source, subject.cloner(images))
+    expected = sum(w * one.log1p().mean(dim=(1, 2)) for w, one in zip((2.0, 2.0, 0.5), found, strict=True))
+    torch.testing.assert_close(maps.mean(dim=(1, 2)), expected, rtol=1e-9, atol=0)
+    torch.testing.assert_close(scores, judge(subject, images, taps, [False] * 3)[0], rtol=1e-9, atol=0)
+
+
+@pytest.mark.usefixtures("tiny")
+def test_shares_take_one_backward_pass_a_batch_through_the_cloner_and_none_for_rows_that_do_not_ask(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    subject = viewing_head("shares")
+    images, taps = batch(3)
+    rows: list[int] = []
+    backward = torch.autograd.grad
+
+    def counted(outputs: Tensor, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        rows.append(len(inputs[-1]))
+        return backward(outputs, inputs)
+
+    monkeypatch.setattr(torch.autograd, "grad", counted)
+    moving = {tap: tensor.clone().requires_grad_(True) for tap, tensor in taps.items()}
+    judge(subject, images, moving, [True, False, True])
+    assert rows == [2]
+    assert all(tensor.grad is None for tensor in moving.values())
+    judge(subject, images, taps, [False] * 3)
+    assert rows == [2]
+
+
+@pytest.mark.usefixtures("tiny")
+def test_the_pixels_gradient_shapes_a_map_of_shares_and_without_a_cloner_there_is_none() -> None:
+    images, taps = batch(2)
+    plain, shaped = (judge(viewing_head("shares", sharpness), images, taps, [True] * 2)[1] for sharpness in (0.0, 0.5))
+    assert not torch.allclose(plain, shaped, rtol=1e-2)
+    subject = viewing_head("shares", cloner="none")
+    scores, maps = judge(subject, images, taps, [True] * 2)
+    assert bool(maps.isfinite().all())
+    torch.testing.assert_close(scores, judge(subject, images, taps, [False] * 2)[0], rtol=1e-9, atol=0)
+
+
+def viewing_head(attribution: Attribution, sharpness: float = 0.125, cloner: ClonerSize = "small") -> MkdHead:
     views = (View(tap="pool2", window=25), View(tap="pool3", window=0), View(tap="pool3", window=100))
     generator = torch.Generator().manual_seed(3)
     tensors = {}
@@ -253,7 +303,9 @@ def viewing_head(attribution: Attribution) -> MkdHead:
         score_power=8.0,
         view_scales=(0.5, 1.0, 2.0),
         map_views=views[:2],
+        map_whole=0.5,
+        map_sharpness=sharpness,
         attribution=attribution,
     )
-    cloner = fold_batchnorm(Cloner("small", TAPS, VGG16).eval())
-    return MkdHead(config, cloner, (), Whitening(views, tensors)).double().eval()
+    network = NoCloner(TAPS, TINY_SOURCE) if cloner == "none" else fold_batchnorm(Cloner("small", TAPS, VGG16).eval())
+    return MkdHead(config, network, (), Whitening(views, tensors)).double().eval()

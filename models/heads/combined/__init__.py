@@ -1,0 +1,1 @@
+"""Several methods on one source pass, whose scores become one verdict."""

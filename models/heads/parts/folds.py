@@ -1,0 +1,26 @@
+"""Cuts good parts into folds: what a fit to the others says of a fold is said of images that it has not seen."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+
+from models.heads.base import GoodParts
+
+
+class Fold(NamedTuple):
+    """All images in two groups: those that are fitted to, and those that are judged."""
+
+    seen: GoodParts
+    unseen: GoodParts
+
+
+def folds_of(parts: GoodParts, count: int, generator: torch.Generator) -> list[Fold]:
+    """`count` folds at random, fewer where there are fewer images; each image is unseen in one of them."""
+    order = torch.randperm(parts.count, generator=generator).tolist()
+    unseen = [set(order[first::count]) for first in range(min(count, parts.count))]
+    return [
+        Fold(parts.subset([index for index in range(parts.count) if index not in some]), parts.subset(sorted(some)))
+        for some in unseen
+    ]

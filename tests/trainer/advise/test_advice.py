@@ -1,0 +1,124 @@
+"""The choice of a method on painted defects: the rule, its words, and the way into the artifact."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from models.artifact import load_artifact
+from models.heads.registry import config_of
+from trainer.__main__ import main as mkd_train
+from trainer.advise import advice
+from trainer.advise.candidates import CANDIDATES, Candidate
+from trainer.advise.choice import choose, standard_error
+from trainer.advise.trial import Pictures, Tried, separations
+from trainer.data import DataError
+from trainer.painted.paint import Painted
+from trainer.painted.separation import separation
+
+
+def tried(name: str, separation: float, *, noise: int = 0, ms: float = 10.0, size: int = 128) -> Tried:
+    candidate = next((one for one in CANDIDATES if one.name == name), Candidate(name, {"method": "padim"}))
+    swing = 0.02 * np.random.default_rng(noise).standard_normal(40) if noise else np.zeros(40)
+    return Tried(candidate, size, separation, (separation + swing).astype(np.float32), ms, 1.0)
+
+
+def test_the_best_one_is_taken_where_the_difference_is_sure() -> None:
+    found = choose([tried("mkd", 0.8), tried("padim", 0.9), tried("combined", 0.85)], None)
+    assert found.taken.candidate.name == "padim"
+    assert found.why == "padim at 128 pixels tells painted defects from good pictures best (90.0%)"
+
+
+def test_a_tie_goes_to_the_default_and_then_to_what_sees_more() -> None:
+    near = [tried("padim", 0.9, noise=1), tried("combined", 0.895, noise=2), tried("mkd", 0.89, noise=3)]
+    assert standard_error(near[0], near[2]) > 0.02
+    found = choose(near, None)
+    assert found.taken.candidate.name == "mkd"
+    assert "within one standard error" in found.why
+    assert "it is the default" in found.why
+    order = [tried("combined", 0.895, noise=2), tried("padim", 0.9, noise=1), tried("mkd", 0.5, noise=3)]
+    assert choose(order, None).taken.candidate.name == "combined"
+
+
+def test_a_tie_of_sizes_goes_to_the_size_at_which_the_method_does_best() -> None:
+    near = [tried("padim", 0.90, noise=1), tried("mkd", 0.89, noise=2), tried("mkd", 0.895, noise=3, size=256)]
+    assert choose(near, None).taken.size == 256
+
+
+def test_what_takes_longer_than_the_budget_is_not_taken() -> None:
+    both = [tried("padim", 0.9, ms=30), tried("mkd", 0.6, ms=10)]
+    assert choose(both, 40).taken.candidate.name == "padim"
+    assert choose(both, 20).taken.candidate.name == "mkd"
+    with pytest.raises(DataError, match=r"no method judges an image within 5 ms here: the fastest, mkd at 128 pixels"):
+        choose(both, 5)
+
+
+def test_the_standard_error_is_that_of_the_jackknife() -> None:
+    values = np.random.default_rng(0).standard_normal(30)
+    without = (values.sum() - values) / 29  # of a mean, whose error is known
+    one, other = tried("padim", 0.9), tried("mkd", 0.8)
+    one = one.__class__(one.candidate, 128, float(values.mean()), without, 1.0, 1.0)
+    other = other.__class__(other.candidate, 128, 0.0, np.zeros(30, np.float32), 1.0, 1.0)
+    assert standard_error(one, other) == pytest.approx(values.std(ddof=1) / 30**0.5, rel=1e-5)
+
+
+def test_the_separation_of_a_trial_is_that_of_painted_defects_with_and_without_each_picture() -> None:
+    random = np.random.default_rng(0)
+    scores = random.standard_normal(5 + 20).round(1).astype(np.float32)
+    defects = [Painted(np.zeros((1, 1, 3), np.uint8), np.ones((1, 1), bool), "ab"[n % 2], 0.01, 0.1) for n in range(20)]
+    pictures = Pictures([], [np.zeros(1, np.float32)] * 5, [], defects, [number // 4 for number in range(20)])
+    found, without = separations(pictures, scores)
+    assert found == pytest.approx(separation(scores[:5], scores[5:], defects).overall)
+    kept = separation(scores[1:5], scores[9:], defects[4:]).overall
+    assert without[0] == pytest.approx(kept)
+    assert len(without) == 5
+
+
+def test_every_candidate_has_settings_that_a_fit_takes_and_the_default_is_among_them() -> None:
+    for one in CANDIDATES:
+        assert config_of(one.config.model_dump(mode="json")) == one.config
+        assert one.tried_config.method == one.config.method
+    assert sum(one.is_default for one in CANDIDATES) == 1
+
+
+def test_a_fit_with_method_auto_says_in_the_manifest_what_it_chose_and_why(
+    good_folder_of_bolts: Path,
+    source_weights: object,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(advice, "CANDIDATES", tuple(one for one in CANDIDATES if one.name in {"padim", "patchcore"}))
+    monkeypatch.setattr(advice, "DEFECTS", 24)
+    line = ["fit", str(good_folder_of_bolts), "--product", "bolt", "--out", str(tmp_path), "--image-size", "32"]
+    line += ["--method", "auto", "--threads", "1", "--accept-degenerate", "--cycle-ms", "100000"]
+    assert mkd_train([*line, "--set", "steps=3"]) == 1
+    assert "method auto chooses a method with its settings" in capfd.readouterr().err
+    assert mkd_train(line) == 0
+    manifest = load_artifact(tmp_path / "bolt").manifest
+    chosen = manifest.training.outcome["auto"]
+    assert isinstance(chosen, dict)
+    assert {(row["name"], row["size"]) for row in chosen["table"]} == {("padim", 32), ("patchcore", 32)}
+    assert chosen["cycle_ms"] == 100000
+    assert chosen["why"] in " ".join(capfd.readouterr().err.split())
+    assert manifest.method == manifest.training.settings["method"]["method"]  # type: ignore[index]
+
+
+def test_advice_is_given_in_a_table_and_too_few_pictures_are_told(
+    good_folder_of_bolts: Path,
+    source_weights: object,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(advice, "CANDIDATES", tuple(one for one in CANDIDATES if one.name == "padim"))
+    monkeypatch.setattr(advice, "DEFECTS", 24)
+    line = ["advise", str(good_folder_of_bolts), "--sizes", "32", "64", "--threads", "1"]
+    assert mkd_train(line) == 0
+    told = capfd.readouterr().err
+    assert told.count("<- taken") == 1
+    assert "7 good pictures; 3 others against 24 defects painted on them" in " ".join(told.split())
+    assert mkd_train([*line, "--hold-out", "0.5"]) == 1
+    assert "6 pictures to train on are too few to choose a method by" in " ".join(capfd.readouterr().err.split())

@@ -1,0 +1,163 @@
+"""Advice on a folder of good pictures: the table of what was tried, what is taken, and why.
+
+Pictures that a fit with the same settings would hold out for its calibration take no part in it, so that the promise of
+the thresholds is not touched by the choice.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from models.backends.pool import BackendName, SourcePool, source_key
+from models.imaging.preprocess import Preprocessing, prepare
+from models.sources.registry import spec_of
+from trainer.activations import DEFAULT_LIMIT_BYTES
+from trainer.advise.candidates import CANDIDATES, SIZES, Candidate
+from trainer.advise.choice import Choice, choose
+from trainer.advise.trial import Pictures, Tried, try_all
+from trainer.config import TrainingSettings
+from trainer.data import DataError, prepared_image, read_pixels, split
+from trainer.fit_run import Display, seeded
+from trainer.painted.painted_set import painted_set
+from trainer.training_set import TrainingSet
+
+MOST_FITTED = 200
+MOST_ASIDE = 60
+FEWEST = 6  # pictures to fit to; half as many are set aside at least
+ASIDE = 0.25
+DEFECTS = 144  # painted in all, about: a dozen of each kind
+
+
+@dataclass(frozen=True)
+class AdviceJob:
+    """What is advised on, for which budget, and where. `settings` are those of the fit, but for what is chosen."""
+
+    found: TrainingSet
+    settings: TrainingSettings
+    work: Path
+    cycle_ms: float | None = None
+    sizes: tuple[int, ...] = SIZES
+    candidates: tuple[Candidate, ...] = field(default_factory=lambda: CANDIDATES)
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    backend: BackendName = "auto"
+    threads: int | None = None
+    weights_file: Path | None = None
+    cache_limit_bytes: int = DEFAULT_LIMIT_BYTES
+
+
+@dataclass(frozen=True)
+class Advice:
+    """The choice, and all that was tried for it."""
+
+    choice: Choice
+    tried: tuple[Tried, ...]
+    job: AdviceJob
+    pictures: tuple[int, int, int]  # fitted to, set aside, painted
+
+    @property
+    def settings(self) -> TrainingSettings:
+        """The settings to fit with."""
+        taken = self.choice.taken
+        return self.job.settings.model_copy(update={"method": taken.candidate.config, "image_size": taken.size})
+
+    def record(self) -> dict[str, object]:
+        """For the manifest: why, by which pictures, and the whole table."""
+        fitted, aside, painted = self.pictures
+        return {
+            "why": self.choice.why,
+            "cycle_ms": self.job.cycle_ms,
+            "pictures": {"fitted": fitted, "set_aside": aside, "painted": painted},
+            "table": [_row(one) for one in self._ordered()],
+        }
+
+    def lines(self) -> Iterator[str]:
+        """The table and the reason, for a person."""
+        fitted, aside, painted = self.pictures
+        yield f"fitted to {fitted} good pictures; {aside} others against {painted} defects painted on them"
+        yield f"{'method':<28} {'size':>4} {'painted %':>9} {'ms':>6} {'fit s':>6}"
+        for one in self._ordered():
+            mark = "<- taken" if one is self.choice.taken else ""
+            late = "over the budget" if self.job.cycle_ms is not None and one.ms > self.job.cycle_ms else mark
+            name = one.candidate.name + (" *" if one.candidate.tried else "")
+            figures = f"{100 * one.separation:>9.1f} {one.ms:>6.1f} {one.fit_s:>6.1f}"
+            yield f"{name:<28} {one.size:>4} {figures} {late}".rstrip()
+        if any(one.candidate.tried for one in self.tried):
+            yield "* measured without its cloner, which takes minutes to train; trained, it is a little better"
+        yield self.choice.why
+
+    def _ordered(self) -> list[Tried]:
+        return sorted(self.tried, key=lambda one: -one.separation)
+
+
+def advise(job: AdviceJob, display: Display) -> Advice:
+    """Tries all candidates at all sizes. Raises DataError for too few pictures, or where none is within the budget."""
+    fitted, aside = _drawn(job)
+    key = source_key(job.settings.source, job.settings.normalisation, job.weights_file, job.settings.source_precision)
+    pool = SourcePool(job.device, backend=job.backend, threads=job.threads, weights_file=job.weights_file)
+    backend, source = pool.require(key), spec_of(key.source)
+    per_picture = max(1, round(DEFECTS / len(aside)))
+    painted = list(
+        painted_set((read_pixels(job.found.files[index]) for index in aside), per_picture, job.settings.seed)
+    )
+    origin = [number // per_picture for number in range(len(painted))]
+    tried: list[Tried] = []
+    work = job.work / f"advise-{os.getpid()}"
+    try:
+        for size in job.sizes:
+            preprocessing = _preprocessing(job, size)
+            pictures = Pictures(
+                [prepared_image(job.found.files[index], preprocessing) for index in fitted],
+                [prepared_image(job.found.files[index], preprocessing) for index in aside],
+                [prepare(one.pixels, preprocessing) for one in painted],
+                painted,
+                origin,
+            )
+            tried += try_all(
+                *(job.candidates, pictures, backend, source),
+                seed=job.settings.seed,
+                device=job.device,
+                work=work,
+                limit_bytes=job.cache_limit_bytes,
+                told=display.say,
+            )
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    if not tried:
+        raise DataError("no method could be fitted to these pictures; the lines above say why")
+    return Advice(choose(tried, job.cycle_ms), tuple(tried), job, (len(fitted), len(aside), len(painted)))
+
+
+def _preprocessing(job: AdviceJob, size: int) -> Preprocessing:
+    settings = job.settings.model_copy(update={"image_size": size})
+    return settings.preprocessing(job.found.sixteen_bit_white)
+
+
+def _drawn(job: AdviceJob) -> tuple[Sequence[int], Sequence[int]]:
+    """Indices of the pictures to fit to, and of those set aside; a fit's held-out pictures are in neither."""
+    training, _ = split(len(job.found.files), job.settings.hold_out, job.settings.seed)
+    order = np.asarray(training)[torch.randperm(len(training), generator=seeded(job.settings.seed, "advise")).numpy()]
+    aside = min(MOST_ASIDE, max(FEWEST // 2, round(ASIDE * len(order))))
+    if len(order) < aside + FEWEST:
+        raise DataError(
+            f"{len(order)} pictures to train on are too few to choose a method by: at least {FEWEST + FEWEST // 2} are "
+            "needed. Name a --method"
+        )
+    return sorted(order[aside : aside + MOST_FITTED].tolist()), sorted(order[:aside].tolist())
+
+
+def _row(one: Tried) -> dict[str, Any]:
+    return {
+        "name": one.candidate.name,
+        "size": one.size,
+        "painted_auroc": round(one.separation, 4),
+        "ms": round(one.ms, 2),
+        "without_cloner": bool(one.candidate.tried),
+    }

@@ -1,0 +1,60 @@
+"""The rule by which one of the tried candidates is taken, and the words that say why.
+
+Of those within the budget, all that lie within one standard error of the best one are a tie. A tie goes to the default
+method if it is in it, else to the candidate that comes first in the list, at the size at which it does best.
+The standard error is of the difference to the best one, by leaving out each good picture in turn (the jackknife).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from trainer.advise.trial import Tried
+from trainer.data import DataError
+
+
+class Choice(NamedTuple):
+    """What is taken, what did best, and why in words."""
+
+    taken: Tried
+    best: Tried
+    why: str
+
+
+def choose(tried: Sequence[Tried], cycle_ms: float | None) -> Choice:
+    """Raises DataError where none is within the budget."""
+    within = [one for one in tried if cycle_ms is None or one.ms <= cycle_ms]
+    if not within:
+        fastest = min(tried, key=lambda one: one.ms)
+        raise DataError(
+            f"no method judges an image within {cycle_ms:g} ms here: the fastest, {title(fastest)}, takes "
+            f"{fastest.ms:.0f} ms; give a larger --cycle-ms, or a smaller source (--source efficientnet-lite0)"
+        )
+    best = max(within, key=lambda one: one.separation)
+    tied = [one for one in within if best.separation - one.separation <= standard_error(best, one)]
+    order = {name: place for place, name in enumerate(dict.fromkeys(one.candidate.name for one in tried))}
+    first = min(tied, key=lambda one: (not one.candidate.is_default, order[one.candidate.name], -one.separation))
+    budget = "" if cycle_ms is None else f" within {cycle_ms:g} ms an image"
+    why = f"{title(best)} tells painted defects from good pictures best{budget} ({best.separation:.1%})"
+    if first is not best:
+        reason = "it is the default" if first.candidate.is_default else "it sees more than places alone"
+        why += (
+            f"; {title(first)} ({first.separation:.1%}) lies within one standard error "
+            f"({standard_error(best, first):.1%}) of it, and {reason}"
+        )
+    return Choice(first, best, why)
+
+
+def standard_error(one: Tried, other: Tried) -> float:
+    """Of the difference of two candidates' separations, over the same good pictures."""
+    differences = (one.without - other.without).astype(np.float64)
+    count = len(differences)
+    return float(np.sqrt((count - 1) / count * ((differences - differences.mean()) ** 2).sum()))
+
+
+def title(one: Tried) -> str:
+    """A candidate at its size, in words."""
+    return f"{one.candidate.name} at {one.size} pixels"

@@ -1,0 +1,168 @@
+"""Tries candidates at one size: fits them to some good pictures, scores others and painted defects, takes the time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from models.backends.base import SourceBackend
+from models.heads.base import Bar, Head, to_device
+from models.heads.registry import method_of
+from models.imaging.preprocess import Prepared
+from models.sources.registry import SourceSpec
+from trainer.activations import ActivationStore
+from trainer.advise.candidates import Candidate
+from trainer.fit_run import TrainingRun
+from trainer.good_parts import StoredParts
+from trainer.painted.paint import Painted
+from trainer.painted.separation import Scores
+
+TIMINGS = 5
+
+
+@dataclass(frozen=True)
+class Tried:
+    """How one candidate did. `separation` is the mean over kinds of the AUROC of good against painted pictures.
+
+    `without` (n,) is the same without each of the n good pictures and what was painted on it, for the error bars.
+    `ms` is the time of one image alone: source and head.
+    """
+
+    candidate: Candidate
+    size: int
+    separation: float
+    without: Scores
+    ms: float
+    fit_s: float
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """What is tried on: good ones that are fitted to, others set aside, and defects painted on those.
+
+    `origin` (m,) says on which of those set aside each defect was painted.
+    """
+
+    fitted: Sequence[Prepared]
+    aside: Sequence[Prepared]
+    defective: Sequence[Prepared]
+    defects: Sequence[Painted]
+    origin: Sequence[int]
+
+    def __iter__(self) -> Iterator[Prepared]:
+        yield from (*self.fitted, *self.aside, *self.defective)
+
+    @property
+    def count(self) -> int:
+        """All of them."""
+        return len(self.fitted) + len(self.aside) + len(self.defective)
+
+
+class SilentDisplay:
+    """What a trial has to say is of the trial alone."""
+
+    def say(self, text: str) -> None:
+        """Nothing."""
+
+    def bar(self, title: str, total: int) -> AbstractContextManager[Bar]:
+        """No bar."""
+        return nullcontext(_NoBar())
+
+
+class _NoBar:
+    def update(self, done: int, note: str = "") -> None:
+        """Nothing."""
+
+
+def try_all(
+    candidates: Sequence[Candidate],
+    pictures: Pictures,
+    backend: SourceBackend,
+    source: SourceSpec,
+    *,
+    seed: int,
+    device: torch.device,
+    work: Path,
+    limit_bytes: int,
+    told: Callable[[str], None],
+) -> list[Tried]:
+    """Every candidate on the same activations. One that cannot be fitted to so few pictures is told and left out."""
+    size = pictures.fitted[0].shape[-1]
+    found = []
+    with ExitStack() as opened:
+        store = opened.enter_context(
+            ActivationStore(
+                *(pictures.count, size, backend, source, tuple(source.taps)), folder=work, limit_bytes=limit_bytes
+            )
+        )
+        store.fill(iter(pictures))
+        for candidate in candidates:
+            run = TrainingRun(device, seed, SilentDisplay(), work, f"advise {size}")
+            parts = StoredParts(store, range(len(pictures.fitted)), device, opened)
+            started = time.monotonic()
+            config = candidate.tried_config
+            try:
+                head = to_device(method_of(config.method).fit(config, parts, run), device)
+            except ValueError as error:
+                told(f"{candidate.name} at {size} pixels is left out: {error}")
+                continue
+            fit_s = time.monotonic() - started
+            scores = stored_scores(head, store, range(len(pictures.fitted), pictures.count), device)
+            found.append(
+                Tried(candidate, size, *separations(pictures, scores), _milliseconds(head, store, device), fit_s)
+            )
+            told(f"{candidate.name} at {size} pixels: {found[-1].separation:.1%}, {found[-1].ms:.0f} ms an image")
+    return found
+
+
+def separations(pictures: Pictures, scores: Scores) -> tuple[float, Scores]:
+    """Scores of the pictures set aside, then of the painted ones -> see Tried.
+
+    An AUROC is the share of pairs in which the painted one scores higher, a tie being half of one. So all are read off
+    one table of pairs.
+    """
+    good, painted = scores[: len(pictures.aside)], scores[len(pictures.aside) :]
+    pairs = (painted[:, None] > good).astype(np.float64) + 0.5 * (painted[:, None] == good)
+    origin, kinds = np.asarray(pictures.origin), np.array([defect.kind for defect in pictures.defects])
+
+    def mean_over_kinds(rows: npt.NDArray[np.bool_], columns: npt.NDArray[np.bool_]) -> float:
+        return float(np.mean([pairs[rows & (kinds == kind)][:, columns].mean() for kind in np.unique(kinds[rows])]))
+
+    numbers = np.arange(len(good))
+    without = [mean_over_kinds(origin != number, numbers != number) for number in numbers]
+    everything = mean_over_kinds(np.ones(len(painted), dtype=bool), np.ones(len(good), dtype=bool))
+    return everything, np.array(without, dtype=np.float32)
+
+
+def stored_scores(head: Head, store: ActivationStore, indices: Sequence[int], device: torch.device) -> Scores:
+    """Scores (n,) of stored images; no map is made where the head needs none."""
+    found = []
+    for images, activations in store.batches(indices, device):
+        further = None
+        if head.needs.further_pass:
+            further = store.backend.activations(head.changed(images, activations), head.needs.taps)
+        found.append(head.judge(images, activations, [False] * len(images), further).scores.cpu().numpy())
+    return np.concatenate(found)
+
+
+def _milliseconds(head: Head, store: ActivationStore, device: torch.device) -> float:
+    """Median over some images, one at a time, of source pass and head together."""
+    taken = []
+    for index in range(TIMINGS + 1):
+        image = store.images([index % store.count], device)
+        started = time.perf_counter()
+        found = store.backend.activations(image, head.needs.taps)
+        own: Mapping[str, torch.Tensor] = {tap: found[tap] for tap in head.needs.taps}
+        further = None
+        if head.needs.further_pass:
+            further = store.backend.activations(head.changed(image, own), head.needs.taps)
+        head.judge(image, own, [False], further).scores.tolist()
+        taken.append(1000 * (time.perf_counter() - started))
+    return float(np.median(taken[1:]))  # the first one warms up
