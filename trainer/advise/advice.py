@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from models.backends.pool import BackendName, SourcePool, source_key
+from models.backends.choice import BackendName
+from models.backends.pool import SourcePool, source_key
 from models.imaging.preprocess import Preprocessing, prepare
 from models.sources.registry import spec_of
 from trainer.activations import DEFAULT_LIMIT_BYTES
