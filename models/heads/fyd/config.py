@@ -25,7 +25,7 @@ class FydConfig(MethodConfig, LoopSettings):
 
     method: Literal["fyd"] = "fyd"
     taps: tuple[str, ...] = Field(default=("pool2", "pool3", "pool4"), min_length=1)
-    align_image: bool = True
+    align_image: bool = False
     align_features: bool = True
     dimensions: int = Field(default=100, ge=4, le=1024)
     regularisation: float = Field(default=0.01, gt=0, le=1)

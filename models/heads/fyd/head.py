@@ -19,7 +19,7 @@ from torch import Tensor
 from models.heads.base import Head, HeadOutput, SourceNeeds
 from models.heads.fyd.config import FydRecord
 from models.heads.fyd.fine import FineNetwork
-from models.heads.fyd.pose import Pose, inverse, joined, turned
+from models.heads.fyd.pose import Pose, inverse, joined, out_of_view, turned
 from models.heads.parts.gaussians import mahalanobis
 from models.heads.parts.maps import patch_map
 from models.heads.parts.patches import channels_of, projected_features
@@ -75,9 +75,7 @@ class FydHead(Head):
         distances = mahalanobis(vectors, self.mean.float(), self.factor.float())
         asked = torch.tensor(list(wants_map), dtype=torch.bool, device=distances.device)
         maps = patch_map(distances.view(rows, height, width)[asked], images.shape[-1])
-        if self.record.align_image:
-            whole = self._picture_poses(activations)
-            pose = whole if pose is None else joined(whole, pose)
+        pose = self._whole_pose(activations, pose)
         if pose is not None:
             maps = turned(maps[:, None], inverse(pose[asked]))[:, 0] if len(maps) else maps
         return HeadOutput(distances.amax(dim=1), maps)
@@ -88,6 +86,20 @@ class FydHead(Head):
         features = projected_features(activations, record.taps, record.grid_tap, record.tap_scales, self.projection)
         found: tuple[Tensor, Tensor | None] = self.fine(features.permute(0, 3, 1, 2))
         return found
+
+    @torch.no_grad()
+    def out_of_view(self, activations: Activations, further: Activations | None = None) -> Tensor:
+        """The share of each picture that its turn moves out of view and that is not judged: (B,)."""
+        projected, pose = self.projected(activations if further is None else further)
+        pose = self._whole_pose(activations, pose)
+        return torch.zeros(len(projected)) if pose is None else out_of_view(pose, projected.shape[-1])
+
+    def _whole_pose(self, activations: Activations, fine: Tensor | None) -> Tensor | None:
+        """That of the picture and that of its features in one."""
+        if not self.record.align_image:
+            return fine
+        whole = self._picture_poses(activations)
+        return whole if fine is None else joined(whole, fine)
 
     def _picture_poses(self, activations: Activations) -> Tensor:
         assert self.picture_pose is not None

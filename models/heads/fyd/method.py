@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import repeat
 
 import torch
 from torch import Tensor
@@ -17,6 +18,7 @@ from models.heads.parts.gaussians import PlaceMoments, whitening_factor
 from models.heads.parts.patches import channels_of, middle_tap, random_mixtures
 from models.sources.registry import Activations, SourceSpec
 
+MUCH_OUT_OF_VIEW = 0.01  # of a picture
 MUCH_LEFT = 0.9  # of the pictures' difference: alignment has found no common pose
 
 
@@ -38,7 +40,7 @@ class FydMethod(Method[FydConfig]):
         torch.manual_seed(run.seed)
         deepest = max(taps, key=lambda tap: parts.source.taps[tap].stride)
         scales = parts.rms()
-        coarse = None
+        coarse, as_they_are = None, parts
         if config.align_image:
             coarse = PictureAlignment(deepest, parts.source.taps[deepest].channels, scales[deepest])
             parts = _aligned(coarse, config, parts, run)
@@ -58,7 +60,9 @@ class FydMethod(Method[FydConfig]):
         fine = FineAlignment(network, projection, taps, record.grid_tap, record.tap_scales, about)
         run.train(fine, parts, config)
         mean, factor = _gaussians(fine, network, parts, config.regularisation)
-        return FydHead(record, coarse.pose if coarse else None, network, (projection, mean.half(), factor.half()))
+        head = FydHead(record, coarse.pose if coarse else None, network, (projection, mean.half(), factor.half()))
+        _tell_out_of_view(head.eval(), as_they_are, parts if coarse else None, run)
+        return head
 
     def load(self, record: Mapping[str, object], tensors: Mapping[str, Tensor]) -> FydHead:
         """See Method.load."""
@@ -78,6 +82,23 @@ def _aligned(coarse: PictureAlignment, config: FydConfig, parts: GoodParts, run:
         return turned(images, coarse.poses(activations))
 
     return parts.changed(change)
+
+
+def _tell_out_of_view(head: FydHead, parts: GoodParts, turned_parts: GoodParts | None, run: FitRun) -> None:
+    """How much of the pictures is turned out of view: no verdict is about that part of them."""
+    shares = []
+    further: Iterator[Activations | None] = repeat(None)
+    if turned_parts is not None:
+        further = (activations for _, activations in turned_parts.batches())
+    for (_, activations), again in zip(parts.batches(), further, strict=False):
+        shares.append(head.out_of_view(activations, again))
+    most = float(torch.cat(shares).max())
+    run.note("out_of_view_most", round(most, 4))
+    if most > MUCH_OUT_OF_VIEW:
+        run.say(
+            f"beware: alignment turns up to {most:.0%} of a picture out of view, and no verdict is about that part: "
+            "align_image=false and align_features=false judge all of it"
+        )
 
 
 @torch.no_grad()

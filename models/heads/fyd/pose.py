@@ -57,3 +57,9 @@ def inverse(pose: Tensor) -> Tensor:
     """The pose that turns back. The inverse of a rotation is its transpose."""
     back = pose[:, :, :2].transpose(1, 2)
     return torch.cat((back, -back @ pose[:, :, 2:]), dim=2)
+
+
+def out_of_view(pose: Tensor, side: int) -> Tensor:
+    """The share of the picture's places, `side` to a side, that are not in the turned picture: (B,)."""
+    grid = functional.affine_grid(inverse(pose), [len(pose), 1, side, side], align_corners=False)
+    return (grid.abs() > 1).any(dim=3).float().mean(dim=(1, 2))

@@ -12,7 +12,7 @@ from torch import Tensor
 from models.heads.base import GoodParts, Head, HeadOutput, Trainable
 from models.heads.fyd.coarse import PictureAlignment
 from models.heads.fyd.head import FydHead
-from models.heads.fyd.pose import Pose, inverse, joined, turned
+from models.heads.fyd.pose import Pose, inverse, joined, out_of_view, turned
 from models.heads.parts.loop_settings import LoopSettings
 from models.heads.registry import config_of, method_of
 from models.heads.students.config import StudentsConfig
@@ -26,7 +26,7 @@ from trainer.loop import GradientLoop
 
 CASES: dict[str, dict[str, object]] = {
     "students": {"method": "students", "steps": 20, "width": 4},
-    "fyd": {"method": "fyd", "steps": 15, "image_steps": 15, "dimensions": 30},
+    "fyd": {"method": "fyd", "steps": 15, "image_steps": 15, "dimensions": 30, "align_image": True},
     "fyd, nothing aligned": {
         "method": "fyd",
         "steps": 15,
@@ -234,6 +234,24 @@ def test_the_map_comes_back_in_the_cameras_pose(tmp_path: Path) -> None:
         assert (2 <= y < 24, 18 <= x < 46) == (True, True)
     with pytest.raises(ValueError, match="turned images are needed"):
         head.judge(bad, activations_of(bad), [False] * 3)
+
+
+def test_what_is_turned_out_of_view_is_counted() -> None:
+    still, aside = torch.eye(2, 3)[None], torch.tensor([[[1.0, 0.0, 0.5], [0.0, 1.0, 0.0]]])
+    shares = out_of_view(torch.cat((still, aside)), 8)
+    assert shares.tolist() == [0.0, 0.25]  # a shift by half of half the side
+
+
+def test_fyd_says_how_much_of_a_picture_it_turns_out_of_view(tmp_path: Path) -> None:
+    run = SteppedRun(tmp_path)
+    head = fit_anew(CASES["fyd"], MadeParts(pictures(24)), run)
+    assert isinstance(head, FydHead)
+    noted = run.notes["out_of_view_most"]
+    assert isinstance(noted, float)
+    assert any("out of view" in words for words in run.said) == (noted > 0.01)
+    plain = fit_anew(CASES["fyd, nothing aligned"], MadeParts(pictures(24)), run)
+    assert isinstance(plain, FydHead)
+    assert plain.out_of_view(activations_of(pictures(2))).tolist() == [0, 0]
 
 
 def test_shifted_parts_are_brought_on_top_of_each_other(tmp_path: Path) -> None:
