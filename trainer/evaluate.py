@@ -20,9 +20,9 @@ from models.detector import Detector
 from models.heads.base import Bar, to_device
 from models.image_judge import ImageJudge, PreparedImage
 from models.imaging.decode import ImageError
-from models.imaging.preprocess import Preprocessing
+from models.imaging.picture_views import PictureViews
 from trainer.calibrate import judge_all
-from trainer.data import LIMITS, good_folder, image_files, prepared_image
+from trainer.data import LIMITS, good_folder, image_files
 from trainer.figures import Truth, evaluated, measure, read_truth, realised_of
 from trainer.fit_run import Display
 from trainer.labelled import read_labelled_set
@@ -66,7 +66,7 @@ def evaluate(
         "artifact_sha256": artifact.sha256,
         "unreadable": list(truth.unreadable),
         "masks": truth.mask_record(),
-        **measure(found, artifact.calibration, training_brightness(data, artifact.preprocessing)),
+        **measure(found, artifact.calibration, training_brightness(data, artifact.judge.views)),
         **realised_of(
             np.array(artifact.calibration.scores, dtype=np.float32),
             np.array(artifact.calibration.map_peaks, dtype=np.float32) if artifact.calibration.map_peaks else None,
@@ -88,7 +88,7 @@ def _read_prepared(truth: Truth, judge: ImageJudge, bar: Bar) -> Iterator[Prepar
         bar.update(number + 1)
 
 
-def training_brightness(data: Path, preprocessing: Preprocessing) -> float | None:
+def training_brightness(data: Path, views: PictureViews) -> float | None:
     """Mean of the training images' mean brightness, where the set has readable ones: the control's reference."""
     folder = good_folder(data)
     if folder == data:
@@ -96,5 +96,5 @@ def training_brightness(data: Path, preprocessing: Preprocessing) -> float | Non
     found = []
     for file in image_files(folder):
         with contextlib.suppress(ImageError):  # the trainer left these out, and said so
-            found.append(float(prepared_image(file, preprocessing).mean()))
+            found.append(float(views.prepare_file(file.read_bytes(), LIMITS).whole.mean()))
     return float(np.mean(found)) if found else None

@@ -16,7 +16,8 @@ import torch
 from models.backends.base import SourceBackend, SourceKey
 from models.heads.base import Head, to_device
 from models.heads.registry import method_of
-from models.imaging.preprocess import Prepared, Preprocessing
+from models.imaging.picture_views import PictureViews
+from models.imaging.preprocess import Prepared
 from models.sources.registry import SourceSpec, spec_of
 from trainer.activations import SOURCE_BATCH, ActivationStore, bytes_per_image
 from trainer.augment import variants
@@ -36,7 +37,7 @@ class Fitting:
 
     found: TrainingSet
     settings: TrainingSettings
-    preprocessing: Preprocessing
+    views: PictureViews
     backend: SourceBackend
     source: SourceKey
     device: torch.device
@@ -88,11 +89,12 @@ class Fitting:
         grouped, varies = self.settings.split == "groups", self.settings.augmentation.varies
         if grouped and not varies:
             pooled = PooledMeans(group_taps(self.spec))
-            store = self._filled(opened, len(self.found.files), self._images(range(len(self.found.files))), pooled)
-            split = self._split(pooled.features())
-            return StoredParts(store, split.training, self.device, opened), split
+            count = len(self.found.files) * self.views.count
+            store = self._filled(opened, count, self._images(range(len(self.found.files))), pooled)
+            split = self._split(self._of_pictures(pooled))
+            return StoredParts(store, self._rows(split.training), self.device, opened), split
         split = self._split(self._features() if grouped else None)
-        count = len(split.training) * self.settings.augmentation.copies
+        count = len(split.training) * self.settings.augmentation.copies * self.views.count
         if varies:
             self._tell_cost(len(split.training), count)
         store = self._filled(opened, count, self._augmented(split.training))
@@ -119,17 +121,28 @@ class Fitting:
 
     def _features(self) -> Features:
         """By a pass of their own over the pictures as they are."""
-        pooled, count = PooledMeans(group_taps(self.spec)), len(self.found.files)
-        images = self._images(range(count))
+        pooled, count = PooledMeans(group_taps(self.spec)), len(self.found.files) * self.views.count
+        images = self._images(range(len(self.found.files)))
         with self.display.bar("looking for near-duplicates", count) as bar:
             for start in range(0, count, SOURCE_BATCH):
                 batch = torch.from_numpy(np.stack(list(islice(images, SOURCE_BATCH))))
                 pooled.add(self.backend.activations(batch, pooled.taps))
                 bar.update(min(count, start + SOURCE_BATCH))
-        return pooled.features()
+        return self._of_pictures(pooled)
+
+    def _of_pictures(self, pooled: PooledMeans) -> Features:
+        """The features of each picture: the mean of its views'."""
+        of_views = pooled.features()
+        found: Features = of_views.reshape(-1, self.views.count, of_views.shape[1]).mean(axis=1)
+        return found
+
+    def _rows(self, pictures: Sequence[int]) -> list[int]:
+        """Where the views of these pictures lie in a store of all."""
+        count = self.views.count
+        return [picture * count + view for picture in pictures for view in range(count)]
 
     def _images(self, indices: Sequence[int]) -> Iterator[Prepared]:
-        return prepared_images(tuple(self.found.files[index] for index in indices), self.preprocessing)
+        return prepared_images(tuple(self.found.files[index] for index in indices), self.views)
 
     def _augmented(self, indices: Sequence[int]) -> Iterator[Prepared]:
         settings = self.settings
@@ -146,5 +159,6 @@ class Fitting:
         )
 
     def _fingerprint(self, split: PartsSplit) -> str:
-        text = f"{self.settings.model_dump_json()} {self.found.sha256} {self.source} {split.training}"
+        regions = self.views.regions.sha256 if self.views.regions is not None else ""
+        text = f"{self.settings.model_dump_json()} {self.found.sha256} {self.source} {split.training}{regions}"
         return hashlib.sha256(text.encode()).hexdigest()

@@ -2,19 +2,24 @@
 
 For a new lot, lens or lamp that moved the scores of good parts a little. The head's tensors, golden images and their
 scores stay as they are; thresholds, map scale and what can be promised are new, and the manifest says from what.
+Another mask of what is looked at comes the same way: it changes the scores, so it is never without a calibration.
 """
 
 from __future__ import annotations
 
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
-from models.artifact import Artifact, RecalibrationRecord, load_artifact, write_artifact
+from models.artifact import Artifact, GoldenRecord, RecalibrationRecord, load_artifact, regions_record, write_artifact
 from models.backends.pool import BackendName, SourcePool
 from models.calibration.conformal import Calibration
 from models.calibration.recalibration import (
@@ -27,12 +32,17 @@ from models.calibration.recalibration import (
 from models.detector import Detector
 from models.heads.base import to_device
 from models.image_folder import passed_over_words
+from models.image_judge import ImageJudge
 from models.imaging.decode import ImageError
 from models.imaging.levels import LevelRange, check_levels
+from models.imaging.picture_views import PictureViews
+from models.imaging.regions import Regions
 from trainer.calibrate import judge_under
 from trainer.data import DataError, read_pixels
 from trainer.fit_run import Display
-from trainer.measure import measured_files
+from trainer.golden import golden_pictures
+from trainer.measure import levels_inside, measured_files
+from trainer.parts_split import worst_of_groups
 from trainer.perturb import Change
 from trainer.training_set import TrainingSet, read_training_set
 
@@ -49,6 +59,13 @@ class NewRates:
 
 
 @dataclass(frozen=True)
+class NewMask:
+    """The regions that the artifact shall have from now on; None for all of the picture."""
+
+    regions: Regions | None
+
+
+@dataclass(frozen=True)
 class Recalibration:
     """What is done: `path` is the new artifact's folder, `version` its name or empty for one made of the time."""
 
@@ -62,6 +79,7 @@ class Recalibration:
     backend: BackendName = "auto"
     threads: int | None = None
     weights_file: Path | None = None
+    new_mask: NewMask | None = None
 
 
 def recalibrate(job: Recalibration, display: Display) -> Artifact:
@@ -73,22 +91,24 @@ def recalibrate(job: Recalibration, display: Display) -> Artifact:
     """
     old = load_artifact(job.artifact)
     found = read_training_set(job.data)
-    _check_unseen(old, found)
+    found = _unseen(old, found, of_training=job.new_mask is not None)
+    regions = old.regions if job.new_mask is None else job.new_mask.regions
     for file, reason in found.unreadable:
         display.say(f"left out, unreadable: {file.name}: {reason}")
     for line in passed_over_words(found.passed_over):
         display.say(line)
     for words in found.warnings(old.preprocessing):
         display.say(f"beware: {words}")
-    levels = _joined_levels(old, found, accepted=job.accept_shift)
-    judge = replace(old.judge, levels=None)  # levels were looked at here
+    levels = _joined_levels(old, found, regions, accepted=job.accept_shift)
+    judge = replace(old.judge, levels=None, regions=regions)  # levels were looked at here
     pool = SourcePool(job.device, backend=job.backend, threads=job.threads, weights_file=job.weights_file)
     pool.require(old.source)
     detector = Detector(job.device, pool)
     to_device(old.head, job.device)
     old.verify_golden(detector)
     judged = judge_under(detector, judge, found.files)
-    _check_shift(old.calibration, judged, display, accepted=job.accept_shift)
+    if job.new_mask is None:  # the scores under another mask are of another kind
+        _check_shift(old.calibration, judged, display, accepted=job.accept_shift)
     if job.rates.under:
         judged = judge_under(detector, judge, found.files, job.rates.under)
     new = job.rates
@@ -99,8 +119,9 @@ def recalibrate(job: Recalibration, display: Display) -> Artifact:
         map_rate=new.map_rate,
         tail_fit=new.tail_fit,
     )
-    calibration = calibrated(judged, rates)
-    artifact = _written(job, old, found, calibration, levels)
+    calibration = calibrated(worst_of_groups(judged, _scenes(old, found)), rates)
+    kept = _Kept(calibration, levels, regions, *_golden(job, old, found, judge, judged, detector))
+    artifact = _written(job, old, found, kept)
     to_device(artifact.head, job.device)
     artifact.verify_golden(detector)
     for line in calibration_words(calibration):
@@ -109,15 +130,56 @@ def recalibrate(job: Recalibration, display: Display) -> Artifact:
     return artifact
 
 
-def _check_unseen(old: Artifact, found: TrainingSet) -> None:
-    if found.sha256 == old.manifest.training.data_sha256:
-        raise DataError(
-            "these are the images that the artifact was trained on: their scores are too low to calibrate with; "
-            "take good parts that it has not seen"
-        )
+class _Kept(NamedTuple):
+    """What the new artifact has that the old one may not have."""
+
+    calibration: Calibration
+    levels: LevelRange | None
+    regions: Regions | None
+    golden: Sequence[GoldenRecord]
+    golden_files: Sequence[bytes]
 
 
-def _joined_levels(old: Artifact, found: TrainingSet, *, accepted: bool) -> LevelRange | None:
+def _unseen(old: Artifact, found: TrainingSet, *, of_training: bool) -> TrainingSet:
+    """The set as it is; of the set that the artifact was trained on those pictures that were held out then, where
+    `of_training` allows it."""
+    if found.sha256 != old.manifest.training.data_sha256:
+        return found
+    held_out = set(old.manifest.training.held_out)
+    if of_training and held_out:
+        return found.subset([number for number, digest in enumerate(found.hashes) if digest in held_out])
+    raise DataError(
+        "these are the images that the artifact was trained on: their scores are too low to calibrate with; "
+        "take good parts that it has not seen"
+    )
+
+
+def _scenes(old: Artifact, found: TrainingSet) -> npt.NDArray[np.int64]:
+    """A number for each picture, the same for near-duplicates that the training knows of: a group counts once."""
+    labels = np.arange(len(found.files))
+    held_out = set(old.manifest.training.held_out)
+    for group in old.manifest.training.groups:
+        members = [
+            number
+            for number, (name, digest) in enumerate(zip(found.names, found.hashes, strict=True))
+            if name in group and digest in held_out
+        ]
+        if members:
+            labels[members] = members[0]
+    return labels
+
+
+def _golden(
+    job: Recalibration, old: Artifact, found: TrainingSet, judge: ImageJudge, judged: ScoresAndMaps, detector: Detector
+) -> tuple[Sequence[GoldenRecord], Sequence[bytes]]:
+    """Records and files: the old ones, or under another mask new ones, as the scores are others."""
+    if job.new_mask is None:
+        return old.manifest.golden, [(old.path / one.file).read_bytes() for one in old.manifest.golden]
+    made = golden_pictures(found.files, judged.scores, judge, detector, seed=0)
+    return made.records, made.files
+
+
+def _joined_levels(old: Artifact, found: TrainingSet, regions: Regions | None, *, accepted: bool) -> LevelRange | None:
     """The levels of old and new pictures together; None where the artifact has none."""
     known = old.manifest.levels
     if known is None:
@@ -126,10 +188,11 @@ def _joined_levels(old: Artifact, found: TrainingSet, *, accepted: bool) -> Leve
     if not accepted:
         for file in found.files:
             try:
-                check_levels(read_pixels(file), white, known)
+                pixels = read_pixels(file)
+                check_levels(pixels if regions is None else regions.filled(pixels), white, known)
             except ImageError as error:
                 raise DataError(f"{file.name}: {error}; if that is meant, give --accept-shift") from error
-    return known.joined(found.levels(white))
+    return known.joined(levels_inside(found, white, regions))
 
 
 def _check_shift(old: Calibration, judged: ScoresAndMaps, display: Display, *, accepted: bool) -> None:
@@ -143,9 +206,7 @@ def _check_shift(old: Calibration, judged: ScoresAndMaps, display: Display, *, a
     display.say(words)
 
 
-def _written(
-    job: Recalibration, old: Artifact, found: TrainingSet, calibration: Calibration, levels: LevelRange | None
-) -> Artifact:
+def _written(job: Recalibration, old: Artifact, found: TrainingSet, kept: _Kept) -> Artifact:
     stamp = int(os.environ.get("SOURCE_DATE_EPOCH", time.time()))
     created = datetime.fromtimestamp(stamp, UTC)
     record = RecalibrationRecord(
@@ -160,11 +221,12 @@ def _written(
         update={
             "version": job.version or created.strftime("%Y%m%d-%H%M%S"),
             "created_at": created.isoformat(),
-            "calibration": calibration,
-            "input_statistics": measured_files(list(found.files), old.preprocessing),
-            "levels": levels,
+            "calibration": kept.calibration,
+            "input_statistics": measured_files(list(found.files), PictureViews(old.preprocessing, kept.regions)),
+            "levels": kept.levels,
+            "regions": regions_record(kept.regions),
+            "golden": tuple(kept.golden),
             "recalibration": record,
         }
     )
-    golden = [(old.path / one.file).read_bytes() for one in manifest.golden]
-    return write_artifact(job.path, manifest, old.head, golden)
+    return write_artifact(job.path, manifest, old.head, kept.golden_files, kept.regions)

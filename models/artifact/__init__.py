@@ -13,6 +13,7 @@ from models.artifact.manifest import (
     RecalibrationRecord,
     SourceRecord,
     TrainingRecord,
+    regions_record,
 )
 from models.artifact.read import Artifact, load_artifact
 from models.artifact.write import write_artifact
@@ -32,5 +33,6 @@ __all__ = [
     "TrainingRecord",
     "golden_tolerance",
     "load_artifact",
+    "regions_record",
     "write_artifact",
 ]

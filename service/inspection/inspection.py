@@ -58,13 +58,13 @@ class Inspection:
         return self.engine.admission.try_admit(images, size, patience_s=seconds_to(self.context.deadline))
 
     async def judge(self, images: Sequence[EncodedImage], permit: Permit) -> list[Verdict | ImageFailure]:
-        """One entry per image, in order; `permit` is made to hold all of them.
+        """One entry per image, in order; `permit` is made to hold the views of all of them (tiles are what costs time).
 
         Raises the service's error where it is the reason that no image at all was judged: then the whole request has
         failed, and its surface should say so. Images that cannot be read are no such reason.
         """
         self.context.images = len(images)
-        if (more := len(images) - permit.images) > 0:
+        if (more := len(images) * self.version.judge.views.count - permit.images) > 0:
             permit.grow(images=more)
         entries = [self._note(image, found) for image, found in zip(images, await self._all(images), strict=True)]
         failures = [entry for entry in entries if isinstance(entry, ImageFailure)]

@@ -11,9 +11,12 @@ from models.artifact import SUMS, load_artifact
 from models.names import NAME_PATTERN
 from trainer.cli.method_list import method_lines
 from trainer.cli.settings import settings_of
+from trainer.config import TrainingSettings
 from trainer.display import RichDisplay
 from trainer.evaluate import evaluate
-from trainer.recalibrate import NewRates, Recalibration, recalibrate
+from trainer.preview import draw_preview
+from trainer.recalibrate import NewMask, NewRates, Recalibration, recalibrate
+from trainer.regions_file import read_regions
 from trainer.robustness import Robustness, measure_robustness
 from trainer.run import TrainingJob, train
 from trainer.study.plan import read_plan
@@ -73,6 +76,43 @@ def run_recalibrate(arguments: argparse.Namespace, display: RichDisplay) -> int:
     return 0
 
 
+def run_mask(arguments: argparse.Namespace, display: RichDisplay) -> int:
+    """A new version that looks at other places, with a calibration of its own."""
+    regions = read_regions(arguments.roi, arguments.ignore)
+    if (regions is None) != arguments.whole:
+        raise ValueError("give --roi or --ignore, or --whole to look at the whole picture again")
+    product = load_artifact(arguments.artifact).manifest.product
+    _check_names(product, arguments.version)
+    folder = arguments.out / product
+    path = folder / arguments.version if arguments.version else folder
+    _check_place(path, folder, replace=arguments.replace)
+    job = Recalibration(
+        artifact=arguments.artifact,
+        data=arguments.data,
+        path=path,
+        version=arguments.version,
+        rates=NewRates(under=tuple(arguments.calibrate_under)),
+        accept_shift=False,
+        device=device_of(arguments.device),
+        backend=arguments.backend,
+        threads=arguments.threads,
+        weights_file=arguments.source_weights,
+        new_mask=NewMask(regions),
+    )
+    recalibrate(job, display)
+    return 0
+
+
+def run_preview(arguments: argparse.Namespace, display: RichDisplay) -> int:
+    """A drawing of what the network would see."""
+    given = {name: getattr(arguments, name) for name in ("image_size", "view", "tile_side", "tile_overlap")}
+    settings = TrainingSettings.model_validate({name: value for name, value in given.items() if value is not None})
+    regions = read_regions(arguments.roi, arguments.ignore)
+    for line in draw_preview(arguments.picture, settings, regions, arguments.out):
+        display.say(line)
+    return 0
+
+
 def run_evaluate(arguments: argparse.Namespace, display: RichDisplay) -> int:
     """A report over a labelled set."""
     report = evaluate(
@@ -128,6 +168,8 @@ COMMANDS = {
     "many": many,
     "methods": methods,
     "recalibrate": run_recalibrate,
+    "mask": run_mask,
+    "preview": run_preview,
     "evaluate": run_evaluate,
     "robustness": run_robustness,
     "study": study,
@@ -164,6 +206,7 @@ def _job(arguments: argparse.Namespace, data: Path, product: str) -> TrainingJob
         cache_limit_bytes=int(arguments.cache_limit_gib * 2**30),
         subfolders=arguments.subfolders,
         accept_degenerate=arguments.accept_degenerate,
+        regions=read_regions(arguments.roi, arguments.ignore),
     )
 
 
