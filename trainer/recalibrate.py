@@ -19,7 +19,15 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from models.artifact import Artifact, GoldenRecord, RecalibrationRecord, load_artifact, regions_record, write_artifact
+from models.artifact import (
+    Artifact,
+    GoldenRecord,
+    RecalibrationRecord,
+    golden_tolerance,
+    load_artifact,
+    regions_record,
+    write_artifact,
+)
 from models.backends.pool import BackendName, SourcePool
 from models.calibration.conformal import Calibration
 from models.calibration.recalibration import (
@@ -39,8 +47,9 @@ from models.imaging.picture_views import PictureViews
 from models.imaging.regions import Regions
 from trainer.calibrate import judge_under
 from trainer.data import DataError, read_pixels
+from trainer.data_checks.result import CheckResult
 from trainer.fit_run import Display
-from trainer.golden import golden_pictures
+from trainer.golden import GoldenPictures, check_golden_defect, golden_pictures
 from trainer.measure import levels_inside, measured_files
 from trainer.parts_split import worst_of_groups
 from trainer.perturb import Change
@@ -106,7 +115,7 @@ def recalibrate(job: Recalibration, display: Display) -> Artifact:
     detector = Detector(job.device, pool)
     to_device(old.head, job.device)
     old.verify_golden(detector)
-    judged = judge_under(detector, judge, found.files)
+    plain = judged = judge_under(detector, judge, found.files)
     if job.new_mask is None:  # the scores under another mask are of another kind
         _check_shift(old.calibration, judged, display, accepted=job.accept_shift)
     if job.rates.under:
@@ -120,7 +129,10 @@ def recalibrate(job: Recalibration, display: Display) -> Artifact:
         tail_fit=new.tail_fit,
     )
     calibration = calibrated(worst_of_groups(judged, _scenes(old, found)), rates)
-    kept = _Kept(calibration, levels, regions, *_golden(job, old, found, judge, judged, detector))
+    golden = _golden(job, old, found, judge, plain, detector)
+    if job.new_mask is not None:
+        _check_sight(old, golden.records, calibration)
+    kept = _Kept(calibration, levels, regions, golden)
     artifact = _written(job, old, found, kept)
     to_device(artifact.head, job.device)
     artifact.verify_golden(detector)
@@ -136,8 +148,7 @@ class _Kept(NamedTuple):
     calibration: Calibration
     levels: LevelRange | None
     regions: Regions | None
-    golden: Sequence[GoldenRecord]
-    golden_files: Sequence[bytes]
+    golden: GoldenPictures
 
 
 def _unseen(old: Artifact, found: TrainingSet, *, of_training: bool) -> TrainingSet:
@@ -171,12 +182,20 @@ def _scenes(old: Artifact, found: TrainingSet) -> npt.NDArray[np.int64]:
 
 def _golden(
     job: Recalibration, old: Artifact, found: TrainingSet, judge: ImageJudge, judged: ScoresAndMaps, detector: Detector
-) -> tuple[Sequence[GoldenRecord], Sequence[bytes]]:
-    """Records and files: the old ones, or under another mask new ones, as the scores are others."""
+) -> GoldenPictures:
+    """The old ones, or under another mask new ones, as the scores are others."""
     if job.new_mask is None:
-        return old.manifest.golden, [(old.path / one.file).read_bytes() for one in old.manifest.golden]
-    made = golden_pictures(found.files, judged.scores, judge, detector, seed=0)
-    return made.records, made.files
+        records = list(old.manifest.golden)
+        files = [(old.path / one.file).read_bytes() for one in records]
+        return GoldenPictures(files, records, CheckResult(False, ()))
+    return golden_pictures(found.files, judged.scores, judge, detector, seed=0)
+
+
+def _check_sight(old: Artifact, golden: Sequence[GoldenRecord], calibration: Calibration) -> None:
+    """Raises DataError where no painted defect is seen, unless that is so of the old artifact and accepted."""
+    checked = check_golden_defect(golden, golden_tolerance(calibration))
+    if old.manifest.degenerate is None and any(one.defect for one in old.manifest.golden) and checked.degenerate:
+        raise DataError(f"{'; '.join(checked.words)}: is the right part of the picture looked at?")
 
 
 def _joined_levels(old: Artifact, found: TrainingSet, regions: Regions | None, *, accepted: bool) -> LevelRange | None:
@@ -225,8 +244,8 @@ def _written(job: Recalibration, old: Artifact, found: TrainingSet, kept: _Kept)
             "input_statistics": measured_files(list(found.files), PictureViews(old.preprocessing, kept.regions)),
             "levels": kept.levels,
             "regions": regions_record(kept.regions),
-            "golden": tuple(kept.golden),
+            "golden": tuple(kept.golden.records),
             "recalibration": record,
         }
     )
-    return write_artifact(job.path, manifest, old.head, kept.golden_files, kept.regions)
+    return write_artifact(job.path, manifest, old.head, kept.golden.files, kept.regions)

@@ -24,7 +24,8 @@ from models.names import WHOLE_NAME
 from models.sources.registry import Normalisation, Precision
 
 SCHEMA_VERSION: Literal[2] = 2
-MANIFEST, TENSORS, SUMS, MASK = "manifest.json", "head.safetensors", "SHA256SUMS", "mask.png"
+MANIFEST, TENSORS, SUMS = "manifest.json", "head.safetensors", "SHA256SUMS"
+MASK: Literal["mask.png"] = "mask.png"
 
 
 class ArtifactError(Exception):

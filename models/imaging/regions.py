@@ -49,12 +49,12 @@ class Regions:
     @property
     def width(self) -> int:
         """Pixels of the camera."""
-        return self.kept.shape[1]
+        return int(self.kept.shape[1])
 
     @property
     def height(self) -> int:
         """Pixels of the camera."""
-        return self.kept.shape[0]
+        return int(self.kept.shape[0])
 
     @property
     def sha256(self) -> str:
@@ -89,7 +89,7 @@ class Regions:
         flat = pixels.reshape(height * width, -1)
         out = flat.copy()
         out[fill.ignored] = flat[fill.nearest]
-        return out.reshape(pixels.shape)  # type: ignore[return-value]
+        return out.reshape(pixels.shape)
 
     def on_map(self, width: int, height: int) -> Mask:
         """(height, width): which places of a map lie inside by half at least, or, where none does, at all."""

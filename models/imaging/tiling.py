@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple, Self
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -93,7 +92,7 @@ def stitched(maps: Sequence[Map], tiling: Tiling) -> Map:
         x, y = min(round(across[column] * scale), width - size), min(round(down[row] * scale), height - size)
         total[y : y + size, x : x + size] += one * window
         weight[y : y + size, x : x + size] += window
-    return _reduced(total / weight)
+    return _reduced(np.divide(total, weight, dtype=np.float32))
 
 
 @lru_cache(maxsize=256)
@@ -115,5 +114,7 @@ def _reduced(whole: Map) -> Map:
     if factor == 1:
         return whole
     height, width = (-(-side // factor) * factor for side in whole.shape)
-    padded = cv2.copyMakeBorder(whole, 0, height - whole.shape[0], 0, width - whole.shape[1], cv2.BORDER_REPLICATE)
-    return np.asarray(padded).reshape(height // factor, factor, width // factor, factor).max(axis=(1, 3))
+    extra = ((0, height - whole.shape[0]), (0, width - whole.shape[1]))
+    blocks = np.pad(whole, extra, mode="edge").reshape(height // factor, factor, width // factor, factor)
+    reduced: Map = blocks.max(axis=(1, 3))
+    return reduced
