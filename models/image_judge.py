@@ -29,6 +29,7 @@ from models.imaging.regions import Regions, masked_map
 
 __all__ = ["BATCH_IMAGES", "ImageJudge", "PreparedImage"]
 
+Box = tuple[int, int, int, int]
 BATCH_IMAGES = 16  # judged together where a whole set is judged
 
 
@@ -95,6 +96,23 @@ class ImageJudge:
         if self.regions is not None:
             whole, score = masked_map(whole, self.regions)
         return _with(highest, score, whole)
+
+    def deciding_tile(self, judgements: Sequence[J], joined: J) -> Box | None:
+        """x, y, width and height, in pixels of the camera, of the tile that the picture's score comes from.
+
+        None for a picture without tiles. With regions the score is the peak of the joined map; then it is the tile
+        whose middle is nearest to that.
+        """
+        tiles = self.preprocessing.tiles
+        if tiles is None:
+            return None
+        number = int(np.argmax([one.score for one in judgements]))
+        if self.regions is not None and joined.map is not None:
+            height, width = joined.map.shape
+            y, x = np.unravel_index(int(joined.map.argmax()), joined.map.shape)
+            number = tiles.nearest((float(x) + 0.5) / width * tiles.width, (float(y) + 0.5) / height * tiles.height)
+        place = tiles.places[number]
+        return place.x, place.y, tiles.side, tiles.side
 
     def judge_all(
         self, detector: Detector, images: Iterable[PreparedImage], *, wants_map: bool = False

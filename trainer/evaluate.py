@@ -51,7 +51,7 @@ def evaluate(
     to_device(artifact.head, device)
     detector = Detector(device, pool)
     artifact.verify_golden(detector)
-    truth = read_truth(labelled, artifact.preprocessing, artifact.manifest.levels)
+    truth = read_truth(labelled, artifact.judge.views)
     for line in truth.unreadable:
         display.say(f"left out: {line}")
     for line in truth.mask_words():

@@ -54,16 +54,12 @@ class PictureViews:
         chosen = self.preprocessing
         whole = chosen.jpeg == "reduced" and chosen.resize == "stretch" and self.regions is None
         decoded = decode(data, limits, JPEG_SIDES * chosen.image_size if whole else None)
-        pixels = decoded.pixels if self.regions is None else self.regions.filled(decoded.pixels)
-        if self.levels is not None:
-            check_levels(pixels, chosen.sixteen_bit_white, self.levels)
-        return PreparedImage(self._views(pixels), decoded.width, decoded.height)
+        return PreparedImage(self._checked(decoded.pixels, look_at_levels=True), decoded.width, decoded.height)
 
-    def prepare(self, pixels: Pixels) -> PreparedImage:
-        """Decoded RGB pixels (H, W, 3) -> their views. Their levels are not looked at."""
+    def prepare(self, pixels: Pixels, *, look_at_levels: bool = False) -> PreparedImage:
+        """Decoded RGB pixels (H, W, 3) -> their views. Raises ImageError for a size or, if asked, for levels."""
         height, width = pixels.shape[:2]
-        inside = pixels if self.regions is None else self.regions.filled(pixels)
-        return PreparedImage(self._views(inside), width, height)
+        return PreparedImage(self._checked(pixels, look_at_levels=look_at_levels), width, height)
 
     def on_picture(self, maps: list[Map], width: int, height: int) -> Map:
         """The maps (S, S) of the views -> the map of the picture of that size, of the same shape for each picture."""
@@ -84,6 +80,12 @@ class PictureViews:
             : size - top, : size - left
         ]
         return found
+
+    def _checked(self, pixels: Pixels, *, look_at_levels: bool) -> tuple[Prepared, ...]:
+        inside = pixels if self.regions is None else self.regions.filled(pixels)
+        if look_at_levels and self.levels is not None:
+            check_levels(inside, self.preprocessing.sixteen_bit_white, self.levels)
+        return self._views(inside)
 
     def _views(self, pixels: Pixels) -> tuple[Prepared, ...]:
         chosen = self.preprocessing

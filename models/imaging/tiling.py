@@ -68,6 +68,12 @@ class Tiling(BaseModel):
         """All tiles, row by row."""
         return [Place(x, y) for y in self.rows for x in self.columns]
 
+    def nearest(self, x: float, y: float) -> int:
+        """The number of the tile whose middle is nearest to a place in pixels of the camera."""
+        middle = self.side / 2
+        apart = [(place.x + middle - x) ** 2 + (place.y + middle - y) ** 2 for place in self.places]
+        return int(np.argmin(apart))
+
 
 def _starts(length: int, side: int, overlap: int) -> list[int]:
     count = 1 + -(-(length - side) // (side - overlap))

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import ParamSpec, TypeVar
 
 from models.calibration.conformal import Thresholds
-from models.image_judge import PreparedImage
+from models.image_judge import Box, PreparedImage
 from models.imaging.decode import ImageError, ImageLimits
 from service.engine.admission import Permit
 from service.engine.engine import Engine, TimedJudgement
@@ -106,7 +106,7 @@ class Inspection:
 
     async def _judge(self, index: int, image: EncodedImage, took: dict[str, float]) -> Judged:
         prepared = await self._in_thread("decode", took, prepare, image, self.version.judge, self.image_limits)
-        judgement = await self._ask_engine(prepared, took)
+        judgement, tile = await self._ask_engine(prepared, took)
         pictures = None
         if self.pictures is not None:
             pictures = await self._in_thread(
@@ -129,10 +129,11 @@ class Inspection:
             name=image.name,
             times=self._times(took),
             pictures=pictures,
+            tile=tile,
         )
         return verdict, prepared
 
-    async def _ask_engine(self, prepared: PreparedImage, took: dict[str, float]) -> TimedJudgement:
+    async def _ask_engine(self, prepared: PreparedImage, took: dict[str, float]) -> tuple[TimedJudgement, Box | None]:
         judge = self.version.judge
         rows = judge.rows(prepared, wants_map=self.pictures is not None)
         answers = await self.engine.judge(rows, deadline=self.context.deadline)
@@ -143,7 +144,8 @@ class Inspection:
             judged.append(answer)
         self._took("queue", max(answer.queue_s for answer in judged), took)
         self._took("device", max(answer.device_s for answer in judged), took)
-        return judge.join(prepared, judged)
+        joined = judge.join(prepared, judged)
+        return joined, judge.deciding_tile(judged, joined)
 
     async def _in_thread(
         self, stage: str, took: dict[str, float], work: Callable[P, T], *args: P.args, **kwargs: P.kwargs

@@ -97,6 +97,9 @@ class Verdict(Schema):
     )
     decision: Decision
     image: ImageSize
+    tile: tuple[int, int, int, int] | None = Field(
+        default=None, description="Of a picture in tiles: x, y, width, height of the one that decided, in its pixels."
+    )
     timing: Timing
 
 

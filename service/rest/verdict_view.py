@@ -30,6 +30,7 @@ def entry_of(found: Verdict | ImageFailure) -> Entry:
         "review_threshold": review.value if review is not None else None,
         "decision": found.decision,
         "image": schemas.ImageSize(width=found.width, height=found.height, seen=found.size_seen),
+        "tile": found.tile,
         "timing": _timing(found.times),
     }
     if found.pictures is None:

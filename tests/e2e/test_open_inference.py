@@ -102,7 +102,9 @@ def test_shares_of_white_score_as_sixteen_bits_do(clients: Clients, surface: str
 @pytest.mark.parametrize("surface", SURFACES)
 def test_a_map_comes_where_it_is_asked_for(clients: Clients, surface: str, bad_image: bytes) -> None:
     answer = ask(clients, surface, as_bytes(bad_image), "BYTES", ("decision", "map"))
-    assert cv2.imdecode(np.frombuffer(answer.as_numpy("map")[0], np.uint8), cv2.IMREAD_UNCHANGED).shape == (40, 40)
+    found = cv2.imdecode(np.frombuffer(answer.as_numpy("map")[0], np.uint8), cv2.IMREAD_UNCHANGED)
+    assert found is not None
+    assert found.shape == (40, 40)
     assert answer.as_numpy("score") is None
 
 

@@ -34,6 +34,7 @@ def test_the_tile_with_the_highest_score_decides() -> None:
     assert [row.wants_map for row in judge.rows(image)] == [False, False]
     joined = judge.join(image, [Judgement(1.0, flat(1)), Judgement(3.0, flat(2))])
     assert joined.score == 3.0
+    assert judge.deciding_tile([Judgement(1.0, None), Judgement(3.0, None)], joined) == (32, 0, 32, 32)
     assert joined.map is not None
     assert joined.map.shape == (32, 64)
     assert (joined.map[:, :31] == 1).all()
@@ -64,8 +65,10 @@ def test_with_regions_the_score_is_read_off_the_map_inside_them() -> None:
     assert [row.wants_map for row in judge.rows(image)] == [True, True]
     hot = flat(1)
     hot[3, 30] = 50
-    joined = judge.join(image, [Judgement(9.0, flat(2)), Judgement(99.0, hot)])
+    judgements = [Judgement(9.0, flat(2)), Judgement(99.0, hot)]
+    joined = judge.join(image, judgements)
     assert joined.score == 2.0
+    assert judge.deciding_tile(judgements, joined) == (0, 0, 32, 32)
     assert joined.map is not None
     assert joined.map.max() == 2.0
 

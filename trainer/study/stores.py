@@ -71,7 +71,7 @@ class Stores:
         if self._plain is None or self._plain[0] != key:
             self.close()
             preprocessing = _preprocessing(good, settings)
-            truth = read_truth(labelled, preprocessing)
+            truth = read_truth(labelled, PictureViews(preprocessing))
             files = (*good.files, *(image.file for image in truth.images))
             store = self._enter(len(files), source, settings)
             with self._display.bar("source activations", len(files)) as bar:

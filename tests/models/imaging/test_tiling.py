@@ -41,7 +41,7 @@ def test_a_tiling_that_cannot_be_is_refused(changes: dict[str, int], words: str)
 
 def smooth(height: int, width: int) -> npt.NDArray[np.float32]:
     y, x = np.mgrid[:height, :width].astype(np.float32)
-    return np.sin(x / 37) + np.cos(y / 29) + x / 100
+    return np.asarray(np.sin(x / 37) + np.cos(y / 29) + x / 100, np.float32)
 
 
 def cut(whole: npt.NDArray[np.float32], tiling: Tiling, error: float = 0.0) -> list[npt.NDArray[np.float32]]:
