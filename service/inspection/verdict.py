@@ -29,8 +29,8 @@ class Verdict:
     """One image that has been judged by one version of one product.
 
     `index` is its place in the request, from 0; `name` what it was sent as; `width` and `height` the input's pixels;
-    `size_seen` whether pictures of such a size were among those of the calibration, None where that is not known; `tile` the one that decided, of
-    a picture in tiles.
+    `size_seen` whether pictures of such a size were among those of the calibration, None where that is not known;
+    `tile` the one that decided, of a picture in tiles.
     """
 
     index: int
