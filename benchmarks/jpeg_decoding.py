@@ -21,7 +21,7 @@ from models.artifact import Artifact, load_artifact
 from models.backends.pool import SourcePool
 from models.detector import Detector, Row
 from models.imaging.decode import Pixels
-from models.imaging.preprocess import PreparedFile, prepare_file
+from models.imaging.picture_views import PictureViews, PreparedImage
 from trainer.data import read_pixels
 
 CAMERAS = {"1.3 megapixels": (1280, 1024), "5 megapixels": (2448, 2048), "12 megapixels": (4096, 3000)}
@@ -52,16 +52,16 @@ def main() -> None:
 
 def _tell(name: str, jpegs: list[bytes], artifact: Artifact, detector: Detector, spread: float) -> None:
     ways = {way: artifact.preprocessing.model_copy(update={"jpeg": way}) for way in ("full", "reduced")}
-    found: dict[str, list[PreparedFile]] = {way: [] for way in ways}
+    found: dict[str, list[PreparedImage]] = {way: [] for way in ways}
     seconds: dict[str, list[float]] = {way: [] for way in ways}
     for data in jpegs:
         for way, preprocessing in ways.items():
             started = time.perf_counter()
-            found[way].append(prepare_file(data, preprocessing))
+            found[way].append(PictureViews(preprocessing).prepare_file(data))
             seconds[way].append(time.perf_counter() - started)
-    apart = [255 * np.abs(a.image - b.image) for a, b in zip(found["full"], found["reduced"], strict=True)]
+    apart = [255 * np.abs(a.whole - b.whole) for a, b in zip(found["full"], found["reduced"], strict=True)]
     scores = {
-        way: [one.score for one in detector.judge([Row(file.image, artifact.head, artifact.source) for file in files])]
+        way: [one.score for one in detector.judge([Row(file.whole, artifact.head, artifact.source) for file in files])]
         for way, files in found.items()
     }
     moved = max(abs(a - b) for a, b in zip(scores["full"], scores["reduced"], strict=True))

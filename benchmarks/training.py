@@ -29,6 +29,7 @@ from models.heads.base import Head, to_device
 from models.heads.mkd.config import MkdConfig
 from models.heads.mkd.fit import MkdTrainable
 from models.image_judge import ImageJudge
+from models.imaging.picture_views import PictureViews
 from models.imaging.preprocess import Preprocessing
 from models.sources.network import build_source
 from models.sources.registry import spec_of
@@ -138,7 +139,7 @@ def measure(given: argparse.Namespace, data: Path, folder: Path) -> tuple[dict[s
     source = source_key(settings.source, settings.normalisation, precision=settings.source_precision)
     pool.require(source)
     files = tuple(image_files(good_folder(data))[: given.images])
-    images = list(prepared_images(files, Preprocessing(image_size=settings.image_size)))
+    images = list(prepared_images(files, PictureViews(Preprocessing(image_size=settings.image_size))))
     size, count = settings.image_size, len(images)
     spec, taps = spec_of(settings.source), method.taps
     reference_backend: SourceBackend = ReferenceBackend(settings)

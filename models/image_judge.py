@@ -1,32 +1,36 @@
 """Turns one picture into rows for the detector, and the judgements of its rows back into one judgement.
 
 Service, bulk scoring, calibration, golden checks and robustness all go through it, so what the network sees of a
-picture (its *views*) is decided in one place. Today a picture has one view, the whole of it.
+picture (its *views*) and what becomes of it is decided in one place.
+
+    score = the highest score of its views              or, with regions, the highest value of its map inside them
+    map   = the maps of its views, put together         and quiet outside of the regions
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import NamedTuple, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, cast
+
+import numpy as np
+import numpy.typing as npt
 
 from models.backends.base import SourceKey
 from models.detector import Detector, Judgement, Row
 from models.heads.base import Head
 from models.imaging.decode import ImageLimits, Pixels
 from models.imaging.levels import LevelRange
-from models.imaging.preprocess import Prepared, Preprocessing, prepare, prepare_file
+from models.imaging.picture_views import PictureViews, PreparedImage
+from models.imaging.preprocess import Preprocessing
+from models.imaging.regions import Regions, masked_map
 
+__all__ = ["BATCH_IMAGES", "ImageJudge", "PreparedImage"]
+
+Box = tuple[int, int, int, int]
 BATCH_IMAGES = 16  # judged together where a whole set is judged
-
-
-class PreparedImage(NamedTuple):
-    """The views of one picture, each (3, S, S) float32 in [0, 1], and the picture's own width and height in pixels."""
-
-    views: tuple[Prepared, ...]
-    width: int
-    height: int
 
 
 class RawJudgement(Protocol):
@@ -35,49 +39,99 @@ class RawJudgement(Protocol):
     @property
     def score(self) -> float: ...
 
+    @property
+    def map(self) -> npt.NDArray[np.float32] | None: ...
+
 
 J = TypeVar("J", bound=RawJudgement)
 
 
 @dataclass(frozen=True, eq=False)
 class ImageJudge:
-    """What a product needs to judge a picture: its head, the source that feeds it, and the preprocessing.
+    """What a product needs to judge a picture: its head, the source that feeds it, and what is seen of the picture.
 
     `levels` are those of its training pictures: a file far outside of them is refused. Artifacts of before this was
-    measured have none.
+    measured have none. `regions` are the places that are looked at, None for all.
     """
 
     head: Head
     source: SourceKey
     preprocessing: Preprocessing
     levels: LevelRange | None = None
+    regions: Regions | None = None
+
+    @property
+    def views(self) -> PictureViews:
+        """How a picture becomes views."""
+        return PictureViews(self.preprocessing, self.regions, self.levels)
 
     def prepare_file(self, data: bytes, limits: ImageLimits | None = None) -> PreparedImage:
         """The bytes of an image file -> its views. Raises ImageError, image_level_unexpected among them."""
-        found = prepare_file(data, self.preprocessing, limits, self.levels)
-        return PreparedImage((found.image,), found.width, found.height)
+        return self.views.prepare_file(data, limits)
 
     def prepare(self, pixels: Pixels) -> PreparedImage:
         """Decoded RGB pixels (H, W, 3) -> their views. Their levels are not looked at."""
-        return PreparedImage((prepare(pixels, self.preprocessing),), pixels.shape[1], pixels.shape[0])
+        return self.views.prepare(pixels)
 
     def rows(self, image: PreparedImage, *, wants_map: bool = False) -> list[Row]:
         """The rows that the detector (or the engine) judges, one for each view, in order."""
+        wants_map = wants_map or self.regions is not None  # the score is read off the map then
         return [Row(view, self.head, self.source, wants_map) for view in image.views]
 
     def join(self, image: PreparedImage, judgements: Sequence[J]) -> J:
-        """The judgement of the picture from those of its rows, in the order of `rows`."""
+        """The judgement of the picture from those of its rows, in the order of `rows`.
+
+        What a judgement has beside score and map is that of the row with the highest score.
+        """
         if len(judgements) != len(image.views):
             raise ValueError(f"{len(judgements)} judgements for a picture of {len(image.views)} views")
-        return judgements[0]
+        if len(judgements) == 1 and self.regions is None and self.preprocessing.resize == "stretch":
+            return judgements[0]
+        score = float(np.max([one.score for one in judgements]))  # NaN where there is one
+        highest = max(judgements, key=lambda one: one.score)
+        maps = [one.map for one in judgements if one.map is not None]
+        if len(maps) < len(judgements):
+            return _with(highest, score, None)
+        whole = self.views.on_picture(maps, image.width, image.height)
+        if self.regions is not None:
+            whole, score = masked_map(whole, self.regions)
+        return _with(highest, score, whole)
+
+    def deciding_tile(self, judgements: Sequence[J], joined: J) -> Box | None:
+        """x, y, width and height, in pixels of the camera, of the tile that the picture's score comes from.
+
+        None for a picture without tiles. With regions the score is the peak of the joined map; then it is the tile
+        whose middle is nearest to that.
+        """
+        tiles = self.preprocessing.tiles
+        if tiles is None:
+            return None
+        number = int(np.argmax([one.score for one in judgements]))
+        if self.regions is not None and joined.map is not None:
+            height, width = joined.map.shape
+            y, x = np.unravel_index(int(joined.map.argmax()), joined.map.shape)
+            number = tiles.nearest((float(x) + 0.5) / width * tiles.width, (float(y) + 0.5) / height * tiles.height)
+        place = tiles.places[number]
+        return place.x, place.y, tiles.side, tiles.side
 
     def judge_all(
         self, detector: Detector, images: Iterable[PreparedImage], *, wants_map: bool = False
     ) -> Iterator[Judgement]:
-        """Every picture in order, in batches of BATCH_IMAGES. The head must be on the detector's device."""
+        """Every picture in order, in batches of some BATCH_IMAGES rows. The head must be on the detector's device."""
         waiting = iter(images)
-        while batch := list(islice(waiting, BATCH_IMAGES)):
+        while batch := list(islice(waiting, max(1, BATCH_IMAGES // self.views.count))):
             rows = [self.rows(image, wants_map=wants_map) for image in batch]
-            judged = iter(detector.judge([row for of_image in rows for row in of_image]))
+            judged = self._judged(detector, [row for of_image in rows for row in of_image])
             for image, of_image in zip(batch, rows, strict=True):
                 yield self.join(image, list(islice(judged, len(of_image))))
+
+    def _judged(self, detector: Detector, rows: Sequence[Row]) -> Iterator[Judgement]:
+        for start in range(0, len(rows), BATCH_IMAGES):
+            yield from detector.judge(rows[start : start + BATCH_IMAGES])
+
+
+def _with(judgement: J, score: float, whole: npt.NDArray[np.float32] | None) -> J:
+    """The same with another score and map."""
+    if isinstance(judgement, tuple):
+        return cast(J, cast(Any, judgement)._replace(score=score, map=whole))
+    return cast(J, dataclasses.replace(cast(Any, judgement), score=score, map=whole))

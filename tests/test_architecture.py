@@ -97,7 +97,8 @@ ARROWS = {  # a part of service/ (a folder, or a module beside them) -> the part
     "drift": CORE,
     "bulk": CORE,
     "rest": CORE | {"auth", "drift"},
-    "run": CORE | {"auth", "audit", "drift", "gateway", "rest"},
+    "oip": CORE | {"auth", "rest"},
+    "run": CORE | {"auth", "audit", "drift", "gateway", "oip", "rest"},
     "cluster": CORE | {"rest", "run"},
     "gateway": {"auth", "audit", "errors", "logs", "metrics", "version"},  # it needs nothing of what judges
     "__main__": BOTTOM | {"auth", "run"},

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Sequence
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsAny, model_validator
 
 from models.calibration.conformal import DEFAULT_MAP_RATE, DEFAULT_NG_RATE, DEFAULT_REVIEW_RATE
 from models.heads.base import MethodConfig
 from models.heads.registry import DEFAULT_METHOD, config_of
-from models.imaging.preprocess import Preprocessing, WhiteLevel
+from models.imaging.preprocess import Preprocessing, Resize, WhiteLevel
+from models.imaging.tiling import Tiling
 from models.sources.registry import DEFAULT_SOURCE, Normalisation, Precision
 from trainer.perturb import Change
 
@@ -47,7 +49,9 @@ class TrainingSettings(BaseModel):
 
     `method` holds the settings of the method, discriminated by its name. Held-out images count with their worst score
     under the changes of `calibrate_under`, so that the promise covers them. `split` "groups" keeps near-duplicates on
-    one side of the split and counts each group of them once. `white_level` is the value of white in 16-bit pictures;
+    one side of the split and counts each group of them once. `view` is what the network sees of a picture;
+    tiles have `tile_side` pixels of the camera (by default `image_size`) and overlap by `tile_overlap` at least (by
+    default a quarter). `white_level` is the value of white in 16-bit pictures;
     None reads it off the training pictures. `tail_fit` fits a tail also where the held-out images can promise the NG
     rate.
     """
@@ -59,6 +63,9 @@ class TrainingSettings(BaseModel):
     normalisation: Normalisation = "source"
     source_precision: Precision = "float32"
     image_size: int = Field(default=128, ge=32, le=1024, multiple_of=32)
+    view: Resize = "stretch"
+    tile_side: int | None = Field(default=None, ge=32)
+    tile_overlap: int | None = Field(default=None, ge=0)
     seed: int = Field(default=0, ge=0)
     hold_out: float = Field(default=0.2, gt=0, lt=0.9)
     split: Literal["groups", "random"] = "groups"
@@ -70,7 +77,31 @@ class TrainingSettings(BaseModel):
     calibrate_under: tuple[Change, ...] = ()
     tail_fit: bool = False
 
-    def preprocessing(self, sixteen_bit_white: WhiteLevel) -> Preprocessing:
-        """How images become input; `sixteen_bit_white` is the white level read off the training images."""
+    def preprocessing(self, sixteen_bit_white: WhiteLevel, sizes: Sequence[tuple[int, int]] = ()) -> Preprocessing:
+        """How images become input: white level and (width, height) of the training images, as they were found.
+
+        Raises ValueError where tiles are asked for and the images have several sizes.
+        """
         white = self.white_level or sixteen_bit_white
-        return Preprocessing(image_size=self.image_size, sixteen_bit_white=white, jpeg="reduced", version=2)
+        return Preprocessing(
+            image_size=self.image_size,
+            resize=self.view,
+            tiles=self._tiling(sizes) if self.view == "tiles" else None,
+            sixteen_bit_white=white,
+            jpeg="reduced",
+            version=2,
+        )
+
+    def _tiling(self, sizes: Sequence[tuple[int, int]]) -> Tiling:
+        if len(sizes) != 1:
+            listed = ", ".join(f"{width} x {height}" for width, height in sizes[:4])
+            raise ValueError(f"tiles need pictures of one size; these have {len(sizes)}: {listed}")
+        side = self.tile_side or self.image_size
+        overlap = side // 4 if self.tile_overlap is None else self.tile_overlap
+        return Tiling(side=side, overlap=overlap, width=sizes[0][0], height=sizes[0][1])
+
+    @model_validator(mode="after")
+    def _tiles_where_they_are_asked_for(self) -> Self:
+        if self.view != "tiles" and (self.tile_side is not None or self.tile_overlap is not None):
+            raise ValueError('tile_side and tile_overlap go with view = "tiles"')
+        return self

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from models.image_folder import list_images
-from models.imaging.decode import ImageLimits, Pixels, decode_image
-from models.imaging.preprocess import Preprocessing, prepare_file
+from models.imaging.decode import ImageError, ImageLimits, Pixels, decode_image
+from models.imaging.picture_views import PictureViews
 
 # A person chose this folder, so only absurd files are refused.
 LIMITS = ImageLimits(max_bytes=512 * 2**20, max_pixels=400_000_000)
@@ -38,15 +38,13 @@ def read_pixels(file: Path) -> Pixels:
     return decode_image(file.read_bytes(), LIMITS)
 
 
-def prepared_images(files: tuple[Path, ...], preprocessing: Preprocessing) -> Iterator[npt.NDArray[np.float32]]:
-    """Each file's (3, S, S) float32 in turn."""
+def prepared_images(files: tuple[Path, ...], views: PictureViews) -> Iterator[npt.NDArray[np.float32]]:
+    """Each file's views in turn, (3, S, S) float32 each, as the service sees them. Raises DataError."""
     for file in files:
-        yield prepared_image(file, preprocessing)
-
-
-def prepared_image(file: Path, preprocessing: Preprocessing) -> npt.NDArray[np.float32]:
-    """One file's (3, S, S) float32, as the service sees it. Raises ImageError."""
-    return prepare_file(file.read_bytes(), preprocessing, LIMITS).image
+        try:
+            yield from views.prepare_file(file.read_bytes(), LIMITS).views
+        except ImageError as error:
+            raise DataError(f"{file.name}: {error}") from error
 
 
 def split(count: int, hold_out: float, seed: int) -> tuple[list[int], list[int]]:

@@ -23,9 +23,9 @@ from models.heads.base import Bar, to_device
 from models.image_folder import NAMED, Reason, passed_over_words
 from models.image_judge import ImageJudge, PreparedImage
 from models.imaging.decode import ImageError
-from models.imaging.preprocess import Preprocessing
+from models.imaging.picture_views import PictureViews
 from trainer.calibrate import judge_all
-from trainer.data import LIMITS, good_folder, image_files, prepared_image
+from trainer.data import LIMITS, good_folder, image_files
 from trainer.figures import Evaluated, Truth, evaluated, measure, read_truth, realised_of
 from trainer.fit_run import Display
 from trainer.labelled import passed_over_in, read_labelled_set
@@ -65,7 +65,7 @@ def judge_set(artifact_path: Path, data: Path, machine: Machine, display: Displa
     to_device(artifact.head, machine.device)
     detector = Detector(machine.device, pool)
     artifact.verify_golden(detector)
-    truth = read_truth(labelled, artifact.preprocessing, artifact.manifest.levels)
+    truth = read_truth(labelled, artifact.judge.views)
     for line in truth.unreadable:
         display.say(f"left out: {line}")
     passed_over = passed_over_in(data)
@@ -93,7 +93,7 @@ def evaluate(artifact_path: Path, data: Path, out: Path | None, machine: Machine
             reason: {"count": len(names), "first": list(names[:NAMED])} for reason, names in made.passed_over.items()
         },
         "masks": made.truth.mask_record(),
-        **measure(made.found, calibration, training_brightness(data, artifact.preprocessing)),
+        **measure(made.found, calibration, training_brightness(data, artifact.judge.views)),
         **realised_of(
             np.array(calibration.scores, dtype=np.float32),
             np.array(calibration.map_peaks, dtype=np.float32) if calibration.map_peaks else None,
@@ -117,7 +117,7 @@ def _read_prepared(truth: Truth, judge: ImageJudge, bar: Bar) -> Iterator[Prepar
         bar.update(number + 1)
 
 
-def training_brightness(data: Path, preprocessing: Preprocessing) -> float | None:
+def training_brightness(data: Path, views: PictureViews) -> float | None:
     """Mean of the training images' mean brightness, where the set has readable ones: the control's reference."""
     folder = good_folder(data)
     if folder == data:
@@ -125,5 +125,5 @@ def training_brightness(data: Path, preprocessing: Preprocessing) -> float | Non
     found = []
     for file in image_files(folder):
         with contextlib.suppress(ImageError):  # the trainer left these out, and said so
-            found.append(float(prepared_image(file, preprocessing).mean()))
+            found.append(float(views.prepare_file(file.read_bytes(), LIMITS).whole.mean()))
     return float(np.mean(found)) if found else None

@@ -16,9 +16,8 @@ import numpy.typing as npt
 from models.calibration.conformal import Calibration, Decision
 from models.calibration.recalibration import ScoresAndMaps
 from models.imaging.decode import ImageError
-from models.imaging.levels import LevelRange, check_levels
 from models.imaging.masks import Mask, looks_inverted
-from models.imaging.preprocess import Preprocessing, prepare
+from models.imaging.picture_views import PictureViews
 from trainer import metrics
 from trainer.data import read_pixels
 from trainer.labelled import GOOD, MASK_FORMS, LabelledImage
@@ -82,19 +81,16 @@ class Truth:
         return lines
 
 
-def read_truth(
-    labelled: Sequence[LabelledImage], preprocessing: Preprocessing, levels: LevelRange | None = None
-) -> Truth:
+def read_truth(labelled: Sequence[LabelledImage], views: PictureViews) -> Truth:
     """Looks at every image and mask once; what cannot be read is named in `unreadable` and left out.
 
-    With `levels` so is a picture that the service would refuse, as it lies far outside of those in training.
+    So is a picture that the service would refuse: far outside of the levels in training, or of another size.
     """
     images, masks, brightness, unreadable = [], [], [], []
     for image in labelled:
         try:
             pixels = read_pixels(image.file)
-            if levels is not None:
-                check_levels(pixels, preprocessing.sixteen_bit_white, levels)
+            light = float(views.prepare(pixels, look_at_levels=True).whole.mean())
         except (ImageError, OSError) as error:
             unreadable.append(f"{image.defect}/{image.file.name}: {error}")
             continue
@@ -102,7 +98,7 @@ def read_truth(
         shrink = min(1.0, EVALUATION_SIDE / max(height, width))
         images.append(image)
         masks.append(image.mask(max(1, round(width * shrink)), max(1, round(height * shrink))))
-        brightness.append(float(prepare(pixels, preprocessing).mean()))
+        brightness.append(light)
     return Truth(tuple(images), tuple(masks), tuple(brightness), tuple(unreadable))
 
 

@@ -15,7 +15,8 @@ import torch
 from models.backends.base import SourceBackend, SourceKey
 from models.heads.base import Head, to_device
 from models.heads.registry import method_of
-from models.imaging.preprocess import Prepared, Preprocessing
+from models.imaging.picture_views import PictureViews
+from models.imaging.preprocess import Prepared
 from models.sources.registry import SourceSpec, spec_of
 from trainer.activations import ActivationStore, bytes_per_image
 from trainer.augment import variants
@@ -25,7 +26,7 @@ from trainer.data_checks.near_duplicates import Features
 from trainer.data_checks.pooled import PooledMeans
 from trainer.fit_run import Display, TrainingRun
 from trainer.good_parts import StoredParts
-from trainer.parts_split import PartsSplit, features_of, group_taps, split_parts
+from trainer.parts_split import PartsSplit, features_of, group_taps, of_pictures, split_parts
 from trainer.training_set import TrainingSet
 
 
@@ -35,7 +36,7 @@ class Fitting:
 
     found: TrainingSet
     settings: TrainingSettings
-    preprocessing: Preprocessing
+    views: PictureViews
     backend: SourceBackend
     source: SourceKey
     device: torch.device
@@ -87,11 +88,12 @@ class Fitting:
         grouped, varies = self.settings.split == "groups", self.settings.augmentation.varies
         if grouped and not varies:
             pooled = PooledMeans(group_taps(self.spec))
-            store = self._filled(opened, len(self.found.files), self._images(range(len(self.found.files))), pooled)
-            split = self._split(pooled.features())
-            return StoredParts(store, split.training, self.device, opened), split
+            count = len(self.found.files) * self.views.count
+            store = self._filled(opened, count, self._images(range(len(self.found.files))), pooled)
+            split = self._split(of_pictures(pooled.features(), self.views.count))
+            return StoredParts(store, self._rows(split.training), self.device, opened), split
         split = self._split(self._features() if grouped else None)
-        count = len(split.training) * self.settings.augmentation.copies
+        count = len(split.training) * self.settings.augmentation.copies * self.views.count
         if varies:
             self._tell_cost(len(split.training), count)
         store = self._filled(opened, count, self._augmented(split.training))
@@ -118,12 +120,19 @@ class Fitting:
 
     def _features(self) -> Features:
         """By a pass of their own over the pictures as they are."""
-        count = len(self.found.files)
+        count = len(self.found.files) * self.views.count
         with self.display.bar("looking for near-duplicates", count) as bar:
-            return features_of(self._images(range(count)), self.backend, group_taps(self.spec), bar)
+            images = self._images(range(len(self.found.files)))
+            of_views = features_of(images, self.backend, group_taps(self.spec), bar)
+        return of_pictures(of_views, self.views.count)
+
+    def _rows(self, pictures: Sequence[int]) -> list[int]:
+        """Where the views of these pictures lie in a store of all."""
+        count = self.views.count
+        return [picture * count + view for picture in pictures for view in range(count)]
 
     def _images(self, indices: Sequence[int]) -> Iterator[Prepared]:
-        return prepared_images(tuple(self.found.files[index] for index in indices), self.preprocessing)
+        return prepared_images(tuple(self.found.files[index] for index in indices), self.views)
 
     def _augmented(self, indices: Sequence[int]) -> Iterator[Prepared]:
         settings = self.settings
@@ -140,5 +149,6 @@ class Fitting:
         )
 
     def _fingerprint(self, split: PartsSplit) -> str:
-        text = f"{self.settings.model_dump_json()} {self.found.sha256} {self.source} {split.training}"
+        regions = self.views.regions.sha256 if self.views.regions is not None else ""
+        text = f"{self.settings.model_dump_json()} {self.found.sha256} {self.source} {split.training}{regions}"
         return hashlib.sha256(text.encode()).hexdigest()

@@ -44,7 +44,8 @@ def golden_pictures(
     """
     chosen = list(dict.fromkeys([*spread(scores), *_evenly(len(files))]))[: max(PICTURES, 3)]
     kept = min(len(spread(scores)), len(chosen))
-    pngs = [_small_png(read_pixels(files[index])) for index in chosen]
+    most = None if judge.preprocessing.tiles is not None else GOLDEN_SIDE  # tiles are laid out for one size
+    pngs = [_small_png(read_pixels(files[index]), most) for index in chosen]
     pictures = [decode_image(data) for data in pngs]
     good = _judged(pictures, judge, detector)
     records = [_record(f"{number:03}", one) for number, one in enumerate(good[:kept])]
@@ -58,7 +59,7 @@ def golden_pictures(
     if best is None:
         return GoldenPictures(pngs[:kept], records, result)
     record = _record("defect", found[best]).model_copy(update={"defect": True})
-    return GoldenPictures([*pngs[:kept], _small_png(painted[best])], [*records, record], result)
+    return GoldenPictures([*pngs[:kept], _small_png(painted[best], most)], [*records, record], result)
 
 
 def spread(scores: Scores) -> list[int]:
@@ -105,9 +106,9 @@ def _record(name: str, judgement: Judgement) -> GoldenRecord:
     return GoldenRecord(file=f"golden/{name}.png", score=judgement.score, map_peak=float(judgement.map.max()))
 
 
-def _small_png(pixels: Pixels) -> bytes:
+def _small_png(pixels: Pixels, most: int | None) -> bytes:
     height, width = pixels.shape[:2]
-    shrink = GOLDEN_SIDE / max(height, width)
+    shrink = 1.0 if most is None else most / max(height, width)
     if shrink < 1:
         size = (max(8, round(width * shrink)), max(8, round(height * shrink)))
         pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)  # type: ignore[assignment]

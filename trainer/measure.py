@@ -6,10 +6,22 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from models.imaging.input_statistics import InputStatistics, collect, measure
-from models.imaging.preprocess import Preprocessing, prepare_file
-from trainer.data import LIMITS
+from models.imaging.levels import LevelRange, collect_levels, measure_levels, white_of
+from models.imaging.picture_views import PictureViews
+from models.imaging.regions import Regions
+from trainer.data import LIMITS, read_pixels
+from trainer.training_set import TrainingSet
 
 
-def measured_files(files: Sequence[Path], preprocessing: Preprocessing) -> InputStatistics:
+def measured_files(files: Sequence[Path], views: PictureViews) -> InputStatistics:
     """Each file is read, prepared as for the network, and measured. Raises ImageError."""
-    return collect(measure(*prepare_file(file.read_bytes(), preprocessing, LIMITS)) for file in files)
+    prepared = (views.prepare_file(file.read_bytes(), LIMITS) for file in files)
+    return collect(measure(one.whole, one.width, one.height) for one in prepared)
+
+
+def levels_inside(found: TrainingSet, white: int, regions: Regions | None) -> LevelRange:
+    """The levels of all pictures, of what is looked at of them; `white` is the white level of 16 bits."""
+    if regions is None:
+        return found.levels(white)
+    inside = (regions.filled(read_pixels(file)) for file in found.files)
+    return collect_levels(measure_levels(pixels).shares(white_of(pixels, white)) for pixels in inside)

@@ -71,6 +71,12 @@ def features_of(images: Iterable[Prepared], backend: SourceBackend, taps: Sequen
     return pooled.features()
 
 
+def of_pictures(of_views: Features, count: int) -> Features:
+    """Features (n * count, C) of the views of n pictures -> (n, C), the mean over each picture's."""
+    found: Features = of_views.reshape(-1, count, of_views.shape[1]).mean(axis=1)
+    return found
+
+
 def split_parts(count: int, hold_out: float, seed: int, features: Features | None) -> PartsSplit:
     """`features` (count, C) of the pictures, or None to split at random. Raises DataError for too few scenes."""
     if features is None:

@@ -59,7 +59,7 @@ def measure_robustness(job: Robustness, display: Display) -> Path:
     if job.calibrate_under:
         name = f"calibrated under {', '.join(job.calibrate_under)}"
         calibrations[name] = _calibrated_under(job, artifact, detector)
-    truth = read_truth(labelled, artifact.preprocessing, artifact.manifest.levels)
+    truth = read_truth(labelled, artifact.judge.views)
     pictures = [read_pixels(image.file) for image in truth.images]
     scores = {"none": _scores(artifact, detector, pictures)}
     with display.bar("perturbations", len(PERTURBATIONS)) as bar:

@@ -25,6 +25,7 @@ from models.artifact import (
     SourceRecord,
     TrainingRecord,
     golden_tolerance,
+    regions_record,
     write_artifact,
 )
 from models.backends.choice import BackendName
@@ -35,7 +36,9 @@ from models.detector import Detector
 from models.heads.base import to_device
 from models.image_folder import passed_over_words
 from models.image_judge import ImageJudge
+from models.imaging.picture_views import PictureViews
 from models.imaging.preprocess import Preprocessing
+from models.imaging.regions import Regions
 from models.sources.registry import spec_of
 from trainer.activations import DEFAULT_LIMIT_BYTES
 from trainer.advise.advice import AdviceJob, advise
@@ -48,7 +51,7 @@ from trainer.doubts import Doubts
 from trainer.fit_run import Display
 from trainer.fitting import Fitting
 from trainer.golden import check_golden_defect, golden_pictures
-from trainer.measure import measured_files
+from trainer.measure import levels_inside, measured_files
 from trainer.parts_split import PartsSplit, worst_of_groups
 from trainer.training_set import TrainingSet, read_training_set
 
@@ -80,6 +83,7 @@ class TrainingJob:
     subfolders: bool = False
     accept_degenerate: bool = False
     auto: Auto | None = None
+    regions: Regions | None = None
 
     @property
     def path(self) -> Path:
@@ -101,7 +105,8 @@ def train(job: TrainingJob, display: Display) -> Artifact:
     started = time.monotonic()
     settings = job.settings
     found = read_training_set(job.data, subfolders=job.subfolders)
-    preprocessing = settings.preprocessing(found.sixteen_bit_white)
+    preprocessing = settings.preprocessing(found.sixteen_bit_white, found.sizes)
+    views = PictureViews(preprocessing, job.regions)
     _tell_about(found, preprocessing, display)
     doubts = Doubts(display, accepted=job.accept_degenerate)
     doubts.heed(check_pictures(found.facts(preprocessing.sixteen_bit_white), found.names))
@@ -118,12 +123,13 @@ def train(job: TrainingJob, display: Display) -> Artifact:
     for name, backend in pool.chosen().items():
         display.say(f"source {name} on {job.device} by backend {backend}")
     fitting = Fitting(
-        *(found, settings, preprocessing, pool[source], source, job.device, job.work),
+        *(found, settings, views, pool[source], source, job.device, job.work),
         cache_limit_bytes=job.cache_limit_bytes,
         display=display,
     )
     head, notes, split = fitting.fit()
-    judge = ImageJudge(head, source, preprocessing, found.levels(preprocessing.sixteen_bit_white))
+    levels = levels_inside(found, preprocessing.sixteen_bit_white, job.regions)
+    judge = ImageJudge(head, source, preprocessing, levels, job.regions)
     detector = Detector(job.device, pool)
     kept = tuple(found.files[index] for index in split.held_out)
     judged = judge_under(detector, judge, kept, settings.calibrate_under)
@@ -134,7 +140,7 @@ def train(job: TrainingJob, display: Display) -> Artifact:
     doubts.heed(golden.separation)
     doubts.heed(check_golden_defect(golden.records, golden_tolerance(calibration)))
     manifest = _manifest(job, found, split, judge, calibration, golden.records, {**notes, **chosen}, doubts.record)
-    artifact = write_artifact(job.path, manifest, head, golden.files)
+    artifact = write_artifact(job.path, manifest, head, golden.files, job.regions)
     to_device(artifact.head, job.device)
     artifact.verify_golden(detector)
     _remove_work(job.work)
@@ -207,7 +213,7 @@ def _manifest(
         preprocessing=judge.preprocessing,
         head=judge.head.record.model_dump(mode="json"),
         calibration=calibration,
-        input_statistics=measured_files([found.files[index] for index in split.held_out], judge.preprocessing),
+        input_statistics=measured_files([found.files[index] for index in split.held_out], judge.views),
         training=TrainingRecord(
             settings=job.settings.model_dump(mode="json"),
             images_trained=len(split.training),
@@ -224,6 +230,7 @@ def _manifest(
             outcome=notes,
         ),
         levels=judge.levels,
+        regions=regions_record(judge.regions),
         golden=tuple(golden),
         degenerate=degenerate,
         packages={name: version for name in PACKAGES if (version := _version(name))},

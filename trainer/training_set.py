@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -93,6 +93,15 @@ class TrainingSet:
                 f"{len(large)} pictures have more than {SERVED:,} pixels ({large[0]}, ...): service and mkd-score "
                 "refuse such pictures unless their --max-image-pixels is raised"
             )
+
+    def subset(self, indices: Sequence[int]) -> TrainingSet:
+        """The same for some of the files."""
+        files = tuple(self.files[index] for index in indices)
+        hashes = tuple(self.hashes[index] for index in indices)
+        looked = tuple(self.looked[index] for index in indices)
+        sizes = tuple(sorted({one.size for one in looked}))
+        digest = hashlib.sha256(b"".join(bytes.fromhex(one) for one in hashes)).hexdigest()
+        return replace(self, files=files, hashes=hashes, looked=looked, sizes=sizes, sha256=digest)
 
     @property
     def size_warning(self) -> str | None:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from models.artifact import Artifact, GoldenRecord, write_artifact
 from models.backends.pool import SourcePool
-from models.detector import Detector, Row
+from models.detector import Detector
 from models.imaging.decode import decode_image
-from models.imaging.preprocess import prepare
 
 NOISE = 0.01  # of each tensor's own size: enough that no two cloners are equal
 
@@ -31,13 +31,13 @@ def _write_copy(artifact: Artifact, root: Path, name: str, seed: int, detector: 
         for parameter in head.parameters():
             parameter.mul_(1 + NOISE * torch.randn(parameter.shape, generator=chance))
     files = [(artifact.path / record.file).read_bytes() for record in artifact.manifest.golden]
-    images = [prepare(decode_image(data), artifact.preprocessing) for data in files]
-    judgements = detector.judge([Row(image, head, artifact.source, wants_map=True) for image in images])
+    judge = replace(artifact.judge, head=head)
+    judgements = judge.judge_all(detector, [judge.prepare(decode_image(data)) for data in files], wants_map=True)
     golden = tuple(
         GoldenRecord(file=record.file, score=judged.score, map_peak=float(judged.map.max()))
         for record, judged in zip(artifact.manifest.golden, judgements, strict=True)
         if judged.map is not None
     )
     manifest = artifact.manifest.model_copy(update={"product": name, "golden": golden})
-    write_artifact(root / name, manifest, head, files)
+    write_artifact(root / name, manifest, head, files, artifact.regions)
     return name

@@ -13,6 +13,7 @@ from models.artifact.manifest import (
     RecalibrationRecord,
     SourceRecord,
     TrainingRecord,
+    regions_record,
 )
 from models.artifact.read import Artifact, load_artifact
 from models.artifact.versions import active_artifact
@@ -34,5 +35,6 @@ __all__ = [
     "active_artifact",
     "golden_tolerance",
     "load_artifact",
+    "regions_record",
     "write_artifact",
 ]

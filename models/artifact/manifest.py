@@ -3,6 +3,7 @@
 NAME/
   manifest.json      schema, method, source, preprocessing, head, calibration, training, golden scores, packages
   head.safetensors   the head's tensors
+  mask.png           which pixels of a picture are looked at (255), where not all are
   golden/*.png       a few good images whose scores are checked before the artifact serves
   SHA256SUMS         every other file's hash, as `sha256sum -c SHA256SUMS` reads it; its own hash names the artifact
 """
@@ -18,11 +19,13 @@ from models.calibration.conformal import Calibration
 from models.imaging.input_statistics import InputStatistics
 from models.imaging.levels import LevelRange
 from models.imaging.preprocess import Preprocessing
+from models.imaging.regions import Regions
 from models.names import WHOLE_NAME
 from models.sources.registry import Normalisation, Precision
 
 SCHEMA_VERSION: Literal[2] = 2
 MANIFEST, TENSORS, SUMS = "manifest.json", "head.safetensors", "SHA256SUMS"
+MASK: Literal["mask.png"] = "mask.png"
 
 
 class ArtifactError(Exception):
@@ -114,6 +117,22 @@ class DegenerateRecord(_Record):
     reasons: tuple[str, ...] = Field(min_length=1)
 
 
+class RegionsRecord(_Record):
+    """The mask of the pixels that are looked at: its file, its size in pixels of the camera, and their share."""
+
+    file: Literal["mask.png"] = MASK
+    width: int = Field(ge=1)
+    height: int = Field(ge=1)
+    share: float = Field(gt=0, le=1)
+
+
+def regions_record(regions: Regions | None) -> RegionsRecord | None:
+    """What the manifest says of a mask; None for none."""
+    if regions is None:
+        return None
+    return RegionsRecord(width=regions.width, height=regions.height, share=round(regions.share, 6))
+
+
 class Manifest(_Record):
     """manifest.json. `head` is the record of the method's head (models.heads.base.Head.record)."""
 
@@ -130,6 +149,7 @@ class Manifest(_Record):
     levels: LevelRange | None = None  # of all training pictures; not in artifacts of before they were measured
     training: TrainingRecord
     recalibration: RecalibrationRecord | None = None
+    regions: RegionsRecord | None = None  # where not all of a picture is looked at
     golden: tuple[GoldenRecord, ...] = Field(min_length=1)
     degenerate: DegenerateRecord | None = None
     packages: dict[str, str]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -18,7 +19,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from models.artifact.golden import golden_pictures, verify_golden
-from models.artifact.manifest import MANIFEST, SUMS, TENSORS, ArtifactError, Manifest
+from models.artifact.manifest import MANIFEST, MASK, SUMS, TENSORS, ArtifactError, Manifest
 from models.artifact.upgrade import upgraded
 from models.backends.base import SourceKey
 from models.backends.workload import Workload
@@ -27,7 +28,9 @@ from models.detector import Detector
 from models.heads.base import Head
 from models.heads.registry import method_of
 from models.image_judge import ImageJudge
+from models.imaging.errors import ImageError
 from models.imaging.preprocess import Preprocessing
+from models.imaging.regions import Regions, RegionsError
 
 _SUMS_LINE = re.compile(r"([0-9a-f]{64})  ((?:golden/)?[A-Za-z0-9][A-Za-z0-9._-]*)")
 
@@ -40,6 +43,7 @@ class Artifact:
     sha256: str
     manifest: Manifest
     head: Head
+    regions: Regions | None = None
 
     @property
     def source(self) -> SourceKey:
@@ -60,7 +64,7 @@ class Artifact:
     @property
     def judge(self) -> ImageJudge:
         """What turns a picture into rows for the detector and their judgements back into one."""
-        return ImageJudge(self.head, self.source, self.preprocessing, self.manifest.levels)
+        return ImageJudge(self.head, self.source, self.preprocessing, self.manifest.levels, self.regions)
 
     @property
     def workload(self) -> Workload:
@@ -88,10 +92,29 @@ def load_artifact(path: Path) -> Artifact:
         if golden.file not in listed:
             raise ArtifactError(path / golden.file, f"is not listed in {SUMS}")
     states = {name: _hashed(path / name, listed[name]) for name in listed if name != MANIFEST}
+    regions = _regions(path / MASK, listed, manifest)
     head = _head(path / TENSORS, manifest)
     if _state(path / TENSORS) != states[TENSORS]:
         raise ArtifactError(path / TENSORS, "has changed while it was read")
-    return Artifact(path, hashlib.sha256(sums).hexdigest(), manifest, head.eval().requires_grad_(False))
+    return Artifact(path, hashlib.sha256(sums).hexdigest(), manifest, head.eval().requires_grad_(False), regions)
+
+
+def _regions(file: Path, listed: Mapping[str, str], manifest: Manifest) -> Regions | None:
+    """The mask that the manifest names; it may not be left out, nor lie there unnamed."""
+    record = manifest.regions
+    if record is None and MASK not in listed:
+        return None
+    if record is None or MASK not in listed:
+        raise ArtifactError(file, f"must be named by {MANIFEST} and listed in {SUMS}, or by neither")
+    try:
+        found = Regions.from_png(_read(file))
+    except (ImageError, RegionsError) as error:
+        raise ArtifactError(file, str(error)) from error
+    if (found.width, found.height) != (record.width, record.height):
+        raise ArtifactError(
+            file, f"is {found.width} x {found.height}, and not {record.width} x {record.height} as {MANIFEST} says"
+        )
+    return found
 
 
 class _State(NamedTuple):

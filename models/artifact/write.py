@@ -10,15 +10,20 @@ from pathlib import Path
 import safetensors.torch
 
 from models import atomic_file
-from models.artifact.manifest import MANIFEST, SUMS, TENSORS, ArtifactError, Manifest
+from models.artifact.manifest import MANIFEST, MASK, SUMS, TENSORS, ArtifactError, Manifest
 from models.artifact.read import Artifact, load_artifact, sums_text
 from models.heads.base import Head
+from models.imaging.regions import Regions
 
 
-def write_artifact(path: Path, manifest: Manifest, head: Head, golden: Sequence[bytes]) -> Artifact:
+def write_artifact(
+    path: Path, manifest: Manifest, head: Head, golden: Sequence[bytes], regions: Regions | None = None
+) -> Artifact:
     """Writes the folder `path`; a folder of that name is replaced. Returns the artifact as it was read again.
 
-    `golden` are PNG files in the order of `manifest.golden`. Raises ArtifactError when the disk is full and the like;
+    `golden` are PNG files in the order of `manifest.golden`, `regions` those that `manifest.regions` tells of.
+
+    Raises ArtifactError when the disk is full and the like;
     then nothing of `path` has changed.
     """
     contents = {
@@ -26,6 +31,8 @@ def write_artifact(path: Path, manifest: Manifest, head: Head, golden: Sequence[
         TENSORS: safetensors.torch.save(head.tensors(), metadata={"method": manifest.method}),
         **{record.file: data for record, data in zip(manifest.golden, golden, strict=True)},
     }
+    if regions is not None:
+        contents[MASK] = regions.as_png()
     contents[SUMS] = sums_text({name: hashlib.sha256(data).hexdigest() for name, data in contents.items()})
     try:
         with atomic_file.replace_folder(path) as beside:

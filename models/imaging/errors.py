@@ -21,6 +21,8 @@ ERROR_CODES: dict[str, str] = {
     "image_truncated": "The file ends before its image does.",
     "image_multiple_frames": "The file holds more than one frame or page.",
     "image_level_unexpected": "The picture is far darker or brighter than all pictures the product was trained on.",
+    "image_size_unexpected": "The picture has another size or shape than the product's tiles or mask.",
+    "image_tensor_invalid": "The numbers of the tensor are not those of an image.",
     "image_base64_invalid": "The text is not valid base64.",
 }
 

@@ -56,7 +56,7 @@ class InputStatistics(BaseModel):
 
 
 def measure(image: Prepared, width: int, height: int) -> npt.NDArray[np.float64]:
-    """(3, S, S) in [0, 1] and the original's pixels -> one number for each of STATISTICS, in their order."""
+    """(3, h, w) in [0, 1] and the original's pixels -> one number for each of STATISTICS, in their order."""
     grey = image.mean(axis=0)
     mean, deviation = cv2.meanStdDev(grey)
     _, edges = cv2.meanStdDev(cv2.Laplacian(grey, cv2.CV_32F))
@@ -72,8 +72,8 @@ def _centre(grey: npt.NDArray[np.float32]) -> tuple[float, float]:
     total = float(weight.sum())
     if total <= 0:
         return 0.5, 0.5
-    along = np.linspace(0, 1, len(grey), dtype=np.float32)
-    return float(weight.sum(axis=0) @ along) / total, float(weight.sum(axis=1) @ along) / total
+    across, down = (np.linspace(0, 1, side, dtype=np.float32) for side in (grey.shape[1], grey.shape[0]))
+    return float(weight.sum(axis=0) @ across) / total, float(weight.sum(axis=1) @ down) / total
 
 
 def collect(measured: Iterable[npt.NDArray[np.float64]]) -> InputStatistics:

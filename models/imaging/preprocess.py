@@ -5,39 +5,43 @@ It is part of the artifact (`Preprocessing` in its manifest), so nothing outside
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, Self
 
 import cv2
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from models.imaging.decode import ImageLimits, Pixels, decode
-from models.imaging.levels import LevelRange, check_levels
+from models.imaging.samples import Pixels
+from models.imaging.tiling import Tiling
 
 Prepared = npt.NDArray[np.float32]
 JPEG_SIDES = 4  # a reduced JPEG has at least so many times the network's side: less moves grey levels visibly
 STRIP_PIXELS = 2**18  # averaged at a time where one side shrinks
+Resize = Literal["stretch", "letterbox", "centre", "tiles"]
 WhiteLevel = Literal[1023, 4095, 16383, 65535]
 
 
 class Preprocessing(BaseModel):
     """How pixels become the network's input.
 
-    `image_size` is the side S in pixels, a multiple of 32. `resize` "stretch" squeezes the whole image into the square,
-    as the paper's code does. `sixteen_bit_white` is the value that counts as white in 16-bit images: cameras of 10 or
-    12 bits leave the upper bits empty, so the trainer takes the smallest of 1023, 4095, 16383, 65535 that holds its
-    training images. Values above are cut off. `version` 2 resizes one side at a time where one shrinks and the other
-    grows: the side that shrinks is averaged, the other interpolated. Version 1 samples both linearly there and passes
-    over thin defects; artifacts from before this was known are of version 1 and are served so. `jpeg` "reduced" lets a
-    JPEG be decoded at 1/2, 1/4 or 1/8 while both sides stay JPEG_SIDES times `image_size` or more; artifacts from
-    before this was known are "full".
+    `image_size` is the side S in pixels, a multiple of 32. `resize` "stretch" squeezes the whole image into the
+    square, as the paper's code does; "letterbox" keeps its shape and repeats its edge pixels, "centre" takes the
+    square in its middle, and "tiles" cuts it as `tiles` says, each tile stretched (models.imaging.picture_views).
+    `sixteen_bit_white` is the value that counts as white in 16-bit images: cameras of 10 or 12 bits leave the upper
+    bits empty, so the trainer takes the smallest of 1023, 4095, 16383, 65535 that holds its training images. Values
+    above are cut off. `version` 2 resizes one side at a time where one shrinks and the other grows: the side that
+    shrinks is averaged, the other interpolated. Version 1 samples both linearly there and passes over thin defects;
+    artifacts from before this was known are of version 1 and are served so. `jpeg` "reduced" lets a JPEG be decoded
+    at 1/2, 1/4 or 1/8 while both sides stay JPEG_SIDES times `image_size` or more; artifacts from before this was
+    known are "full".
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     image_size: int = Field(default=128, ge=32, le=1024)
-    resize: Literal["stretch"] = "stretch"
+    resize: Resize = "stretch"
+    tiles: Tiling | None = None
     sixteen_bit_white: WhiteLevel = 65535
     jpeg: Literal["full", "reduced"] = "full"
     version: Literal[1, 2] = 1
@@ -49,27 +53,11 @@ class Preprocessing(BaseModel):
             raise ValueError(f"the image size must be a multiple of 32 (the source halves it five times); got {value}")
         return value
 
-
-class PreparedFile(NamedTuple):
-    """(3, S, S) float32, and width and height of the image as it was sent."""
-
-    image: Prepared
-    width: int
-    height: int
-
-
-def prepare_file(
-    data: bytes, preprocessing: Preprocessing, limits: ImageLimits | None = None, levels: LevelRange | None = None
-) -> PreparedFile:
-    """The bytes of an image file -> the network's input. Raises ImageError.
-
-    With the `levels` of the training pictures one that lies far outside of them is refused (image_level_unexpected).
-    """
-    least = JPEG_SIDES * preprocessing.image_size if preprocessing.jpeg == "reduced" else None
-    decoded = decode(data, limits, least)
-    if levels is not None:
-        check_levels(decoded.pixels, preprocessing.sixteen_bit_white, levels)
-    return PreparedFile(prepare(decoded.pixels, preprocessing), decoded.width, decoded.height)
+    @model_validator(mode="after")
+    def _tiles_where_they_belong(self) -> Self:
+        if (self.tiles is not None) != (self.resize == "tiles"):
+            raise ValueError('`tiles` goes with resize "tiles", and with no other')
+        return self
 
 
 def prepare(pixels: Pixels, preprocessing: Preprocessing) -> Prepared:

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 import cv2
@@ -72,7 +72,8 @@ class Scorer:
         self._version = ProductVersion(manifest.product, "", manifest.version, artifact.sha256, artifact)
         self._thresholds = choose_thresholds(artifact.calibration, InspectionOptions())
         self._settings = settings
-        self._batch = max(1, min(settings.batch, PIXELS_AT_ONCE // artifact.preprocessing.image_size**2))
+        self._batch_rows = max(1, min(settings.batch, PIXELS_AT_ONCE // artifact.preprocessing.image_size**2))
+        self._batch = max(1, self._batch_rows // artifact.judge.views.count)
 
     def rows(self, images: Iterator[BulkImage]) -> list[ResultRow]:
         """One row per image, in order."""
@@ -124,7 +125,9 @@ class Scorer:
         """One answer for each image, in order, from those of its rows."""
         judge, wants_map = self._version.judge, self._settings.maps is not None
         rows = [judge.rows(image, wants_map=wants_map) for image in images]
-        answers = iter(self._judge_rows([row for of_image in rows for row in of_image]))
+        flat = [row for of_image in rows for row in of_image]
+        batches = (flat[start : start + self._batch_rows] for start in range(0, len(flat), self._batch_rows))
+        answers = chain.from_iterable(map(self._judge_rows, batches))
         found: list[Judgement | InferenceFailed] = []
         for image, of_image in zip(images, rows, strict=True):
             parts = list(islice(answers, len(of_image)))

@@ -148,7 +148,7 @@ class DriftObserver(VerdictObserver):
         self._tell(changed)
 
     def _take(self, part: _Part) -> None:
-        measured = measure(part.image.views[0], part.image.width, part.image.height)
+        measured = measure(part.image.whole, part.image.width, part.image.height)
         with self._lock:
             watch = self._watch_of(part)
             if watch is None:

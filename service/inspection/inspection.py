@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import ParamSpec, TypeVar
 
 from models.calibration.conformal import Thresholds
-from models.image_judge import PreparedImage
+from models.image_judge import Box, PreparedImage
 from models.imaging.decode import ImageError, ImageLimits
 from service.engine.admission import Permit
 from service.engine.engine import Engine, TimedJudgement
@@ -58,13 +58,13 @@ class Inspection:
         return self.engine.admission.try_admit(images, size, patience_s=seconds_to(self.context.deadline))
 
     async def judge(self, images: Sequence[EncodedImage], permit: Permit) -> list[Verdict | ImageFailure]:
-        """One entry per image, in order; `permit` is made to hold all of them.
+        """One entry per image, in order; `permit` is made to hold the views of all of them (tiles are what costs time).
 
         Raises the service's error where it is the reason that no image at all was judged: then the whole request has
         failed, and its surface should say so. Images that cannot be read are no such reason.
         """
         self.context.images = len(images)
-        if (more := len(images) - permit.images) > 0:
+        if (more := len(images) * self.version.judge.views.count - permit.images) > 0:
             permit.grow(images=more)
         entries = [
             self._note(image, found) for image, found in zip(images, await self._all(images, permit), strict=True)
@@ -108,7 +108,7 @@ class Inspection:
 
     async def _judge(self, index: int, image: EncodedImage, permit: Permit, took: dict[str, float]) -> Judged:
         prepared = await self._in_thread("decode", took, prepare, image, self.version.judge, self.image_limits)
-        judgement = await self._ask_engine(prepared, took)
+        judgement, tile = await self._ask_engine(prepared, took)
         pictures = None
         if self.pictures is not None:
             pictures = await self._in_thread(
@@ -133,10 +133,11 @@ class Inspection:
             times=self._times(took),
             pictures=pictures,
             decided_by=judgement.decided_by,
+            tile=tile,
         )
         return verdict, prepared
 
-    async def _ask_engine(self, prepared: PreparedImage, took: dict[str, float]) -> TimedJudgement:
+    async def _ask_engine(self, prepared: PreparedImage, took: dict[str, float]) -> tuple[TimedJudgement, Box | None]:
         judge = self.version.judge
         rows = judge.rows(prepared, wants_map=self.pictures is not None)
         answers = await self.engine.judge(rows, deadline=self.context.deadline)
@@ -147,7 +148,8 @@ class Inspection:
             judged.append(answer)
         self._took("queue", max(answer.queue_s for answer in judged), took)
         self._took("device", max(answer.device_s for answer in judged), took)
-        return judge.join(prepared, judged)
+        joined = judge.join(prepared, judged)
+        return joined, judge.deciding_tile(judged, joined)
 
     async def _in_thread(
         self, stage: str, took: dict[str, float], work: Callable[P, T], *args: P.args, **kwargs: P.kwargs

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from models.calibration.conformal import Decision, Thresholds
-from models.image_judge import PreparedImage
+from models.image_judge import Box, PreparedImage
 from models.imaging.decode import ERROR_CODES, ImageError
 from service.errors import InferenceFailed, ServiceError
 from service.inspection.map_pictures import MapPictures
@@ -31,6 +31,7 @@ class Verdict:
     `index` is its place in the request, from 0; `name` what it was sent as; `width` and `height` the input's pixels;
     `size_seen` whether pictures of such a size were among those of the calibration, None where that is not known;
     `decided_by` the member of a combined head that raised the score most.
+    `tile` the one that decided, of a picture in tiles.
     """
 
     index: int
@@ -49,6 +50,7 @@ class Verdict:
     size_seen: bool | None
     times: StageTimes
     pictures: MapPictures | None
+    tile: Box | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +83,7 @@ def verdict_of(
     times: StageTimes,
     pictures: MapPictures | None,
     decided_by: str | None = None,
+    tile: Box | None = None,
 ) -> Verdict:
     """Decide on a score. Raises InferenceFailed for one that is no number: it must never become OK."""
     if not math.isfinite(score):
@@ -103,4 +106,5 @@ def verdict_of(
         size_seen=statistics.has_size(image.width, image.height) if statistics is not None else None,
         times=times,
         pictures=pictures,
+        tile=tile,
     )

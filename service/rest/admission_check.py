@@ -8,6 +8,7 @@ The key comes first: who has none learns nothing of the load. Whatever else is w
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Any
@@ -25,6 +26,8 @@ from service.rest.request_record import SCOPE_KEY, RequestRecord, accepted_reque
 
 HeaderValues = Mapping[bytes, bytes]
 PATHS = frozenset({"/score", "/localize"})
+OPEN_INFERENCE_PATH = re.compile(r"/v2/models/[^/]+(/versions/[^/]+)?/infer")
+OPEN_INFERENCE_ROUTE = "/v2/models/{name}/infer"
 DECISION_KEY = "mkdserve.admission"
 INFER = "infer"
 CONTEXT_NAMES = frozenset(header.lower().encode() for header in CONTEXT_HEADERS.values())
@@ -58,11 +61,19 @@ def decide(scope: Scope, checks: RequestChecks) -> AdmissionDecision:
     record = RequestRecord(accepted_request_id(text(headers, b"x-request-id")), scope["method"], scope["path"])
     decision = AdmissionDecision(record, headers)
     scope[SCOPE_KEY], scope[DECISION_KEY] = record, decision
-    if scope["path"].removeprefix(scope.get("root_path", "")) in PATHS and scope["method"] == "POST":
+    route = _route_of(scope["path"].removeprefix(scope.get("root_path", "")))
+    if route is not None and scope["method"] == "POST":
         _try_admit(scope, decision, checks)
         if decision.refusal is not None:
-            _note_refusal(scope, decision)
+            _note_refusal(scope, decision, route)
     return decision
+
+
+def _route_of(path: str) -> str | None:
+    """The template of a path that needs a permit; None for all others."""
+    if path in PATHS:
+        return path
+    return OPEN_INFERENCE_ROUTE if OPEN_INFERENCE_PATH.fullmatch(path) else None
 
 
 def permit_of(connection: HTTPConnection) -> Permit:
@@ -102,9 +113,9 @@ def _try_admit(scope: Scope, decision: AdmissionDecision, checks: RequestChecks)
         decision.error = error
 
 
-def _note_refusal(scope: Scope, decision: AdmissionDecision) -> None:
+def _note_refusal(scope: Scope, decision: AdmissionDecision, route: str) -> None:
     """For the log line, which is else written from what the route has found."""
-    decision.record.route = scope["path"].removeprefix(scope.get("root_path", ""))
+    decision.record.route = route
     if scope["query_string"] or not CONTEXT_NAMES.isdisjoint(decision.headers):
         with suppress(InvalidParameter):
             decision.record.context = context_of(HTTPConnection(scope))

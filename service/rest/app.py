@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from fastapi_offline import FastAPIOffline
 
 from models.version import service_version
@@ -22,8 +22,11 @@ Running = Callable[[], AbstractAsyncContextManager[AppState]]
 DOCS_ASSETS = "/docs/assets"
 
 
-def rest_app(checks: RequestChecks, running: Running) -> FastAPI:
-    """The application. Nothing happens until its lifespan starts, which holds `running` for as long as it lasts."""
+def rest_app(checks: RequestChecks, running: Running, more: Iterable[APIRouter] = ()) -> FastAPI:
+    """The application, with the routers of further protocols.
+
+    Nothing happens until its lifespan starts, which holds `running` for as long as it lasts.
+    """
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[AppState]:
@@ -47,5 +50,7 @@ def rest_app(checks: RequestChecks, running: Running) -> FastAPI:
     app.add_middleware(PrefixMiddleware, root_path=checks.options.root_path)
     for routes in (infer, operation, drift, admin):
         app.include_router(routes.router)
+    for router in more:
+        app.include_router(router)
     app.openapi = lambda: document_of(app, keys_needed=checks.options.keys_needed)  # type: ignore[method-assign]
     return app

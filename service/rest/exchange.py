@@ -17,7 +17,7 @@ from service.errors import Overloaded, ServiceError
 from service.inspection.deadlines import seconds_to
 from service.rest.admission_check import AdmissionDecision
 from service.rest.fast_reject import LINGER_BYTES, LINGER_S
-from service.rest.problems import HTTP_CODES, MEDIA_TYPE, HttpCode, headers_of, problem_bytes
+from service.rest.problems import HTTP_CODES, HttpCode, headers_of, media_type_of, problem_bytes
 from service.rest.request_checks import RequestChecks
 
 TOO_SLOW = 408  # waiting on for such a client is what the limit is there to end
@@ -112,7 +112,10 @@ class Exchange:
 
     async def _send_problem(self, code: HttpCode, detail: str, more: Mapping[str, str]) -> None:
         body = problem_bytes(code, detail, self._record)
-        headers = [(b"content-type", MEDIA_TYPE.encode()), (b"content-length", str(len(body)).encode())]
+        headers = [
+            (b"content-type", media_type_of(self._record.path).encode()),
+            (b"content-length", str(len(body)).encode()),
+        ]
         headers += [(name.lower().encode(), value.encode()) for name, value in more.items()]
         await self.send({"type": "http.response.start", "status": code.status, "headers": headers})
         await self.send({"type": "http.response.body", "body": body})

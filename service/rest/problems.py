@@ -2,7 +2,8 @@
 
 Each carries `type`, `title`, `status`, `detail`, `instance`, and beside the standard's members `code` (stable, what
 programs should look at) and `request_id`. `ServiceError` brings its own code; those that only HTTP knows stand in
-`HTTP_CODES`.
+`HTTP_CODES`. A path of the Open Inference Protocol (/v2) has that protocol's form instead: `error` in words, and beside
+it code and request id.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from service.rest.request_record import RequestRecord, record_of
 
 PROBLEM_TYPE = "urn:mkdserve:problem:"
 MEDIA_TYPE = "application/problem+json"
+OPEN_INFERENCE = "/v2"
 RETRY_AFTER_WITHOUT_MEASURE_S = 1.0
 
 
@@ -73,9 +75,28 @@ def problem_body(
     return body
 
 
+def is_open_inference(path: str) -> bool:
+    """Whether a path belongs to the Open Inference Protocol, whose refusals have a form of their own."""
+    return path == OPEN_INFERENCE or path.startswith(f"{OPEN_INFERENCE}/")
+
+
+def media_type_of(path: str) -> str:
+    """The media type of a problem under `path`."""
+    return "application/json" if is_open_inference(path) else MEDIA_TYPE
+
+
+def body_for(
+    path: str, code: HttpCode, detail: str, request_id: str, errors: list[dict[str, str]] | None = None
+) -> dict[str, object]:
+    """The members of one problem in the form of `path`."""
+    if is_open_inference(path):
+        return {"error": f"{code.code}: {detail}", "code": code.code, "request_id": request_id}
+    return problem_body(code, detail, instance=path, request_id=request_id, errors=errors)
+
+
 def problem_bytes(code: HttpCode, detail: str, record: RequestRecord) -> bytes:
     """The body of one problem, for where there is no framework to write it."""
-    members = problem_body(code, detail, instance=record.path, request_id=record.request_id)
+    members = body_for(record.path, code, detail, record.request_id)
     return json.dumps(members, ensure_ascii=False, separators=(",", ":")).encode()
 
 
@@ -90,8 +111,8 @@ def problem(
     """The answer to `request`, noted in its record so that the log line tells the same code."""
     record = record_of(request.scope)
     record.code = code.code
-    body = problem_body(code, detail, instance=request.url.path, request_id=record.request_id, errors=errors)
-    return JSONResponse(body, code.status, headers, media_type=MEDIA_TYPE)
+    body = body_for(request.url.path, code, detail, record.request_id, errors)
+    return JSONResponse(body, code.status, headers, media_type=media_type_of(request.url.path))
 
 
 def service_problem(request: Request, error: ServiceError) -> Response:

@@ -14,7 +14,12 @@ from service.inspection.context import InspectionContext, LineContext
 from service.logs import event
 from service.metrics import Metrics
 
-QUIET_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})  # asked every few seconds by machines
+QUIET_PATHS = frozenset(  # asked every few seconds by machines
+    {
+        *("/healthz", "/readyz", "/metrics", "/v2/health/live", "/v2/health/ready"),
+        *("/inference.GRPCInferenceService/ServerLive", "/inference.GRPCInferenceService/ServerReady"),
+    }
+)
 SCOPE_KEY = "mkdserve.record"
 SURFACE = "rest"
 REQUEST_ID_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")

@@ -101,6 +101,9 @@ class Verdict(Schema):
         description="Of a head that combines several methods: the one whose score lies furthest above its usual.",
     )
     image: ImageSize
+    tile: tuple[int, int, int, int] | None = Field(
+        default=None, description="Of a picture in tiles: x, y, width, height of the one that decided, in its pixels."
+    )
     timing: Timing
 
 

@@ -31,6 +31,7 @@ def entry_of(found: Verdict | ImageFailure) -> Entry:
         "decision": found.decision,
         "decided_by": found.decided_by,
         "image": schemas.ImageSize(width=found.width, height=found.height, seen=found.size_seen),
+        "tile": found.tile,
         "timing": _timing(found.times),
     }
     if found.pictures is None:

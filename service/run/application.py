@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fastapi import FastAPI
 
+from service.oip.routes import router as open_inference
 from service.rest.app import rest_app
 from service.run.assembly import assemble as assemble_components
 from service.run.components import Assemble
@@ -17,7 +18,7 @@ def create_app(settings: Settings, assemble: Assemble = assemble_components) -> 
     Raises KeyFileError where the API keys cannot be read, SettingsError where the line cannot.
     """
     lifecycle = Lifecycle(settings, assemble)
-    app = rest_app(lifecycle.checks, lifecycle.running)
+    app = rest_app(lifecycle.checks, lifecycle.running, (open_inference,))
     app.state.lifecycle = lifecycle
     return app
 

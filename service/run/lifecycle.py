@@ -6,18 +6,18 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from models.imaging.decode import ImageLimits
 from service.auth import KeyRing
 from service.drift.observer import DriftObserver
-from service.errors import ServiceError
+from service.errors import NotReady, ServiceError
 from service.inspection.inspector import Inspector
 from service.inspection.metrics_observer import MetricsObserver
 from service.inspection.observers import Observers
 from service.inspection.thread_pool import WorkerThreads
 from service.logs import event
-from service.rest.app_state import AppState
+from service.rest.app_state import AppState, Operation
 from service.rest.bodies.reader import BodyLimits
 from service.rest.options import RestOptions
 from service.rest.request_checks import RequestChecks
@@ -65,6 +65,7 @@ class Lifecycle:
         parts = await asyncio.to_thread(self._assemble, self._settings)
         observers = Observers((MetricsObserver(parts.metrics), *parts.observers), parts.metrics)
         threads = WorkerThreads(parts.threads)
+        grpc: Stoppable | None = None
         inspector = Inspector(parts.registry, parts.engine, threads, image_limits(self._settings), observers)
         self._running = parts, self._state_with(inspector, parts)
         self.checks.start(parts.engine.admission, parts.metrics)
@@ -73,6 +74,7 @@ class Lifecycle:
             await asyncio.to_thread(parts.engine.start)
             await parts.registry.start()
             await asyncio.to_thread(give_memory_back)
+            grpc = await start_grpc(inspector, self.checks, self, self._settings)
             async with self._stations(inspector):
                 event("started", ready=self.ready()[0], products=len(parts.registry.products()))
                 yield self.state
@@ -82,6 +84,8 @@ class Lifecycle:
         finally:
             self.checks.shutdown.set()
             self.ready()  # for the gauge
+            if grpc is not None:
+                await grpc.stop(self._settings.drain_s)
             await self._drain(self._settings.drain_s)
             await parts.registry.stop()
             threads.close()
@@ -151,6 +155,29 @@ def _line_settings(settings: Settings) -> LineSettings | None:
     from service.run.line import read_line
 
     return read_line(settings.line)
+
+
+class Stoppable(Protocol):
+    """A further port."""
+
+    async def stop(self, grace_s: float) -> None: ...
+
+
+async def start_grpc(
+    inspector: Inspector, checks: RequestChecks, operation: Operation, settings: Settings
+) -> Stoppable | None:
+    """The gRPC port that the settings ask for. Raises NotReady where it cannot be had."""
+    if settings.grpc_port is None:
+        return None
+    try:
+        from service.oip.grpc.server import GrpcServer
+    except ImportError as error:
+        raise NotReady(
+            f"grpc_port needs gRPC, which is not installed ({error}): pip install 'mkdserve[grpc]'"
+        ) from None
+    server = GrpcServer(inspector, checks, operation)
+    await server.start(settings.host, settings.grpc_port)
+    return server
 
 
 def image_limits(settings: Settings) -> ImageLimits:

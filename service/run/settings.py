@@ -36,6 +36,13 @@ class Settings(BaseSettings):
         default="",
         description="Path below which a proxy shows the service, as /line-7; without it X-Forwarded-Prefix is taken.",
     )
+    grpc_port: int | None = Field(
+        default=None,
+        ge=0,
+        le=65535,
+        description="Port for the Open Inference Protocol over gRPC (extra grpc); 0 takes a free one, none leaves gRPC "
+        "out.",
+    )
     processes: int = Field(
         default=1, ge=1, le=256, description="Server processes that share the port, for front-end bound hosts."
     )
@@ -260,6 +267,8 @@ class Settings(BaseSettings):
             raise ValueError("max_image_bytes <= max_body_bytes <= max_waiting_bytes must hold")
         if self.line is not None and self.processes > 1:
             raise ValueError("line needs processes = 1: a PLC and a camera belong to one process")
+        if self.grpc_port == 0 and self.processes > 1:
+            raise ValueError("grpc_port 0 is a port of its own for each process: name one where there are several")
         if self.max_images > self.max_waiting_images:
             raise ValueError("max_images must not exceed max_waiting_images: such a request could never be taken")
         return self

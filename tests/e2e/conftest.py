@@ -11,7 +11,7 @@ import pytest
 from benchmarks.harness.service_process import ServiceProcess
 
 # Small batches and one thread each, as other work shares the machine; limits low enough to be met by small files.
-FLAGS = ("--max-batch", "8", "--torch-threads", "1", "--decode-threads", "1", "--watch-s", "0")
+FLAGS = ("--max-batch", "8", "--torch-threads", "1", "--decode-threads", "1", "--watch-s", "0", "--grpc-port", "0")
 LIMITS = ("--max-image-bytes", "300000", "--max-image-pixels", "1000000", "--deadline-ms", "120000")
 
 

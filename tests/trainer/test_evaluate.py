@@ -17,6 +17,7 @@ import torch
 from models.artifact import ArtifactError, load_artifact
 from models.backends.pool import SourcePool
 from models.detector import Detector, Row
+from models.imaging.picture_views import PictureViews
 from models.imaging.preprocess import Preprocessing, prepare
 from trainer.data import DataError, read_pixels
 from trainer.evaluate import Machine, evaluate, training_brightness
@@ -234,4 +235,4 @@ def test_the_control_measures_twelve_bit_images_by_the_products_white_level(tmp_
     for number in range(2):
         assert cv2.imwrite(str(folder / f"{number}.png"), np.full((40, 40, 3), 2000 + number, np.uint16))
     twelve = Preprocessing(image_size=32, sixteen_bit_white=4095)
-    assert training_brightness(tmp_path, twelve) == pytest.approx(2000.5 / 4095, rel=1e-4)
+    assert training_brightness(tmp_path, PictureViews(twelve)) == pytest.approx(2000.5 / 4095, rel=1e-4)

@@ -19,7 +19,7 @@ def test_the_held_out_images_are_measured(artifacts_folder: Path, good_folder_of
     assert kept is not None
     files = image_files(good_folder_of_bolts)
     _, held_out = split(len(files), 0.4, seed=0)
-    assert kept == measured_files([files[index] for index in held_out], artifact.preprocessing)
+    assert kept == measured_files([files[index] for index in held_out], artifact.judge.views)
     assert {len(values) for values in kept.values.values()} == {len(artifact.calibration.scores)}
     assert set(kept.values) == set(STATISTICS)
 

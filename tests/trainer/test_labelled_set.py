@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
+from models.imaging.picture_views import PictureViews
 from models.imaging.preprocess import Preprocessing
 from trainer.data import DataError
 from trainer.figures import read_truth
@@ -72,7 +73,7 @@ def test_a_damaged_mask_is_not_known_either(layout: Path) -> None:
 
 
 def test_it_is_said_of_how_many_defects_a_mask_was_found_and_what_was_looked_for(layout: Path) -> None:
-    truth = read_truth(read_labelled_set(layout), Preprocessing(image_size=32))
+    truth = read_truth(read_labelled_set(layout), PictureViews(Preprocessing(image_size=32)))
     record = truth.mask_record()
     assert (record["defective"], record["found"], record["inverted"]) == (3, 1, False)
     (words,) = truth.mask_words()
@@ -87,7 +88,7 @@ def test_masks_drawn_black_on_white_are_told(layout: Path) -> None:
     assert drawn is not None
     for name in "cd":
         cv2.imwrite(str(folder / f"{name}_mask.png"), 255 - drawn)
-    truth = read_truth(read_labelled_set(layout), Preprocessing(image_size=32))
+    truth = read_truth(read_labelled_set(layout), PictureViews(Preprocessing(image_size=32)))
     assert truth.mask_record()["inverted"] is True
     assert "they look inverted" in truth.mask_words()[-1]
 

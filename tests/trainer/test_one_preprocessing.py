@@ -13,6 +13,7 @@ from models.backends.base import SourceKey
 from models.heads.base import Head
 from models.image_judge import ImageJudge
 from models.imaging.decode import ImageLimits
+from models.imaging.picture_views import PictureViews
 from models.imaging.preprocess import Preprocessing
 from service.inspection.decode import prepare
 from service.inspection.encoded_image import EncodedImage
@@ -48,7 +49,7 @@ def test_a_large_jpeg_decoded_at_a_fraction_gives_the_same_bytes_both_ways(tmp_p
 
 
 def assert_same_both_ways(file: Path, preprocessing: Preprocessing) -> None:
-    (trained_on,) = prepared_images((file,), preprocessing)
+    (trained_on,) = prepared_images((file,), PictureViews(preprocessing))
     judge = ImageJudge(cast(Head, None), cast(SourceKey, None), preprocessing)
     (served,) = prepare(EncodedImage(file.read_bytes(), file.name), judge, ImageLimits()).views
     assert trained_on.dtype == served.dtype == np.float32

@@ -18,6 +18,7 @@ import torch
 
 from models.backends.choice import BackendName
 from models.backends.pool import SourcePool, source_key
+from models.imaging.picture_views import PictureViews
 from models.imaging.preprocess import Preprocessing, prepare
 from models.sources.registry import spec_of
 from trainer.activations import DEFAULT_LIMIT_BYTES
@@ -25,7 +26,7 @@ from trainer.advise.candidates import CANDIDATES, SIZES, Candidate
 from trainer.advise.choice import Choice, choose
 from trainer.advise.trial import Pictures, Tried, try_all
 from trainer.config import TrainingSettings
-from trainer.data import DataError, prepared_image, read_pixels, split
+from trainer.data import DataError, prepared_images, read_pixels, split
 from trainer.fit_run import Display, seeded
 from trainer.painted.painted_set import painted_set
 from trainer.training_set import TrainingSet
@@ -114,9 +115,12 @@ def advise(job: AdviceJob, display: Display) -> Advice:
     try:
         for size in job.sizes:
             preprocessing = _preprocessing(job, size)
+            views = PictureViews(preprocessing)
+            if views.count != 1:
+                raise DataError("a method cannot be chosen for pictures in tiles: name one by --method")
             pictures = Pictures(
-                [prepared_image(job.found.files[index], preprocessing) for index in fitted],
-                [prepared_image(job.found.files[index], preprocessing) for index in aside],
+                list(prepared_images(tuple(job.found.files[index] for index in fitted), views)),
+                list(prepared_images(tuple(job.found.files[index] for index in aside), views)),
                 [prepare(one.pixels, preprocessing) for one in painted],
                 painted,
                 origin,

@@ -11,6 +11,7 @@ from typing import get_args
 
 from models.backends.choice import BACKEND_NAMES
 from models.heads.registry import DEFAULT_METHOD
+from models.imaging.preprocess import Resize
 from models.sources.registry import SOURCES, Precision
 from trainer.activations import DEFAULT_LIMIT_BYTES
 from trainer.advise.candidates import SIZES
@@ -40,6 +41,8 @@ def parser() -> argparse.ArgumentParser:
     _add_evaluate(commands.add_parser("evaluate", help="report on an artifact over a labelled set"))
     _add_compare(commands.add_parser("compare", help="say which verdicts differ between two artifacts"))
     _add_recalibrate(commands.add_parser("recalibrate", help="make a new version of an artifact from new good images"))
+    _add_mask(commands.add_parser("mask", help="make a new version of an artifact that looks at other places"))
+    _add_preview(commands.add_parser("preview", help="draw what the network would see of a picture"))
     _add_robustness(commands.add_parser("robustness", help="measure an artifact's rates under small changes"))
     _add_study(commands.add_parser("study", help="run a grid of data sets, methods and seeds into one table"))
     return top
@@ -72,6 +75,8 @@ def _add_fit(fit: argparse.ArgumentParser) -> None:
     words = "of the source network's arithmetic, in training and in service [float32]; see docs/train.md"
     source.add_argument("--source-precision", choices=get_args(Precision), help=words)
     source.add_argument("--image-size", type=int, help=f"multiple of 32 [{_DEFAULTS.image_size}]")
+    _add_view(source)
+    _add_regions(source)
     source.add_argument(
         "--white-level",
         type=int,
@@ -158,6 +163,42 @@ def _add_recalibrate(command: argparse.ArgumentParser) -> None:
     command.add_argument("--calibrate-under", nargs="+", choices=CHANGES, default=(), help=UNDER)
     command.add_argument("--tail-fit", action="store_true", help="fit a tail even if there are enough images")
     _add_device(command)
+
+
+def _add_mask(command: argparse.ArgumentParser) -> None:
+    command.add_argument("artifact", type=Path, help="artifact folder; it is left as it is")
+    command.add_argument(
+        "data", type=Path, help="folder of good images it was not trained on, or the one it was trained on (held out)"
+    )
+    _add_regions(command)
+    command.add_argument("--whole", action="store_true", help="look at the whole picture again")
+    command.add_argument("--out", type=Path, default=Path("artifacts"), help="folder of artifacts [artifacts]")
+    command.add_argument("--version", default="", help="write OUT/PRODUCT/VERSION, to keep several side by side")
+    command.add_argument("--replace", action="store_true", help="replace an artifact that is there")
+    command.add_argument("--calibrate-under", nargs="+", choices=CHANGES, default=(), help=UNDER)
+    _add_device(command)
+
+
+def _add_preview(command: argparse.ArgumentParser) -> None:
+    command.add_argument("picture", type=Path, help="an image of a good part")
+    command.add_argument("--out", type=Path, default=Path("preview.png"), help="file of the drawing [preview.png]")
+    command.add_argument("--image-size", type=int, help=f"multiple of 32 [{_DEFAULTS.image_size}]")
+    _add_view(command)
+    _add_regions(command)
+
+
+def _add_view(command: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
+    command.add_argument(
+        "--view", choices=get_args(Resize), help=f"what the network sees of a picture [{_DEFAULTS.view}]"
+    )
+    command.add_argument("--tile-side", type=int, help="of a tile, in pixels of the camera [the image size]")
+    command.add_argument("--tile-overlap", type=int, help="of two tiles at least, in the same pixels [a quarter]")
+
+
+def _add_regions(command: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
+    words = "a mask (white), or polygons in JSON"
+    command.add_argument("--roi", type=Path, metavar="FILE", help=f"what alone is looked at: {words}")
+    command.add_argument("--ignore", type=Path, metavar="FILE", help=f"what is not looked at: {words}")
 
 
 def _add_robustness(command: argparse.ArgumentParser) -> None:

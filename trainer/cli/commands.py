@@ -19,7 +19,9 @@ from trainer.compare import compare
 from trainer.config import TrainingSettings
 from trainer.display import RichDisplay
 from trainer.evaluate import Machine, evaluate
-from trainer.recalibrate import NewRates, Recalibration, recalibrate
+from trainer.preview import draw_preview
+from trainer.recalibrate import NewMask, NewRates, Recalibration, recalibrate
+from trainer.regions_file import read_regions
 from trainer.robustness import Robustness, measure_robustness
 from trainer.run import Auto, TrainingJob, train
 from trainer.study.plan import read_plan
@@ -102,6 +104,43 @@ def run_recalibrate(arguments: argparse.Namespace, display: RichDisplay) -> int:
     return 0
 
 
+def run_mask(arguments: argparse.Namespace, display: RichDisplay) -> int:
+    """A new version that looks at other places, with a calibration of its own."""
+    regions = read_regions(arguments.roi, arguments.ignore)
+    if (regions is None) != arguments.whole:
+        raise ValueError("give --roi or --ignore, or --whole to look at the whole picture again")
+    product = load_artifact(arguments.artifact).manifest.product
+    _check_names(product, arguments.version)
+    folder = arguments.out / product
+    path = folder / arguments.version if arguments.version else folder
+    _check_place(path, folder, replace=arguments.replace)
+    job = Recalibration(
+        artifact=arguments.artifact,
+        data=arguments.data,
+        path=path,
+        version=arguments.version,
+        rates=NewRates(under=tuple(arguments.calibrate_under)),
+        accept_shift=False,
+        device=device_of(arguments.device),
+        backend=arguments.backend,
+        threads=arguments.threads,
+        weights_file=arguments.source_weights,
+        new_mask=NewMask(regions),
+    )
+    recalibrate(job, display)
+    return 0
+
+
+def run_preview(arguments: argparse.Namespace, display: RichDisplay) -> int:
+    """A drawing of what the network would see."""
+    given = {name: getattr(arguments, name) for name in ("image_size", "view", "tile_side", "tile_overlap")}
+    settings = TrainingSettings.model_validate({name: value for name, value in given.items() if value is not None})
+    regions = read_regions(arguments.roi, arguments.ignore)
+    for line in draw_preview(arguments.picture, settings, regions, arguments.out):
+        display.say(line)
+    return 0
+
+
 def run_evaluate(arguments: argparse.Namespace, display: RichDisplay) -> int:
     """A report over a labelled set."""
     path = _active(arguments.artifact, display)
@@ -160,6 +199,8 @@ COMMANDS = {
     "methods": methods,
     "advise": run_advise,
     "recalibrate": run_recalibrate,
+    "mask": run_mask,
+    "preview": run_preview,
     "evaluate": run_evaluate,
     "compare": run_compare,
     "robustness": run_robustness,
@@ -210,6 +251,7 @@ def _job(arguments: argparse.Namespace, data: Path, product: str) -> TrainingJob
         subfolders=arguments.subfolders,
         accept_degenerate=arguments.accept_degenerate,
         auto=Auto(arguments.cycle_ms, sizes_of(arguments, SIZES)) if wants_auto(arguments) else None,
+        regions=read_regions(arguments.roi, arguments.ignore),
     )
 
 

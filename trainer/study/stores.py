@@ -14,12 +14,13 @@ from typing import NamedTuple
 
 from models.backends.base import SourceKey
 from models.backends.pool import SourcePool
+from models.imaging.picture_views import PictureViews
 from models.imaging.preprocess import Preprocessing
 from models.sources.registry import spec_of
 from trainer.activations import ActivationStore
 from trainer.augment import variants
 from trainer.config import TrainingSettings
-from trainer.data import prepared_images, split
+from trainer.data import DataError, prepared_images, split
 from trainer.figures import Truth, read_truth
 from trainer.fit_run import Display
 from trainer.labelled import LabelledImage
@@ -70,11 +71,11 @@ class Stores:
         if self._plain is None or self._plain[0] != key:
             self.close()
             preprocessing = _preprocessing(good, settings)
-            truth = read_truth(labelled, preprocessing)
+            truth = read_truth(labelled, PictureViews(preprocessing))
             files = (*good.files, *(image.file for image in truth.images))
             store = self._enter(len(files), source, settings)
             with self._display.bar("source activations", len(files)) as bar:
-                store.fill(prepared_images(files, preprocessing), bar.update)
+                store.fill(prepared_images(files, PictureViews(preprocessing)), bar.update)
             self._plain = key, StoredSet(store, good, truth)
         return self._plain[1]
 
@@ -91,7 +92,7 @@ class Stores:
             if self._augmented is not None:
                 self._augmented[1].close()
             images = prepared_images(
-                tuple(seen.good.files[index] for index in chosen), _preprocessing(seen.good, settings)
+                tuple(seen.good.files[index] for index in chosen), PictureViews(_preprocessing(seen.good, settings))
             )
             store = self._enter(len(chosen) * copies, source, settings)
             with self._display.bar("source activations, augmented", store.count) as bar:
@@ -115,4 +116,6 @@ class Stores:
 
 
 def _preprocessing(good: TrainingSet, settings: TrainingSettings) -> Preprocessing:
+    if settings.view != "stretch":
+        raise DataError(f"a study keeps one view of each picture, stretched; view = {settings.view!r} is not for it")
     return settings.preprocessing(good.sixteen_bit_white)

@@ -16,7 +16,8 @@ from PIL import Image
 from benchmarks.harness.png_writer import png_file, write_bmp, write_png
 from benchmarks.harness.tiff_writer import TiffLayout, tiff_file, write_tiff
 from models.imaging.decode import ImageError, decode_image
-from models.imaging.preprocess import Preprocessing, prepare_file
+from models.imaging.picture_views import PictureViews
+from models.imaging.preprocess import Preprocessing
 from models.imaging.tiff.lzw_length import lzw_length
 
 RANDOM = np.random.default_rng(6)
@@ -58,7 +59,7 @@ def test_what_libjpeg_only_warns_of_is_damage(progressive: bool) -> None:
 
 def test_a_reduced_jpeg_is_damaged_too() -> None:
     with pytest.raises(ImageError) as caught:
-        prepare_file(with_a_marker_inside(jpeg()), Preprocessing(image_size=32, jpeg="reduced"))
+        PictureViews(Preprocessing(image_size=32, jpeg="reduced")).prepare_file(with_a_marker_inside(jpeg()))
     assert caught.value.code == "image_damaged"
 
 

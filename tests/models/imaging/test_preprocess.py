@@ -13,7 +13,8 @@ from pydantic import ValidationError
 
 from models.imaging.decode import ImageError, decode
 from models.imaging.orientation import ORIENTATION_TAG
-from models.imaging.preprocess import JPEG_SIDES, Preprocessing, WhiteLevel, is_enlarged, prepare, prepare_file
+from models.imaging.picture_views import PictureViews
+from models.imaging.preprocess import JPEG_SIDES, Preprocessing, WhiteLevel, is_enlarged, prepare
 
 
 def test_the_input_is_contiguous_float32_with_the_colours_first() -> None:
@@ -119,10 +120,10 @@ def test_a_reduced_jpeg_is_nearly_what_the_full_one_gives(
     height: int, width: int, decoded: int, most: float, orientation: int
 ) -> None:
     data = jpeg(photograph(height, width), orientation)
-    full = prepare_file(data, Preprocessing(image_size=32))
-    reduced = prepare_file(data, Preprocessing(image_size=32, jpeg="reduced"))
+    full = PictureViews(Preprocessing(image_size=32)).prepare_file(data)
+    reduced = PictureViews(Preprocessing(image_size=32, jpeg="reduced")).prepare_file(data)
     assert reduced[1:] == full[1:] == ((height, width) if orientation == 6 else (width, height))
-    apart = 255 * np.abs(full.image - reduced.image)
+    apart = 255 * np.abs(full.whole - reduced.whole)
     assert apart.max() <= most
     assert apart.mean() <= most / 5
     pixels = decode(data, least_side=JPEG_SIDES * 32).pixels
@@ -132,7 +133,7 @@ def test_a_reduced_jpeg_is_nearly_what_the_full_one_gives(
 def test_a_reduced_jpeg_that_ends_early_is_still_refused() -> None:
     data = jpeg(photograph(600, 800))
     with pytest.raises(ImageError) as refused:
-        prepare_file(data[: len(data) // 2], Preprocessing(image_size=32, jpeg="reduced"))
+        PictureViews(Preprocessing(image_size=32, jpeg="reduced")).prepare_file(data[: len(data) // 2])
     assert refused.value.code == "image_truncated"
 
 

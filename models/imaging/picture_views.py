@@ -1,0 +1,134 @@
+"""What the network sees of a picture: the views of a file or of pixels, by geometry and regions of a product.
+
+Trainer and service make the network's input here alone, so both see the same.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from models.imaging.decode import ImageLimits, Pixels, decode
+from models.imaging.errors import ImageError
+from models.imaging.levels import LevelRange, check_levels
+from models.imaging.preprocess import JPEG_SIDES, Prepared, Preprocessing, prepare
+from models.imaging.regions import Regions
+from models.imaging.tiling import Map, Tiling, stitched
+
+
+class PreparedImage(NamedTuple):
+    """The views of one picture, each (3, S, S) float32 in [0, 1], and the picture's own width and height in pixels."""
+
+    views: tuple[Prepared, ...]
+    width: int
+    height: int
+
+    @property
+    def whole(self) -> Prepared:
+        """(3, h, w): the views beside each other, to measure light and lens by."""
+        return self.views[0] if len(self.views) == 1 else np.concatenate(self.views, axis=2)
+
+
+@dataclass(frozen=True, eq=False)
+class PictureViews:
+    """How a product's pictures become views. `levels` are those of its training pictures: a file far outside of them is
+    refused. `regions` are the places that are looked at, None for all.
+    """
+
+    preprocessing: Preprocessing
+    regions: Regions | None = None
+    levels: LevelRange | None = None
+
+    @property
+    def count(self) -> int:
+        """Views of one picture."""
+        tiles = self.preprocessing.tiles
+        return 1 if tiles is None else tiles.count
+
+    def prepare_file(self, data: bytes, limits: ImageLimits | None = None) -> PreparedImage:
+        """The bytes of an image file -> its views. Raises ImageError, image_level_unexpected among them."""
+        chosen = self.preprocessing
+        whole = chosen.jpeg == "reduced" and chosen.resize == "stretch" and self.regions is None
+        decoded = decode(data, limits, JPEG_SIDES * chosen.image_size if whole else None)
+        return PreparedImage(self._checked(decoded.pixels, look_at_levels=True), decoded.width, decoded.height)
+
+    def prepare(self, pixels: Pixels, *, look_at_levels: bool = False) -> PreparedImage:
+        """Decoded RGB pixels (H, W, 3) -> their views. Raises ImageError for a size or, if asked, for levels."""
+        height, width = pixels.shape[:2]
+        return PreparedImage(self._checked(pixels, look_at_levels=look_at_levels), width, height)
+
+    def on_picture(self, maps: list[Map], width: int, height: int) -> Map:
+        """The maps (S, S) of the views -> the map of the picture of that size, of the same shape for each picture."""
+        chosen = self.preprocessing
+        if chosen.tiles is not None:
+            return stitched(maps, chosen.tiles)
+        if chosen.resize == "stretch":
+            return maps[0]
+        size = maps[0].shape[0]
+        if chosen.resize == "letterbox":
+            x, y, w, h = content(width, height, size)
+            return np.asarray(cv2.resize(maps[0][y : y + h, x : x + w], (size, size), interpolation=cv2.INTER_LINEAR))
+        x, y, side = centre(width, height)
+        left, top = round(x / width * size), round(y / height * size)
+        w, h = max(1, round(side / width * size)), max(1, round(side / height * size))
+        found = np.full((size, size), maps[0].min(), np.float32)
+        found[top : top + h, left : left + w] = cv2.resize(maps[0], (w, h), interpolation=cv2.INTER_AREA)[
+            : size - top, : size - left
+        ]
+        return found
+
+    def _checked(self, pixels: Pixels, *, look_at_levels: bool) -> tuple[Prepared, ...]:
+        inside = pixels if self.regions is None else self.regions.filled(pixels)
+        if look_at_levels and self.levels is not None:
+            check_levels(inside, self.preprocessing.sixteen_bit_white, self.levels)
+        return self._views(inside)
+
+    def _views(self, pixels: Pixels) -> tuple[Prepared, ...]:
+        chosen = self.preprocessing
+        if chosen.tiles is not None:
+            return tuple(prepare(tile, chosen) for tile in tiles_of(pixels, chosen.tiles))
+        if chosen.resize == "centre":
+            x, y, side = centre(pixels.shape[1], pixels.shape[0])
+            return (prepare(pixels[y : y + side, x : x + side], chosen),)
+        if chosen.resize == "letterbox":
+            return (prepare(squared(pixels, chosen.image_size), chosen),)
+        return (prepare(pixels, chosen),)
+
+
+def tiles_of(pixels: Pixels, tiling: Tiling) -> list[Pixels]:
+    """The tiles of a picture. Raises ImageError (image_size_unexpected) for one of another size than in training."""
+    height, width = pixels.shape[:2]
+    if (width, height) != (tiling.width, tiling.height):
+        raise ImageError(
+            "image_size_unexpected",
+            f"the picture is {width} x {height}; the product's tiles are laid out for {tiling.width} x {tiling.height}",
+        )
+    side = tiling.side
+    return [pixels[place.y : place.y + side, place.x : place.x + side] for place in tiling.places]
+
+
+def centre(width: int, height: int) -> tuple[int, int, int]:
+    """x, y and side of the square in the middle of a picture."""
+    side = min(width, height)
+    return (width - side) // 2, (height - side) // 2, side
+
+
+def content(width: int, height: int, size: int) -> tuple[int, int, int, int]:
+    """x, y, width and height of a picture within its letterbox of that size."""
+    scale = size / max(width, height)
+    w, h = max(1, round(width * scale)), max(1, round(height * scale))
+    return (size - w) // 2, (size - h) // 2, w, h
+
+
+def squared(pixels: Pixels, size: int) -> npt.NDArray[np.uint8] | npt.NDArray[np.uint16]:
+    """A picture within a square of its longer side, its edge pixels repeated: no border that looks like an edge."""
+    height, width = pixels.shape[:2]
+    side = max(width, height)
+    left, top = (side - width) // 2, (side - height) // 2
+    return cv2.copyMakeBorder(  # type: ignore[return-value]
+        pixels, top, side - height - top, left, side - width - left, cv2.BORDER_REPLICATE
+    )

@@ -1,0 +1,1 @@
+"""Serves the protocol over gRPC; needs the extra `grpc`."""
