@@ -26,6 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = argparse.ArgumentParser(prog="python -m tests.chaos", description=(__doc__ or "").split("\n", 1)[0])
     options.add_argument("--seeds", default="0:200", help="one, or FIRST:END [0:200]")
     options.add_argument("--ready-s", type=float, default=READY_S, help="seconds to be ready again in [5]")
+    options.add_argument("--log", type=Path, help="file for the service's log")
     options.add_argument("--out", type=Path, help="JSON file for the record")
     given = options.parse_args(arguments)
     first, _, end = given.seeds.partition(":")
@@ -36,6 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for seed in seeds:
             outcomes.append(runner.run(draw(seed)))
             say(outcomes[-1])
+            if given.log is not None:
+                given.log.write_text(world.service.log(), encoding="utf-8")
         starts = list(world.starts_s)
     record = summary(outcomes, starts) | {"minutes": round((time.monotonic() - begun) / 60, 1), "machine": where}
     if given.out is not None:

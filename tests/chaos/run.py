@@ -18,7 +18,8 @@ AFTER_S = 0.3  # for which the callers go on when all is healed
 
 @dataclass
 class Outcome:
-    """`faults` in words, none where all is well; `ready_s` is how long after the healing all products were judged."""
+    """`faults` in words, none where all is well; `ready_s` is how long after the healing all products were judged, less
+    the time for which the service waited for a core."""
 
     schedule: Schedule
     faults: list[str] = field(default_factory=list)
@@ -42,14 +43,15 @@ class Runner:
         """All of it: disturb, heal, check."""
         begun, world = time.monotonic(), self._world
         outcome, record, orders = Outcome(schedule), Record(), Orders()
-        before = invariants.memory_of(world)
+        before, starts = invariants.memory_of(world), len(world.starts_s)
         try:
             asyncio.run(self._disturbed(schedule, record, orders, outcome))
             wait_for("two ready processes", lambda: invariants.at_full_strength(world), invariants.STRENGTH_S)
         except TimeoutError as error:
             outcome.faults.append(str(error))
-        if outcome.ready_s > self._ready_s:
-            outcome.faults.append(f"ready again after {outcome.ready_s:.1f} s, {self._ready_s:g} s are allowed")
+        slowest_s = max(outcome.ready_s, *world.starts_s[starts:], 0.0)
+        if slowest_s > self._ready_s:
+            outcome.faults.append(f"ready again after {slowest_s:.1f} s, {self._ready_s:g} s are allowed")
         outcome.faults += invariants.answered_once(schedule, record)
         outcome.faults += invariants.verdicts_fit(world, record, orders)
         outcome.faults += invariants.audit_is_whole(world, schedule, record)
@@ -65,11 +67,14 @@ class Runner:
         begun = time.monotonic()
         await asyncio.gather(*(self._befall(event, begun, orders) for event in schedule.events))
         await asyncio.sleep(max(0.0, begun + LASTS_S - time.monotonic()))
+        healed, waited_s = time.monotonic(), world.waited_s()
         await asyncio.to_thread(world.heal)
         await asyncio.to_thread(self._reset, orders)
-        outcome.ready_s = await asyncio.to_thread(
+        await asyncio.to_thread(
             wait_for, "all products judged", lambda: invariants.is_judging(world), invariants.STRENGTH_S
         )
+        wall_s = time.monotonic() - healed
+        outcome.ready_s = max(0.0, wall_s - max(0.0, world.waited_s() - waited_s))
         await asyncio.sleep(AFTER_S)
         stop.set()
         await callers
