@@ -21,6 +21,7 @@ ERROR_CODES: dict[str, str] = {
     "image_truncated": "The file ends before its image does.",
     "image_multiple_frames": "The file holds more than one frame or page.",
     "image_level_unexpected": "The picture is far darker or brighter than all pictures the product was trained on.",
+    "image_too_costly": "Decoding the image took more processor time than one image may take.",
     "image_base64_invalid": "The text is not valid base64.",
 }
 

@@ -1,4 +1,4 @@
-"""What must hold after every schedule, whatever has happened in it. Each check gives the faults that it finds, in words.
+"""What must hold after every schedule, whatever has happened in it; each check gives the faults in words.
 
 - every accepted request is answered once;
 - each verdict follows the threshold of the version it names, and that version is the one that was ordered;
@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import math
 import time
@@ -31,7 +32,6 @@ MEMORY_SHARE = 0.05
 SETTLE_S = 10.0  # for memory to come back, and for records to reach the disk
 STRENGTH_S = 60.0
 KILLS = frozenset({"kill one", "kill both", "kill parent"})
-HOST_PORT = (HOST,)
 
 
 def answered_once(schedule: Schedule, record: Record) -> Iterator[str]:
@@ -133,8 +133,6 @@ def memory_is_back(world: World, before: Mapping[int, int], most: int) -> Iterat
 
 def is_judging(world: World) -> bool:
     """Whether every product is judged, asked on connections of their own."""
-    import http.client
-
     for product in PRODUCTS:
         connection = http.client.HTTPConnection(HOST, world.port, timeout=10)
         try:
