@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 import tempfile
 import time
@@ -29,6 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options.add_argument("--log", type=Path, help="file for the service's log")
     options.add_argument("--out", type=Path, help="JSON file for the record")
     given = options.parse_args(arguments)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that service and disk are given back
     first, _, end = given.seeds.partition(":")
     seeds = range(int(first), int(end) if end else int(first) + 1)
     where, begun = machine(), time.monotonic()
@@ -42,6 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         starts = list(world.starts_s)
     record = summary(outcomes, starts) | {"minutes": round((time.monotonic() - begun) / 60, 1), "machine": where}
     if given.out is not None:
+        given.out.parent.mkdir(parents=True, exist_ok=True)
         given.out.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     print(json.dumps({name: value for name, value in record.items() if name != "machine"}, indent=2))
     return 1 if record["failed"] else 0

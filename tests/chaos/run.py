@@ -6,7 +6,8 @@ import asyncio
 import time
 from dataclasses import dataclass, field
 
-from tests.chaos import disturbances, hostile, invariants
+from benchmarks.harness import hostile
+from tests.chaos import disturbances, invariants
 from tests.chaos.disturbances import Orders, order
 from tests.chaos.load import Record, call_until
 from tests.chaos.schedule import LASTS_S, Event, Schedule
@@ -37,6 +38,7 @@ class Runner:
     def __init__(self, world: World, ready_s: float = invariants.READY_S) -> None:
         self._world = world
         self._ready_s = ready_s
+        self._target = hostile.Target(world.port, PRODUCTS[0], world.site.pictures)
         self._calm()
 
     def run(self, schedule: Schedule) -> Outcome:
@@ -82,7 +84,7 @@ class Runner:
     async def _befall(self, event: Event, begun: float, orders: Orders) -> None:
         await asyncio.sleep(max(0.0, begun + event.at - time.monotonic()))
         if event.kind in hostile.KINDS:
-            await hostile.play(event.kind, self._world.port, self._world.site, event.seconds)
+            await hostile.play(event.kind, self._target, event.seconds)
         else:
             await disturbances.KINDS[event.kind](self._world, event, orders)
 
@@ -105,7 +107,7 @@ class Runner:
             stop = asyncio.Event()
             callers = asyncio.create_task(call_until(stop, world.port, world.site, record, "warm"))
             for kind in ("never reads", "empty objects", "impatient"):
-                await asyncio.gather(*(hostile.play(kind, world.port, world.site, 1.0) for _ in range(4)))
+                await asyncio.gather(*(hostile.play(kind, self._target, 1.0) for _ in range(4)))
             for version in VERSIONS:
                 for product in PRODUCTS:
                     await asyncio.to_thread(order, world, Orders(), product, "activate", version)
