@@ -1,7 +1,7 @@
 """Four times what the service can do, with and without one hostile client in a hundred: what is left of the verdicts.
 
 A closed loop finds the peak. Then rounds of an open loop take turns: the same requests at random times, without and
-with hostile clients beside them. These are as many as every hundredth request, each of a kind of its own in turn (slow
+with hostile clients beside them. These are as many as every hundredth request, each of the next kind in turn (slow
 heads and bodies, bodies that are announced, answers that are not read, broken HTTP, costly JSON, connections that ask
 again at once); each stays for as long as the service lets it, at most `--stay-s`.
 """
@@ -13,7 +13,7 @@ import asyncio
 import itertools
 import statistics
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from benchmarks.harness import hostile
 from benchmarks.harness.connection import post_images
@@ -46,6 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         served_folder(given.artifact) as (folder, artifact),
         ServiceProcess(folder, "--max-batch", str(MAX_BATCH)) as service,
     ):
+        kinds = itertools.cycle(hostile.KINDS)
         target = hostile.Target(service.port, artifact.manifest.product, images[:6], impatient=1)
         peak = run(closed_loop(service.port, patient, clients=CLIENTS, seconds=given.seconds))
         rate = given.overload * peak.images_per_second(given.seconds / 4, given.seconds)
@@ -53,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for number in range(given.rounds):
             for name in list(goodput) if number % 2 == 0 else reversed(goodput):
                 share = given.hostile if name == "with" else 0.0
-                tally = run(overload(target, hasty, rate, share, given))
+                tally = run(overload(target, hasty, rate, share, kinds, given))
                 goodput[name].append(tally.images_per_second(given.seconds / 6, given.seconds))
                 statuses[name].append(tally.statuses)
             print(f"round {number + 1}: " + ", ".join(f"{name} {found[-1]:.2f}/s" for name, found in goodput.items()))
@@ -67,10 +68,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 async def overload(
-    target: hostile.Target, requests: Sequence[bytes], rate: float, share: float, given: argparse.Namespace
+    target: hostile.Target,
+    requests: Sequence[bytes],
+    rate: float,
+    share: float,
+    kinds: Iterator[str],
+    given: argparse.Namespace,
 ) -> Tally:
     """The open loop, with as many hostile clients beside it as `share` of its requests."""
-    strangers = asyncio.create_task(come(target, share * rate, given.stay_s)) if share else None
+    strangers = asyncio.create_task(come(target, kinds, share * rate, given.stay_s)) if share else None
     tally = await open_loop(target.port, requests, per_second=rate, seconds=given.seconds)
     if strangers is not None:
         strangers.cancel()
@@ -78,10 +84,10 @@ async def overload(
     return tally
 
 
-async def come(target: hostile.Target, per_second: float, stay_s: float) -> None:
+async def come(target: hostile.Target, kinds: Iterator[str], per_second: float, stay_s: float) -> None:
     """One after the other, each kind in its turn, until this is cancelled."""
     async with asyncio.TaskGroup() as group:
-        for kind in itertools.cycle(hostile.KINDS):
+        for kind in kinds:
             group.create_task(hostile.play(kind, target, stay_s))
             await asyncio.sleep(1 / per_second)
 

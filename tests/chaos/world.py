@@ -97,10 +97,11 @@ class World:
             file.write(SECONDS.pack(seconds))
 
     def put_away(self, path: Path) -> None:
-        """Move a folder out of the artifacts."""
+        """Move a folder out of the artifacts, where it is there and has not been moved already."""
         self.away.mkdir(exist_ok=True)
-        if path.exists():
-            path.rename(self.away / "__".join(path.relative_to(self.artifacts.parent).parts))
+        place = self.away / "__".join(path.relative_to(self.artifacts.parent).parts)
+        if path.exists() and not place.exists():
+            path.rename(place)
 
     def bring_back(self) -> None:
         """Every folder where it was; what stands in its place goes."""
