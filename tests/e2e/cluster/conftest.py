@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +13,6 @@ from benchmarks.harness.service_process import free_port
 
 ROOT = Path(__file__).parents[3]
 OBJECT_STORE = 100 << 20  # bytes of memory on each node
-LOOPBACK = "127.0.0.1"  # nobody else reaches Ray's ports
 HERE = Path(__file__).parent
 
 
@@ -52,9 +50,7 @@ class LocalCluster:
         self._cluster.remove_node(node, allow_graceful=False)
 
     def _start(self) -> Any:
-        return self._cluster.add_node(
-            node_ip_address=LOOPBACK, num_cpus=2, object_store_memory=OBJECT_STORE, **agent_ports()
-        )
+        return self._cluster.add_node(num_cpus=2, object_store_memory=OBJECT_STORE, **agent_ports())
 
 
 def agent_ports() -> dict[str, int]:
@@ -73,20 +69,9 @@ def cluster(artifacts_folder: Path) -> Iterator[LocalCluster]:
         patch.setenv("MKD_NO_DOWNLOAD", "1")
         patch.setenv("RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH", "service.cluster.edge:middlewares")
         patch.setenv("OMP_WAIT_POLICY", "PASSIVE")
-        patch.setenv("RAY_AUTH_MODE", "token")  # as docs/scaling.md says; every test of this folder runs under it
-        patch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))
-        from ray._raylet import Config
         from ray.cluster_utils import Cluster
 
-        Config.initialize("")  # Ray reads RAY_AUTH_MODE when it is imported, which another test may have done
-
-        head = {
-            "node_ip_address": LOOPBACK,
-            "num_cpus": 0,
-            "object_store_memory": OBJECT_STORE,
-            "include_dashboard": False,
-            **agent_ports(),
-        }
+        head = {"num_cpus": 0, "object_store_memory": OBJECT_STORE, "include_dashboard": False, **agent_ports()}
         made = Cluster(initialize_head=True, head_node_args=head)
         try:
             yield LocalCluster(made)
