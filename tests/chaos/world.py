@@ -61,8 +61,8 @@ class World:
 
     def start(self) -> None:
         """Start the service, on the port that it had before."""
-        flags = (*FLAGS, "--port", str(self.port), "--audit-folder", str(self.audit))
-        flags += ("--state-file", str(self.disk.folder / "state.json"))
+        own = ("--port", str(self.port), "--audit-folder", str(self.audit))
+        flags = (*FLAGS, *own, "--state-file", str(self.disk.folder / "state.json"))
         self.step_clock(0.0)
         service = ServiceProcess(self.artifacts, *flags, module=MODULE)
         service.port = self.port
