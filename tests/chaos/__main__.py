@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from benchmarks.harness.report import machine
@@ -54,7 +54,7 @@ def say(outcome: Outcome) -> None:
     """A line for each schedule, and one more for each fault."""
     mark = "BROKEN" if outcome.faults else "kept"
     print(
-        f"{outcome.schedule.seed:4} {mark:6} {outcome.seconds:5.1f} s, ready {outcome.ready_s:.1f} s, "
+        f"{outcome.schedule.seed:4} {mark:6} {outcome.seconds:5.1f} s, ready {outcome.ready_s:.1f} s ({outcome.wall_s:.1f}), "
         f"{outcome.verdicts} verdicts, {outcome.statuses}, admin {outcome.admin}, lost {outcome.lost}: "
         f"{outcome.schedule.text()}",
         flush=True,
@@ -73,6 +73,7 @@ def command_of(seed: int) -> str:
 def summary(outcomes: Sequence[Outcome], starts: Sequence[float]) -> dict[str, object]:
     """Counts over all schedules."""
     ready = sorted(outcome.ready_s for outcome in outcomes)
+    wall = sorted(outcome.wall_s for outcome in outcomes)
     return {
         "schedules": len(outcomes),
         "seeds": f"{outcomes[0].schedule.seed} to {outcomes[-1].schedule.seed}",
@@ -87,13 +88,14 @@ def summary(outcomes: Sequence[Outcome], starts: Sequence[float]) -> dict[str, o
         "admin_statuses": _added(outcome.admin for outcome in outcomes),
         "connections_lost_to_kills": sum(outcome.lost for outcome in outcomes),
         "ready_again_s": {"median": round(ready[len(ready) // 2], 2), "most": round(ready[-1], 2)},
+        "ready_again_with_waiting_s": {"median": round(wall[len(wall) // 2], 2), "most": round(wall[-1], 2)},
         "starts_s": [round(seconds, 1) for seconds in starts],
     }
 
 
-def _added(counts: object) -> dict[int, int]:
+def _added(counts: Iterable[dict[int, int]]) -> dict[int, int]:
     total: Counter[int] = Counter()
-    for one in counts:  # type: ignore[attr-defined]
+    for one in counts:
         total.update(one)
     return dict(sorted(total.items()))
 

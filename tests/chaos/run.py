@@ -20,11 +20,12 @@ AFTER_S = 0.3  # for which the callers go on when all is healed
 @dataclass
 class Outcome:
     """`faults` in words, none where all is well; `ready_s` is how long after the healing all products were judged, less
-    the time for which the service waited for a core."""
+    the time for which the service waited for a core; `wall_s` is the same with it."""
 
     schedule: Schedule
     faults: list[str] = field(default_factory=list)
     ready_s: float = 0.0
+    wall_s: float = 0.0
     verdicts: int = 0
     statuses: dict[int, int] = field(default_factory=dict)
     admin: dict[int, int] = field(default_factory=dict)
@@ -49,8 +50,8 @@ class Runner:
         try:
             asyncio.run(self._disturbed(schedule, record, orders, outcome))
             wait_for("two ready processes", lambda: invariants.at_full_strength(world), invariants.STRENGTH_S)
-        except TimeoutError as error:
-            outcome.faults.append(str(error))
+        except OSError as error:  # TimeoutError among them
+            outcome.faults.append(f"{type(error).__name__}: {error}")
         slowest_s = max(outcome.ready_s, *world.starts_s[starts:], 0.0)
         if slowest_s > self._ready_s:
             outcome.faults.append(f"ready again after {slowest_s:.1f} s, {self._ready_s:g} s are allowed")
@@ -75,8 +76,8 @@ class Runner:
         await asyncio.to_thread(
             wait_for, "all products judged", lambda: invariants.is_judging(world), invariants.STRENGTH_S
         )
-        wall_s = time.monotonic() - healed
-        outcome.ready_s = max(0.0, wall_s - max(0.0, world.waited_s() - waited_s))
+        outcome.wall_s = time.monotonic() - healed
+        outcome.ready_s = max(0.0, outcome.wall_s - max(0.0, world.waited_s() - waited_s))
         await asyncio.sleep(AFTER_S)
         stop.set()
         await callers

@@ -134,12 +134,12 @@ def is_server(process: psutil.Process) -> bool:
 
 
 def waited_of(pid: int) -> float:
-    """Seconds that the threads of a process were runnable and did not run; 0 where the system does not tell."""
-    nanoseconds = 0
+    """Seconds that the thread of a process that waited most was runnable and did not run; 0 where nothing tells."""
+    waited = [0]
     for file in Path(f"/proc/{pid}/task").glob("*/schedstat"):
         with suppress(OSError):
-            nanoseconds += int(file.read_text().split()[1])
-    return nanoseconds / 1e9
+            waited.append(int(file.read_text().split()[1]))
+    return max(waited) / 1e9
 
 
 class Disk:
