@@ -18,7 +18,7 @@ TOP_PAGES = {
     "README.md": "index.md",
     "CONTRIBUTING.md": "CONTRIBUTING.md",
     "CHANGELOG.md": "CHANGELOG.md",
-    "SECURITY.md": "SECURITY.md",
+    "SECURITY.md": "reporting.md",  # docs/security.md is another page
 }
 LINK = re.compile(r"(?P<label>\[(?:[^\[\]]|\[[^\]]*\])*\])\((?P<target>[^()\s]+)\)")
 ELSEWHERE = re.compile(r"\w+:|#|//")
