@@ -53,12 +53,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def say(outcome: Outcome) -> None:
     """A line for each schedule, and one more for each fault."""
     mark = "BROKEN" if outcome.faults else "kept"
-    print(
-        f"{outcome.schedule.seed:4} {mark:6} {outcome.seconds:5.1f} s, "
-        f"ready {outcome.ready_s:.1f} s ({outcome.wall_s:.1f}), {outcome.verdicts} verdicts, {outcome.statuses}, admin {outcome.admin}, lost {outcome.lost}: "
-        f"{outcome.schedule.text()}",
-        flush=True,
-    )
+    counts = f"{outcome.verdicts} verdicts, {outcome.statuses}, admin {outcome.admin}, lost {outcome.lost}"
+    times = f"{outcome.seconds:5.1f} s, ready {outcome.ready_s:.1f} s ({outcome.wall_s:.1f})"
+    print(f"{outcome.schedule.seed:4} {mark:6} {times}, {counts}: {outcome.schedule.text()}", flush=True)
     for fault in outcome.faults[:10]:
         print(f"       {fault}")
     if outcome.faults:

@@ -30,7 +30,7 @@ from tests.chaos.world import PROCESSES, World
 READY_S = 5.0
 MEMORY_SHARE = 0.05
 SETTLE_S = 10.0  # for memory to come back, and for records to reach the disk
-STRENGTH_S = 60.0
+STRENGTH_S = 180.0  # on a busy machine; `ready again` is judged by READY_S
 KILLS = frozenset({"kill one", "kill both", "kill parent"})
 
 
@@ -78,8 +78,11 @@ def _as_ordered(reply: Reply, version: str, orders: Orders) -> Iterator[str]:
             )
 
 
-def audit_is_whole(world: World, schedule: Schedule, record: Record) -> Iterator[str]:
-    """No chain is broken; each verdict that was given has one record, but for those whose process was killed."""
+def audit_is_whole(world: World, schedule: Schedule, record: Record, given_up: int = 0) -> Iterator[str]:
+    """No chain is broken; each verdict that was given has one record, but for those whose process was killed.
+
+    `given_up` are the records of which the log says that they were: by a stop while the disk was full.
+    """
     deadline = time.monotonic() + SETTLE_S
     while True:
         breaks = [f"{report.name}: {text}" for report in verify(world.audit) for text in report.breaks]
@@ -92,7 +95,7 @@ def audit_is_whole(world: World, schedule: Schedule, record: Record) -> Iterator
     twice = [one for one in record.verdict_ids if written[one] > 1]
     if twice:
         yield f"{len(twice)} verdicts have two records, {twice[0]} among them"
-    if missing and not KILLS & schedule.kinds:
+    if len(missing) > given_up and not KILLS & schedule.kinds:
         yield f"{len(missing)} verdicts have no record, {missing[0]} among them"
 
 

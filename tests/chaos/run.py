@@ -46,7 +46,7 @@ class Runner:
         """All of it: disturb, heal, check."""
         begun, world = time.monotonic(), self._world
         outcome, record, orders = Outcome(schedule), Record(), Orders()
-        before, starts = invariants.memory_of(world), len(world.starts_s)
+        before, starts, given_up = invariants.memory_of(world), len(world.starts_s), world.given_up
         try:
             asyncio.run(self._disturbed(schedule, record, orders, outcome))
             wait_for("two ready processes", lambda: invariants.at_full_strength(world), invariants.STRENGTH_S)
@@ -57,7 +57,7 @@ class Runner:
             outcome.faults.append(f"ready again after {slowest_s:.1f} s, {self._ready_s:g} s are allowed")
         outcome.faults += invariants.answered_once(schedule, record)
         outcome.faults += invariants.verdicts_fit(world, record, orders)
-        outcome.faults += invariants.audit_is_whole(world, schedule, record)
+        outcome.faults += invariants.audit_is_whole(world, schedule, record, world.given_up - given_up)
         outcome.faults += invariants.memory_is_back(world, before, max(before.values(), default=0))
         outcome.verdicts, outcome.statuses = len(record.verdict_ids), dict(sorted(record.statuses.items()))
         outcome.admin = {status: orders.statuses.count(status) for status in sorted(set(orders.statuses))}

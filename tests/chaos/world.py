@@ -28,6 +28,7 @@ FLAGS = (
     *("--audit-keep-mb", "8", "--audit-file-mb", "1", "--audit-sync-s", "0.2", "--drain-s", "10"),
 )
 DISK_BYTES = 24 << 20
+GIVEN_UP = "audit records given up at the stop"
 SPARE_VERSION = "3"
 
 
@@ -42,6 +43,7 @@ class World:
         self.away = root / "away"
         self.port = free_port()
         self.starts_s: list[float] = []  # of each start, less what it has waited for a core
+        self.given_up = 0  # records of the audit trail that were lost at a stop and told in the log
         self._clock = root / "clock"
         self._service: ServiceProcess | None = None
 
@@ -72,6 +74,8 @@ class World:
     def stop(self) -> None:
         """SIGTERM, and wait. Raises ServiceFailed for an exit code other than 0."""
         self.service.__exit__(None, None, None)
+        told = [event for event in self.service.events() if event["event"] == GIVEN_UP]
+        self.given_up += sum(int(event["records"]) for event in told)
 
     def kill_parent(self) -> None:
         """The parent dies without a word; its processes have to notice by themselves."""
