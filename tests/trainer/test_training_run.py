@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -113,11 +113,13 @@ def test_two_trainings_of_one_product_do_not_share_a_work_folder(job: TrainingJo
     class Meanwhile(Impatient):
         """Begins another training of the same product while this one is at its first step."""
 
-        def bar(self, title: str, total: int) -> AbstractContextManager[Bar]:
+        @contextmanager
+        def bar(self, title: str, total: int) -> Iterator[Bar]:
             if title == "training":
                 with pytest.raises(DataError, match="another training of bolt is at work"):
                     train(job, silent_display)
-            return silent_display.bar(title, total)
+            with silent_display.bar(title, total) as shown:
+                yield shown
 
     artifact = train(job, Meanwhile("", 0))
     assert [path.name for path in job.out.iterdir()] == ["bolt"]
