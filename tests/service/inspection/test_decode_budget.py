@@ -19,10 +19,12 @@ class Endless:
     """A call that computes until it is told to end."""
 
     def __init__(self) -> None:
+        self.begun = threading.Event()
         self.end = threading.Event()
         self.ended = threading.Event()
 
     def __call__(self) -> None:
+        self.begun.set()
         while not self.end.is_set():
             sum(range(1000))
         self.ended.set()
@@ -73,8 +75,9 @@ def test_a_call_that_nobody_waits_for_any_more_is_still_watched(endless: Endless
 
     async def check() -> None:
         threads = WorkerThreads(1, BUDGET_S, told.set)
-        with pytest.raises(TimeoutError):
-            await asyncio.wait_for(threads.run(endless), 0.01)
+        asked = asyncio.ensure_future(threads.run(endless))
+        assert await asyncio.to_thread(endless.begun.wait, 60)
+        asked.cancel()
         assert await threads.run(lambda: 7) == 7
         assert told.is_set()
         endless.end.set()
