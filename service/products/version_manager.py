@@ -221,6 +221,7 @@ class VersionManager:
         active = record.active
         for folder in record.candidates(self._pins.of(record.name).pin):
             if record.is_as_loaded(folder):
+                record.problems.pop(folder, None)  # as that it was away for a while
                 return active, None
             if record.may_try(folder, self._clock()):
                 try:

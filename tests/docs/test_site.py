@@ -15,7 +15,7 @@ from tools.site_pages import LINK, turned
 
 ROOT = Path(__file__).parents[2]
 # What the hook and the configuration read.
-SOURCES = ("docs", "tools", "studies", "mkdocs.yml", "README.md", "CONTRIBUTING.md", "CHANGELOG.md", "NOTICE")
+SOURCES = ("docs", "tools", "studies", "mkdocs.yml", "README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "NOTICE")
 LOADED = re.compile(r"""<(?:script|img|iframe)\b[^>]*\bsrc=["']?([^"' >]+)|<link\b[^>]*\bhref=["']?([^"' >]+)""")
 
 

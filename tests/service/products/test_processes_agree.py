@@ -255,3 +255,21 @@ def test_alone_there_is_nothing_to_agree_on() -> None:
     alone.publish("screw", VersionKey("screw", "1", "a" * 64, "1", "mkd"))
     assert alone.of("screw") is None
     assert not alone.with_others
+
+
+def test_a_pinned_version_that_was_away_and_is_back_unchanged_can_be_loaded(stock: Stock) -> None:
+    for number in (1, 2):
+        stock.write(f"art/screw/{number}", seed=number)
+
+    async def check() -> None:
+        async with stock.opened(within="art", grace_s=0.0) as registry:
+            await registry.activate("screw", "1")
+            (stock.root / "art/screw/1").rename(stock.root / "away")
+            for _ in range(2):
+                await registry.look()
+            assert "not in the folder" in registry.status("screw").problems["1"]
+            (stock.root / "away").rename(stock.root / "art/screw/1")
+            assert (await registry.load("screw")).version == "1"
+            assert registry.status("screw").problems == {}
+
+    asyncio.run(check())
