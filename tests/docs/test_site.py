@@ -11,11 +11,21 @@ from pathlib import Path
 
 import pytest
 
-from tools.site_pages import LINK, turned
+from tools.site_pages import LINK, TOP_PAGES, turned
 
 ROOT = Path(__file__).parents[2]
 # What the hook and the configuration read.
-SOURCES = ("docs", "tools", "studies", "mkdocs.yml", "README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "NOTICE")
+SOURCES = (
+    "docs",
+    "tools",
+    "studies",
+    "mkdocs.yml",
+    "README.md",
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
+    "SECURITY.md",
+    "NOTICE",
+)
 LOADED = re.compile(r"""<(?:script|img|iframe)\b[^>]*\bsrc=["']?([^"' >]+)|<link\b[^>]*\bhref=["']?([^"' >]+)""")
 
 
