@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tools.site_pages import LINK, TOP_PAGES, turned
+from tools.site_pages import LINK, turned
 
 ROOT = Path(__file__).parents[2]
 # What the hook and the configuration read.
