@@ -10,6 +10,7 @@ from torch import Tensor
 from benchmarks.harness.stand_in_parts import SOURCE, activations_of
 from models.backends.base import SourceBackend, SourceKey
 from models.backends.pool import SourcePool
+from models.backends.workload import Workload
 
 KEY = SourceKey(SOURCE.name, "5" * 64, "source")
 
@@ -31,7 +32,7 @@ class StandInPool(SourcePool):
     def __init__(self) -> None:
         super().__init__(torch.device("cpu"), backend="torch", threads=1)
 
-    def _build(self, key: SourceKey) -> SourceBackend:
+    def _chosen(self, key: SourceKey, workload: Workload) -> SourceBackend:
         if key != KEY:
             raise ValueError(f"the stand-in is not {key.source} {key.sha256[:12]}")
         return StandInBackend()
