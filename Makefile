@@ -14,7 +14,7 @@ BENCH ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install install-cpu install-dev demo test check docs lock figures serve bench study image findings clean
+.PHONY: help install install-cpu install-dev demo test check docs lock figures serve bench study chaos image findings clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null \
@@ -58,6 +58,11 @@ bench: $(STAMP)  ## all benchmarks, an hour on two cores; writes docs/benchmarks
 STUDY ?= main
 study: $(STAMP)  ## the figures of docs/results.md, in reports/studies; STUDY=quick for a first look
 	$(BIN)/python -m trainer study studies/$(STUDY).toml --out reports/studies/$(STUDY)
+
+# As root the full disk is a real one, a tmpfs that is mounted for it; else files that may not grow.
+CHAOS ?= 0:200
+chaos: $(STAMP)  ## 200 schedules of kills, full disks, lost folders, strange clients ...; CHAOS=SEED for one
+	$(BIN)/python -m tests.chaos --seeds $(CHAOS) --out reports/chaos.json
 
 image: $(BIN)/python  ## build the image for CPUs and try it, with docker or (as root on Debian) buildah
 	$(BIN)/python -m docker.trial

@@ -93,6 +93,12 @@ METRICS: tuple[Spec, ...] = (
         "Connections ended with an answer that the client had not read within send_timeout_s.",
     ),
     Spec(
+        "mkd_decode_overruns_total",
+        "counter",
+        (),
+        "Images that took more than decode_budget_s to decode or to draw; their thread was left and replaced.",
+    ),
+    Spec(
         "mkd_cancellations_total",
         "counter",
         ("stage",),

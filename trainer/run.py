@@ -9,15 +9,17 @@ import contextlib
 import os
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 
 import torch
+from filelock import FileLock, Timeout
 
 from models.artifact import (
+    MANIFEST,
     Artifact,
     DegenerateRecord,
     GoldenRecord,
@@ -45,6 +47,7 @@ from trainer.advise.advice import AdviceJob, advise
 from trainer.advise.candidates import SIZES
 from trainer.calibrate import judge_under
 from trainer.config import TrainingSettings
+from trainer.data import DataError
 from trainer.data_checks.pictures import check_pictures
 from trainer.data_checks.scores import check_scores
 from trainer.doubts import Doubts
@@ -97,7 +100,15 @@ class TrainingJob:
 
 
 def train(job: TrainingJob, display: Display) -> Artifact:
-    """Runs the whole path. Raises DataError, SourceWeightsError, ActivationError or ArtifactError in clear words.
+    """Runs the whole path. Raises DataError where another training of the product is at work in the same folder; and
+    all that `_train` raises.
+    """
+    with _alone(job):
+        return _train(job, display)
+
+
+def _train(job: TrainingJob, display: Display) -> Artifact:
+    """Raises DataError, SourceWeightsError, ActivationError or ArtifactError in clear words.
 
     DataError, too, for a training set or a head that teaches or sees nothing, unless the job accepts that.
     KeyboardInterrupt leaves a checkpoint that the same call goes on from.
@@ -140,6 +151,8 @@ def train(job: TrainingJob, display: Display) -> Artifact:
     doubts.heed(golden.separation)
     doubts.heed(check_golden_defect(golden.records, golden_tolerance(calibration)))
     manifest = _manifest(job, found, split, judge, calibration, golden.records, {**notes, **chosen}, doubts.record)
+    if (job.path / MANIFEST).exists():
+        display.say(f"{job.path} holds an artifact already, which this one replaces; --version keeps both")
     artifact = write_artifact(job.path, manifest, head, golden.files, job.regions)
     to_device(artifact.head, job.device)
     artifact.verify_golden(detector)
@@ -242,6 +255,30 @@ def _version(package: str) -> str:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         return ""
+
+
+@contextlib.contextmanager
+def _alone(job: TrainingJob) -> Iterator[None]:
+    """The work folder for this run alone; raises DataError where another run has it."""
+    began_empty = not job.out.exists()
+    folder = job.work.parent
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / f".{job.product}.lock", timeout=0)
+    try:
+        with lock:
+            try:
+                yield
+            finally:
+                Path(lock.lock_file).unlink(missing_ok=True)
+    except Timeout:
+        raise DataError(
+            f"another training of {job.product} is at work in {job.work}: wait for it, or name another folder by --out"
+        ) from None
+    finally:
+        with contextlib.suppress(OSError):  # what is not empty stays
+            folder.rmdir()
+            if began_empty:
+                job.out.rmdir()
 
 
 def _remove_work(work: Path) -> None:

@@ -23,6 +23,7 @@ ERROR_CODES: dict[str, str] = {
     "image_level_unexpected": "The picture is far darker or brighter than all pictures the product was trained on.",
     "image_size_unexpected": "The picture has another size or shape than the product's tiles or mask.",
     "image_tensor_invalid": "The numbers of the tensor are not those of an image.",
+    "image_too_costly": "Decoding the image took more processor time than one image may take.",
     "image_base64_invalid": "The text is not valid base64.",
 }
 

@@ -125,7 +125,8 @@ class Writer:
         try:
             work()
         except OSError as error:
-            self._failed("disk_full" if error.errno in NO_ROOM else "disk_error", str(error))
+            where = error.filename or self._settings.folder  # a full disk names no path by itself
+            self._failed("disk_full" if error.errno in NO_ROOM else "disk_error", f"{where}: {error.strerror or error}")
             return False
         except Exception:
             logging.getLogger("mkdserve").exception("audit trail: unexpected fault")

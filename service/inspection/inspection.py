@@ -27,7 +27,7 @@ from service.inspection.encoded_image import EncodedImage
 from service.inspection.map_pictures import map_pictures
 from service.inspection.observers import Observers, Picture
 from service.inspection.options import PictureOptions
-from service.inspection.thread_pool import WorkerThreads
+from service.inspection.thread_pool import OverBudget, WorkerThreads
 from service.inspection.verdict import ImageFailure, StageTimes, Verdict, verdict_of
 from service.products.product import ProductVersion
 
@@ -154,13 +154,16 @@ class Inspection:
     async def _in_thread(
         self, stage: str, took: dict[str, float], work: Callable[P, T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        """The result of `work`, before the deadline, with the time that it took itself."""
+        """The result of `work`, before the deadline and within its budget, with the time that it took itself."""
 
         def timed() -> tuple[T, float]:
             started = time.perf_counter()
             return work(*args, **kwargs), time.perf_counter() - started
 
-        result, seconds = await in_time(self.threads.run(timed), self.context.deadline)
+        try:
+            result, seconds = await in_time(self.threads.run(timed), self.context.deadline)
+        except OverBudget:
+            raise ImageError("image_too_costly", f"to {stage} it took longer than one image may take") from None
         self._took(stage, seconds, took)
         return result
 

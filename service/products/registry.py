@@ -22,6 +22,7 @@ from service.products.agreement import Agreement
 from service.products.artifact_folder import ArtifactFolder, RefusedError
 from service.products.head_cache import HeadCache
 from service.products.pins import Pins
+from service.products.preparation import Preparation
 from service.products.product import ProductStatus, ProductVersion, VersionKey
 from service.products.version_manager import VersionManager
 
@@ -30,6 +31,7 @@ T = TypeVar("T")
 TRIES = 3  # to restore a head whose files are being replaced
 CATCH_UP_S = 2.0  # that a request waits for this process to reach the version that the others serve
 SETTLED_MS = 300  # without a change, before a changed folder is looked at: a copy under way is not whole yet
+PREPARE_EVERY_S = 0.05  # between looks for what other processes are about to serve
 SPARE_PINS = "pins.json"
 
 
@@ -60,21 +62,24 @@ class Registry:
     ) -> None:
         self._root = root
         self._watch_s = watch_s
+        self._shared = shared is not None
         self._clock = clock
         self._folder = ArtifactFolder(root, validate, metrics, grace_s=grace_s, clock=clock)
         self._head_cache = HeadCache(head_memory_bytes, metrics, clock)
+        self._preparation = Preparation(shared)
         self._version_manager = VersionManager(
             self._folder,
             self._head_cache,
             Pins(state_file, required=state_required, spare=shared / SPARE_PINS if shared is not None else None),
             Agreement(shared),
+            self._preparation,
             metrics,
             grace_s=grace_s,
             clock=clock,
         )
         self._changes = ThreadPoolExecutor(1, "registry")
         self._restores = ThreadPoolExecutor(1, "registry-restore")  # requests wait for these, not behind a long load
-        self._watch: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
         self._catching_up: asyncio.Future[None] | None = None
 
     async def start(self) -> None:
@@ -84,14 +89,18 @@ class Registry:
         if not ready:
             event("nothing can be judged", logging.ERROR, folder=str(self._root), reason=reason)
         if self._watch_s:
-            self._watch = asyncio.create_task(self._keep_looking())
+            self._tasks.append(asyncio.create_task(self._keep_looking()))
+        if self._shared:
+            self._preparation.join()
+            self._tasks.append(asyncio.create_task(self._keep_preparing()))
 
     async def stop(self) -> None:
         """Stop watching and wait for the change that is under way."""
-        if self._watch is not None:
-            self._watch.cancel()
-            await asyncio.gather(self._watch, return_exceptions=True)
-            self._watch = None
+        self._preparation.leave()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks.clear()
         for executor in (self._changes, self._restores):
             await asyncio.to_thread(executor.shutdown, cancel_futures=True)
 
@@ -241,6 +250,13 @@ class Registry:
         if names:
             raise ProductRequired(f"name one with ?product=; there are: {', '.join(names)}")
         raise NotReady(self.ready()[1], retry_after=5.0)
+
+    async def _keep_preparing(self) -> None:
+        """Prove what other processes are about to go to, so that no request waits for it when they have."""
+        while True:
+            if self._preparation.proposals():
+                await self._in(self._changes, self._version_manager.prepare)
+            await asyncio.sleep(PREPARE_EVERY_S)
 
     async def _keep_looking(self) -> None:
         """At each change that the system tells of, and every `watch_s`, as a network's file system may not tell."""

@@ -17,6 +17,7 @@ from service.products.agreement import Agreed, Agreement
 from service.products.artifact_folder import PLAIN, ArtifactFolder, RefusedError
 from service.products.head_cache import HeadCache
 from service.products.pins import Pins, PinState
+from service.products.preparation import Preparation
 from service.products.product import ProductStatus, ProductVersion, VersionKey
 from service.products.product_record import ProductRecord
 
@@ -38,6 +39,7 @@ class VersionManager:
         head_cache: HeadCache,
         pins: Pins,
         agreement: Agreement,
+        preparation: Preparation,
         metrics: Metrics,
         *,
         grace_s: float,
@@ -47,6 +49,7 @@ class VersionManager:
         self._head_cache = head_cache
         self._pins = pins
         self._agreement = agreement
+        self._preparation = preparation
         self._metrics = metrics
         self._grace_s = grace_s
         self._clock = clock
@@ -124,6 +127,21 @@ class VersionManager:
         self._decide(product, lambda old: old.model_copy(update={"unloaded": True}))
         self._settle(record)
         return self.status(product)
+
+    def prepare(self) -> None:
+        """Prove the versions that other processes are about to go to; what cannot be proven here shows later."""
+        for proposal in self._preparation.proposals():
+            try:
+                self._folder.load(proposal.product, proposal.folder)
+            except (RefusedError, ServiceError, ValueError) as error:
+                event(
+                    "version of another process not prepared",
+                    logging.WARNING,
+                    product=proposal.product,
+                    reason=str(error),
+                )
+            finally:
+                self._preparation.answer(proposal)
 
     @property
     def trouble(self) -> str | None:
@@ -203,6 +221,7 @@ class VersionManager:
         active = record.active
         for folder in record.candidates(self._pins.of(record.name).pin):
             if record.is_as_loaded(folder):
+                record.problems.pop(folder, None)  # as that it was away for a while
                 return active, None
             if record.may_try(folder, self._clock()):
                 try:
@@ -263,7 +282,10 @@ class VersionManager:
             raise ArtifactRefused(error.reason) from error
 
     def _take(self, record: ProductRecord, key: VersionKey, loaded: ProductVersion | None) -> None:
-        """Go to `key`, and have the other processes go there."""
+        """Go to `key`, and have the other processes go there, prepared as far as they can."""
+        agreed = self._agreement.of(record.name)
+        if record.active is not None and (agreed is None or not agreed.is_for(key)):
+            self._preparation.propose(record.name, key, self.prepare)
         self._agreement.publish(record.name, key)
         record.own, record.behind_since = key, None
         if loaded is not None:

@@ -39,7 +39,13 @@ def assemble(settings: Settings, shared: Path | None = None) -> Components:
         devices, engine=settings.backend, threads=threads.torch, half=settings.half, weights_file=settings.weights
     )
     engine = Engine(runners, engine_settings(settings), metrics)
-    registry = Registry(
+    registry = registry_of(settings, engine, metrics, shared)
+    return Components(engine, registry, metrics, threads.decode, observers(settings, metrics))
+
+
+def registry_of(settings: Settings, engine: Engine, metrics: Metrics, shared: Path | None) -> Registry:
+    """The products of the artifact folder, proven by `engine`."""
+    return Registry(
         settings.artifacts,
         validate=engine.validate,
         metrics=metrics,
@@ -50,7 +56,6 @@ def assemble(settings: Settings, shared: Path | None = None) -> Components:
         head_memory_bytes=settings.head_memory_mb << 20,
         shared=shared,
     )
-    return Components(engine, registry, metrics, threads.decode, observers(settings, metrics))
 
 
 def observers(settings: Settings, metrics: Metrics) -> tuple[VerdictObserver, ...]:

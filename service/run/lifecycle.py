@@ -64,7 +64,8 @@ class Lifecycle:
         """Start observers, devices, products; at the end drain. A start that fails raises, and the process ends."""
         parts = await asyncio.to_thread(self._assemble, self._settings)
         observers = Observers((MetricsObserver(parts.metrics), *parts.observers), parts.metrics)
-        threads = WorkerThreads(parts.threads)
+        overruns = parts.metrics.counter("mkd_decode_overruns_total")
+        threads = WorkerThreads(parts.threads, self._settings.decode_budget_s, overruns.inc)
         grpc: Stoppable | None = None
         inspector = Inspector(parts.registry, parts.engine, threads, image_limits(self._settings), observers)
         self._running = parts, self._state_with(inspector, parts)
@@ -109,7 +110,7 @@ class Lifecycle:
 
     def live(self) -> bool:
         """Whether the process can still help itself; where not, it asks to be restarted."""
-        return self.components.engine.live()
+        return self.components.engine.live() and self.state["inspector"].threads.live()
 
     def backends(self) -> dict[str, dict[str, str]]:
         """By device, each source in use with the backend that runs it and why."""

@@ -30,7 +30,8 @@ from service.run.settings import Settings
 
 START_FAILED = 3
 LOOK_EVERY_S = 0.2
-FIRST_PAUSE_S, MOST_PAUSE_S = 1.0, 60.0  # before a process that died early is started again
+FIRST_PAUSE_S, MOST_PAUSE_S = 1.0, 60.0  # before a process that could not be started is started again
+SERVED_PAUSE_S = 4.0  # at most, before one that has served: whatever killed it may have killed the others as well
 LIVED_S = 60.0  # after which a death is no sign of a start that fails
 PORT_PATIENCE_S = 10.0  # for the processes of a parent that was killed a moment ago to let go of the port
 LAST_WORDS_S = 10.0
@@ -142,7 +143,8 @@ class Parent:
         event("server process died", logging.ERROR, pid=dead.pid, exit_code=dead.exitcode)
         place.failed = not (self._shared / STARTED.format(dead.pid)).exists()
         early = place.failed or now - place.started_at < LIVED_S
-        place.pause_s = min(MOST_PAUSE_S, 2 * place.pause_s or FIRST_PAUSE_S) if early else 0.0
+        most = MOST_PAUSE_S if place.failed else SERVED_PAUSE_S
+        place.pause_s = min(most, 2 * place.pause_s or FIRST_PAUSE_S) if early else 0.0
         place.restart_at = now + (place.pause_s if place.failed else place.pause_s - FIRST_PAUSE_S)
 
     def _on_stop(self, sig: int, frame: FrameType | None) -> None:

@@ -129,6 +129,11 @@ class Settings(BaseSettings):
     max_image_pixels: int = Field(
         default=50_000_000, ge=1, description="Pixels of one image at most, read from its header."
     )
+    decode_budget_s: float = Field(
+        default=10.0,
+        ge=0,
+        description="Processor seconds that decoding one image, or making its pictures, may take; 0 for any.",
+    )
     image_formats: str = Field(default="png,jpeg,bmp,tiff,webp", description="Image formats taken, comma-separated.")
     max_header_bytes: int = Field(
         default=16 * 1024, ge=1024, description="Bytes of the request line and headers at most."

@@ -15,7 +15,17 @@ from tools.site_pages import LINK, turned
 
 ROOT = Path(__file__).parents[2]
 # What the hook and the configuration read.
-SOURCES = ("docs", "tools", "studies", "mkdocs.yml", "README.md", "CONTRIBUTING.md", "CHANGELOG.md", "NOTICE")
+SOURCES = (
+    "docs",
+    "tools",
+    "studies",
+    "mkdocs.yml",
+    "README.md",
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
+    "SECURITY.md",
+    "NOTICE",
+)
 LOADED = re.compile(r"""<(?:script|img|iframe)\b[^>]*\bsrc=["']?([^"' >]+)|<link\b[^>]*\bhref=["']?([^"' >]+)""")
 
 
@@ -35,7 +45,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_every_page_is_in_the_site(site: Path) -> None:
-    pages = {file.stem for file in (ROOT / "docs").glob("*.md")} | {"index", "CONTRIBUTING", "CHANGELOG"}
+    pages = {file.stem for file in (ROOT / "docs").glob("*.md")} | {"index", "CONTRIBUTING", "CHANGELOG", "reporting"}
     assert pages == {file.stem for file in site.glob("*.html")} - {"404"}
 
 

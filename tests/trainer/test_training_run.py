@@ -109,6 +109,30 @@ def test_nothing_but_the_artifact_is_left(job: TrainingJob, silent_display: Disp
     assert load_artifact(artifact.path).sha256 == artifact.sha256
 
 
+def test_two_trainings_of_one_product_do_not_share_a_work_folder(job: TrainingJob, silent_display: Display) -> None:
+    class Meanwhile(Impatient):
+        """Begins another training of the same product while this one is at its first step."""
+
+        @contextmanager
+        def bar(self, title: str, total: int) -> Iterator[Bar]:
+            if title == "training":
+                with pytest.raises(DataError, match="another training of bolt is at work"):
+                    train(job, silent_display)
+            with silent_display.bar(title, total) as shown:
+                yield shown
+
+    artifact = train(job, Meanwhile("", 0))
+    assert [path.name for path in job.out.iterdir()] == ["bolt"]
+    assert load_artifact(artifact.path).sha256 == artifact.sha256
+
+
+def test_an_artifact_that_is_replaced_is_said(job: TrainingJob, silent_display: Display, said: list[str]) -> None:
+    train(job, silent_display)
+    assert not any("replaces" in line for line in said)
+    train(job, silent_display)
+    assert any(f"{job.path} holds an artifact already, which this one replaces" in line for line in said)
+
+
 def test_other_settings_do_not_go_on_from_a_checkpoint(
     job: TrainingJob, silent_display: Display, said: list[str]
 ) -> None:

@@ -106,7 +106,9 @@ def test_a_stop_writes_out_what_waits(desk: Desk) -> None:
     assert desk.report().breaks == []
 
 
-def test_a_full_disk_loses_what_finds_no_room_and_the_chain_tells_of_it_when_there_is_space_again(desk: Desk) -> None:
+def test_a_full_disk_loses_what_finds_no_room_and_the_chain_tells_of_it_when_there_is_space_again(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
     desk.thread.start()
     desk.judge()
     desk.until(lambda: desk.metrics.value("mkd_audit_records_total", outcome="written") == 1)
@@ -114,6 +116,8 @@ def test_a_full_disk_loses_what_finds_no_room_and_the_chain_tells_of_it_when_the
     assert desk.judge() == 1
     desk.until(lambda: desk.failures("disk_full") >= 2)  # it is tried again
     assert desk.writer.trouble == "disk_full"
+    (told,) = [line for line in caplog.records if "cannot be written" in line.message]
+    assert told.mkd_fields["detail"] == f"{desk.folder}: No space left on device"  # type: ignore[attr-defined]
     assert desk.judge(10) == 4
     desk.error = None
     desk.until(lambda: desk.writer.trouble is None and not len(desk.waiting))

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import io
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import numpy as np
@@ -25,7 +26,9 @@ from service.engine.admission import Admission
 from service.engine.engine import Engine, TimedJudgement
 from service.engine.observer import Observer
 from service.errors import InferenceFailed, Overloaded, ProductNotFound, RateNotPromised, ServiceError
+from service.inspection import inspection as inspection_module
 from service.inspection.context import InspectionContext, LineContext
+from service.inspection.decode import prepare
 from service.inspection.encoded_image import EncodedImage
 from service.inspection.inspector import Inspector
 from service.inspection.metrics_observer import MetricsObserver
@@ -313,3 +316,22 @@ def test_what_is_refused_without_the_images_is_refused_before_they_are_read(core
     with core.engine.admission.try_admit(8), pytest.raises(Overloaded):
         asyncio.run(refused(None))
     assert core.products.leased == 0
+
+
+def test_an_image_over_the_decoders_budget_is_an_error_of_its_own(core: Core, monkeypatch: pytest.MonkeyPatch) -> None:
+    release = threading.Event()
+    threads = WorkerThreads(1, 0.02)
+    slow = png(0.5)
+
+    def prepare_or_wait(image: EncodedImage, *rest: Any) -> Any:
+        if image.data == slow:
+            release.wait(60)
+        return prepare(image, *rest)
+
+    monkeypatch.setattr(inspection_module, "prepare", prepare_or_wait)
+    stuck, fine = replace(core, inspector=replace(core.inspector, threads=threads)).inspect(slow, png(0.2))
+    assert isinstance(stuck, ImageFailure)
+    assert stuck.error.code == "image_too_costly"
+    assert isinstance(fine, Verdict)
+    release.set()
+    threads.close()

@@ -10,11 +10,17 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from multiprocessing.context import SpawnProcess
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import httpx
 import psutil
 import pytest
+
+from service.run import processes
+from service.run.settings import Settings
 
 CONFTEST = Path(__file__).with_name("conftest.py")
 
@@ -150,3 +156,20 @@ def test_no_process_outlives_its_parent_and_a_new_start_takes_the_port(family: F
     finally:
         after.parent.send_signal(signal.SIGTERM)
         after.parent.communicate(timeout=60)
+
+
+@pytest.mark.parametrize(("served", "most_s"), [(True, processes.SERVED_PAUSE_S), (False, processes.MOST_PAUSE_S)])
+def test_a_process_that_served_is_started_again_soon_however_often_it_dies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, served: bool, most_s: float
+) -> None:
+    monkeypatch.setattr(processes, "forget_gauges_of", lambda pid: None)
+    if served:
+        (tmp_path / processes.STARTED.format(7)).touch()
+    with socket.socket() as port:
+        parent = processes.Parent(Settings(), port, tmp_path, lambda *_: None)
+    place = processes._Place()
+    for _ in range(20):
+        place.process = cast(SpawnProcess, SimpleNamespace(pid=7, exitcode=-9))
+        parent._note_the_death(place, now=0.0)
+    assert place.pause_s == most_s
+    assert 0.0 < place.restart_at <= most_s
