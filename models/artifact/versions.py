@@ -13,8 +13,7 @@ from natsort import natsorted
 
 from models.artifact.manifest import MANIFEST, ArtifactError
 from models.names import is_name
-
-STATE_FILE = ".mkd-state.json"  # beside the products: which versions operators have pinned
+from models.state_file import STATE_FILE
 
 
 def active_artifact(path: Path) -> Path:

@@ -14,7 +14,7 @@ from typing import Literal, Self
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from models.artifact.versions import STATE_FILE
+from models.state_file import STATE_FILE
 from service.machine.cores import usable_cores
 from service.rest.prefix import is_prefix
 

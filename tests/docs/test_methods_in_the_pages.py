@@ -25,5 +25,5 @@ def test_the_method_has_a_row_whose_settings_it_has(name: str) -> None:
 def test_the_readme_names_only_settings_that_the_method_has(name: str) -> None:
     text = (ROOT / "models" / "heads" / name / "README.md").read_text()
     named = set(re.findall(r"`(\w+)=\w+`", text))
-    assert named
+    assert named or "## Settings" in text  # a table of all of them, which another test compares
     assert named <= set(method_of(name).Config.model_fields)

@@ -57,7 +57,7 @@ def rows(artifact: Artifact, images: list[bytes]) -> list[Row]:
 def test_the_artifact_says_in_what_it_was_made(half: Artifact, told: list[str]) -> None:
     assert half.source.precision == half.manifest.source.precision == "bfloat16"
     assert half.manifest.training.settings["source_precision"] == "bfloat16"
-    assert any("in bfloat16 by backend bfloat16" in line for line in told)
+    assert any("in bfloat16 on cpu by backend bfloat16" in line for line in told)
 
 
 def test_its_golden_scores_hold_in_bfloat16_only(half: Artifact, good_images: list[bytes]) -> None:

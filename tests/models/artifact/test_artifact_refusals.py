@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -124,7 +125,9 @@ def test_an_unknown_schema_version_is_refused(copy: Path, version: object) -> No
 
 def test_an_unknown_method_lists_the_known_ones(copy: Path) -> None:
     edit_manifest(copy, lambda manifest: manifest.update(method="magic"))
-    assert refusal(copy).reason.startswith("there is no method 'magic'; there are mkd, padim, patchcore")
+    reason = refusal(copy).reason
+    assert reason.startswith("there is no method 'magic'; there are ")
+    assert {"mkd", "padim", "patchcore"} <= set(re.findall(r"\w+", reason))
 
 
 def test_an_extra_field_in_the_manifest_is_refused(copy: Path) -> None:

@@ -49,9 +49,7 @@ class SteppingRun(MadeRun):
         trainable.eval()
 
 
-@pytest.mark.parametrize(
-    "source", [spec for spec in SOURCES.values() if spec.name != "vgg16-torchvision"], ids=lambda spec: spec.name
-)
+@pytest.mark.parametrize("source", [name for name in SOURCES if name != "vgg16-torchvision"])
 @pytest.mark.parametrize("case", CASES, ids=lambda case: str(case["method"]))
 def test_a_method_is_fitted_on_the_source_and_judges(case: dict[str, object], source: str) -> None:
     method, config = method_of(str(case["method"])), config_of(case)

@@ -52,7 +52,7 @@ def _one_thread() -> None:
 
 @pytest.fixture(autouse=True)
 def _tiny_source(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(SourcePool, "_build", lambda self, key: TinySource())
+    monkeypatch.setattr(SourcePool, "_chosen", lambda self, key, workload: TinySource())
 
 
 def write(path: Path, seed: int = 0) -> Artifact:
