@@ -1,0 +1,3 @@
+"""The name of the file beside the products that keeps which versions operators have pinned."""
+
+STATE_FILE = ".mkd-state.json"
