@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
+from typing import Protocol
 
 import torch
 from filelock import FileLock, Timeout
@@ -43,8 +44,6 @@ from models.imaging.preprocess import Preprocessing
 from models.imaging.regions import Regions
 from models.sources.registry import spec_of
 from trainer.activations import DEFAULT_LIMIT_BYTES
-from trainer.advise.advice import AdviceJob, advise
-from trainer.advise.candidates import SIZES
 from trainer.calibrate import judge_under
 from trainer.config import TrainingSettings
 from trainer.data import DataError
@@ -61,12 +60,14 @@ from trainer.training_set import TrainingSet, read_training_set
 PACKAGES = ("mkdserve", "torch", "torchvision", "numpy", "opencv-python-headless", "pillow", "ncnn")
 
 
-@dataclass(frozen=True)
-class Auto:
-    """The method is chosen by `trainer.advise`, within `cycle_ms` an image where there is a budget, among `sizes`."""
+class MethodChooser(Protocol):
+    """Chooses what a fit leaves open (trainer.advise)."""
 
-    cycle_ms: float | None = None
-    sizes: tuple[int, ...] = SIZES
+    def __call__(
+        self, job: TrainingJob, found: TrainingSet, display: Display
+    ) -> tuple[TrainingSettings, dict[str, object]]:
+        """The settings to fit with, and what the manifest says of the choice."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ class TrainingJob:
     cache_limit_bytes: int = DEFAULT_LIMIT_BYTES
     subfolders: bool = False
     accept_degenerate: bool = False
-    auto: Auto | None = None
+    chooser: MethodChooser | None = None
     regions: Regions | None = None
 
     @property
@@ -122,12 +123,11 @@ def _train(job: TrainingJob, display: Display) -> Artifact:
     doubts = Doubts(display, accepted=job.accept_degenerate)
     doubts.heed(check_pictures(found.facts(preprocessing.sixteen_bit_white), found.names))
     chosen: dict[str, object] = {}
-    if job.auto is not None:
-        advice = advise(_advice_job(job, job.auto, found), display)
-        for line in advice.lines():
-            display.say(line)
-        job, settings, chosen = replace(job, settings=advice.settings), advice.settings, {"auto": advice.record()}
-        preprocessing = settings.preprocessing(found.sixteen_bit_white)
+    if job.chooser is not None:
+        settings, chosen = job.chooser(job, found, display)
+        job = replace(job, settings=settings)
+        preprocessing = settings.preprocessing(found.sixteen_bit_white, found.sizes)
+        views = PictureViews(preprocessing, job.regions)
     source = source_key(settings.source, settings.normalisation, job.weights_file, settings.source_precision)
     pool = SourcePool(job.device, backend=job.backend, threads=job.threads, weights_file=job.weights_file)
     pool.require(source)
@@ -166,21 +166,6 @@ def _train(job: TrainingJob, display: Display) -> Artifact:
         )
     display.say(f"{artifact.path}: {artifact.sha256[:12]}, made in {time.monotonic() - started:.0f} s")
     return artifact
-
-
-def _advice_job(job: TrainingJob, auto: Auto, found: TrainingSet) -> AdviceJob:
-    return AdviceJob(
-        found=found,
-        settings=job.settings,
-        work=job.work,
-        cycle_ms=auto.cycle_ms,
-        sizes=auto.sizes,
-        device=job.device,
-        backend=job.backend,
-        threads=job.threads,
-        weights_file=job.weights_file,
-        cache_limit_bytes=job.cache_limit_bytes,
-    )
 
 
 def _tell_about(found: TrainingSet, preprocessing: Preprocessing, display: Display) -> None:

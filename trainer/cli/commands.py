@@ -13,6 +13,7 @@ from models.artifact import SUMS, active_artifact, load_artifact
 from models.names import NAME_PATTERN
 from trainer.advise.advice import AdviceJob, advise
 from trainer.advise.candidates import SIZES
+from trainer.advise.chooser import Auto
 from trainer.cli.method_list import method_lines
 from trainer.cli.settings import settings_of, sizes_of, wants_auto
 from trainer.compare import compare
@@ -23,7 +24,7 @@ from trainer.preview import draw_preview
 from trainer.recalibrate import NewMask, NewRates, Recalibration, recalibrate
 from trainer.regions_file import read_regions
 from trainer.robustness import Robustness, measure_robustness
-from trainer.run import Auto, TrainingJob, train
+from trainer.run import TrainingJob, train
 from trainer.study.plan import read_plan
 from trainer.study.study import StudyJob, run_study
 from trainer.train_all import Cluster, product_folders, train_all
@@ -250,7 +251,7 @@ def _job(arguments: argparse.Namespace, data: Path, product: str) -> TrainingJob
         cache_limit_bytes=int(arguments.cache_limit_gib * 2**30),
         subfolders=arguments.subfolders,
         accept_degenerate=arguments.accept_degenerate,
-        auto=Auto(arguments.cycle_ms, sizes_of(arguments, SIZES)) if wants_auto(arguments) else None,
+        chooser=Auto(arguments.cycle_ms, sizes_of(arguments, SIZES)) if wants_auto(arguments) else None,
         regions=read_regions(arguments.roi, arguments.ignore),
     )
 
