@@ -32,7 +32,7 @@ demo: $(LIGHT)  ## train on photographs of bricks, serve, judge, and write demo/
 	$(BIN)/python -m examples.demo
 
 test: $(STAMP)  ## all tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: $(STAMP)  ## lint, format and types
 	$(BIN)/ruff check .
