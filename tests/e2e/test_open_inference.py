@@ -70,7 +70,8 @@ def test_rest_and_both_forms_of_the_protocol_give_equal_scores(
     rest = client.post("/score", params={"product": "bolt"}, files=files).json()["results"]
     for surface in SURFACES:
         answer = ask(clients, surface, as_bytes(*images), "BYTES")
-        assert answer.as_numpy("score").tolist() == [entry["score"] for entry in rest]
+        # A batch of another size may run on another backend, whose sums round differently.
+        assert answer.as_numpy("score").tolist() == pytest.approx([entry["score"] for entry in rest], rel=1e-5)
         assert answer.as_numpy("p_value").tolist() == [entry["p_value"] for entry in rest]
         assert answer.as_numpy("threshold").tolist() == [entry["threshold"] for entry in rest]
         assert [one.decode() for one in answer.as_numpy("decision")] == [entry["decision"] for entry in rest]

@@ -21,7 +21,7 @@ from trainer.__main__ import main as mkd_train
 
 SETTINGS = {
     "students": ("steps=25", "width=8", "batch_size=4"),
-    "fyd": ("steps=4", "image_steps=3", "batch_size=4", "dimensions=16"),
+    "fyd": ("steps=4", "align_image=true", "image_steps=3", "batch_size=4", "dimensions=16"),
 }
 CASES = (("students", "vgg16"), ("fyd", "vgg16"), ("students", "efficientnet-lite0"), ("fyd", "efficientnet-lite0"))
 
