@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from models import atomic_file
 from models.artifact import Artifact, load_artifact
 from models.backends.choice import BackendName
 from models.backends.pool import SourcePool
@@ -103,8 +104,8 @@ def evaluate(artifact_path: Path, data: Path, out: Path | None, machine: Machine
     }
     folder = out or Path("reports") / artifact.manifest.product
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "metrics.json").write_text(json.dumps(numbers, indent=2) + "\n")
-    (folder / "images.json").write_text(json.dumps([one.as_json() for one in made.found], indent=1) + "\n")
+    atomic_file.write_text(folder / "metrics.json", json.dumps(numbers, indent=2) + "\n")
+    atomic_file.write_text(folder / "images.json", json.dumps([one.as_json() for one in made.found], indent=1) + "\n")
     line = bottom_line(numbers, artifact.manifest)
     for words in line.lines:
         display.say(words)

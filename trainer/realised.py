@@ -8,14 +8,13 @@ above is beta-binomial(m, n + 1 - k, k).
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 from scipy.stats import betabinom
 
-from models.calibration.conformal import conformal_quantile
+from models.calibration.conformal import conformal_quantile, conformal_rank
 from trainer import metrics
 
 RATES = (0.01, 0.02, 0.05, 0.1)
@@ -36,7 +35,7 @@ def realised_rates(
         threshold, promised = conformal_quantile(ascending, rate)
         count = int((fresh > threshold).sum())
         share = metrics.rate(count, len(fresh))
-        rank = min(max(math.ceil((len(ascending) + 1) * (1 - rate) - 1e-9), 1), len(ascending))
+        rank = conformal_rank(len(ascending), rate)
         chance = betabinom(len(fresh), len(ascending) + 1 - rank, rank)
         low, high = (int(chance.ppf(level)) for level in (0.025, 0.975))
         found.append(

@@ -172,22 +172,18 @@ def images_for_review(review_rate: float, ng_rate: float) -> int | None:
         return None
     # From here on the ranks differ whatever rounding does; below, the first that differ are looked for.
     enough = math.ceil(2 / (review_rate - ng_rate)) + 1
-    return next((n for n in range(2, enough) if _rank(n, review_rate) < _rank(n, ng_rate)), enough)
+    return next((n for n in range(2, enough) if conformal_rank(n, review_rate) < conformal_rank(n, ng_rate)), enough)
 
 
-def _rank(count: int, rate: float) -> int:
-    """Which of `count` ascending draws is the threshold for that rate; the last where none can promise it."""
-    return min(count, math.ceil((count + 1) * (1 - rate) - 1e-9))
+def conformal_rank(count: int, rate: float) -> int:
+    """Which of `count` ascending draws, from 1, is the threshold for that rate; the last where none can promise it."""
+    return min(count, max(1, math.ceil((count + 1) * (1 - rate) - 1e-9)))
 
 
 def conformal_quantile(ascending: tuple[float, ...], rate: float) -> tuple[float, float]:
     """(value that at most `rate` of new draws exceed, rate promised); the largest draw where n is too small."""
     count = len(ascending)
-    # The tolerance keeps (n + 1)(1 - a) = 95.00000000000001 from becoming 96.
-    rank = math.ceil((count + 1) * (1 - rate) - 1e-9)
-    if rank > count:
-        return ascending[-1], 1 / (count + 1)
-    return ascending[max(rank, 1) - 1], rate
+    return ascending[conformal_rank(count, rate) - 1], max(rate, 1 / (count + 1))
 
 
 def calibrate(

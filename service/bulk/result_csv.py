@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
+from models.atomic_file import replace_file
 from service.bulk.result_rows import SCHEMA
 from service.spreadsheet import cell
 
@@ -15,7 +16,7 @@ COLUMNS = [name for name in SCHEMA.names if name != "regions"] + ["regions"]
 
 def write_csv(results: Path, out: Path) -> None:
     """The rows of the Parquet file in their order; the column `regions` holds their number."""
-    with out.open("w", encoding="utf-8", newline="") as file:
+    with replace_file(out) as beside, beside.open("w", encoding="utf-8", newline="") as file:
         rows = csv.writer(file)
         rows.writerow(COLUMNS)
         with pq.ParquetFile(results) as table:
