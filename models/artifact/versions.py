@@ -26,16 +26,23 @@ def active_artifact(path: Path) -> Path:
     if not versions:
         raise ArtifactError(path, f"neither an artifact (no {MANIFEST}) nor a product with versions in it")
     pinned = _pinned(path)
-    if pinned in versions:
-        return path / pinned
-    return path / natsorted(versions)[-1]
+    if pinned is not None and pinned not in versions:
+        raise ArtifactError(
+            path, f"its pinned version {pinned} is not there; name one: {', '.join(natsorted(versions))}"
+        )
+    return path / (pinned or natsorted(versions)[-1])
 
 
 def _pinned(product: Path) -> str | None:
-    """What the state file beside the product says; a file that cannot be understood pins nothing."""
+    """What the state file beside the product says; None where nothing is pinned. Raises ArtifactError if unreadable."""
+    product = product.resolve()
+    file = product.parent / STATE_FILE
     try:
-        state = json.loads((product.resolve().parent / STATE_FILE).read_text())
-        pin = state["products"][product.resolve().name]["pin"]
-    except (OSError, ValueError, KeyError, TypeError):
+        pin = json.loads(file.read_bytes())["products"].get(product.name, {}).get("pin")
+        if pin is None or is_name(pin):
+            return None if pin is None else str(pin)
+    except FileNotFoundError:
         return None
-    return pin if isinstance(pin, str) else None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ArtifactError(file, f"cannot be understood ({error}); name a version, as {product.name}/1") from error
+    raise ArtifactError(file, f"pins what is no version: {pin!r}; name a version, as {product.name}/1")
