@@ -1,0 +1,1 @@
+"""What programs beside the service import of this project: `mkdserve.client`."""
