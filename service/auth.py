@@ -20,7 +20,8 @@ from models.names import is_name
 from service.errors import Forbidden, Unauthorized
 from service.logs import event
 
-SCOPES = ("infer", "metrics", "admin")
+SCOPES = ("infer", "metrics", "view", "review", "admin")
+IMPLIED = {"admin": ("review", "view"), "review": ("view",)}  # who may do more may do less
 LOOK_EVERY_S = 1.0  # how often the file's date is looked at, at most
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
@@ -36,6 +37,11 @@ class ApiKey:
     name: str
     scopes: frozenset[str]
     digest: str
+
+    @property
+    def covers(self) -> frozenset[str]:
+        """Its scopes with those that they imply."""
+        return self.scopes.union(*(IMPLIED.get(scope, ()) for scope in self.scopes))
 
     def line(self) -> str:
         """The form in which it stands in the file."""
@@ -94,18 +100,31 @@ class KeyRing:
         if not self._keys:
             raise KeyFileError(f"{path or 'api_keys'}: there is no key in it")
 
-    def check(self, secret: str | None, scope: str) -> str:
-        """The name of the key `secret`; Unauthorized where it is none of ours, Forbidden where it lacks `scope`."""
-        if time.monotonic() - self._looked >= LOOK_EVERY_S:
-            self.reload()
+    def check(self, secret: str | None, *scopes: str) -> str:
+        """The name of the key `secret`; Unauthorized where it is none of ours, Forbidden where it has none of `scopes`."""
+        return _permitted(self.find(secret), scopes)
+
+    def check_digest(self, name: str, digest: str, *scopes: str) -> str:
+        """The same for the key of this name whose SHA-256 begins with `digest`: what a session remembers of a key."""
+        return _permitted(self.find_digest(name, digest), scopes)
+
+    def find(self, secret: str | None) -> ApiKey:
+        """The key `secret`. Raises Unauthorized."""
+        self._reload_in_time()
         if not secret:
             raise Unauthorized("send a key as Authorization: Bearer KEY or as X-API-Key: KEY")
         key = self._find(secret)
         if key is None:
             raise Unauthorized("the key is not known")
-        if scope not in key.scopes:
-            raise Forbidden(f"key {key.name!r} lacks the scope {scope!r}")
-        return key.name
+        return key
+
+    def find_digest(self, name: str, digest: str) -> ApiKey:
+        """The key of this name whose SHA-256 begins with `digest`. Raises Unauthorized."""
+        self._reload_in_time()
+        for key in self._keys:
+            if key.name == name and key.digest.startswith(digest):
+                return key
+        raise Unauthorized(f"the key {name!r} has been taken away: log in with another one")
 
     def __len__(self) -> int:
         return len(self._keys)
@@ -119,6 +138,10 @@ class KeyRing:
                 event("api keys read", keys=[key.name for key in self._keys])  # an emptied file revokes them all
         except (OSError, ValueError) as error:  # KeyFileError and UnicodeDecodeError are ValueErrors
             event("api keys not read, the old ones stay in force", logging.ERROR, reason=str(error))
+
+    def _reload_in_time(self) -> None:
+        if time.monotonic() - self._looked >= LOOK_EVERY_S:
+            self.reload()
 
     def _find(self, secret: str) -> ApiKey | None:
         digest = digest_of(secret)
@@ -141,3 +164,9 @@ class KeyRing:
             return None
         status = self._path.stat()
         return status.st_mtime_ns, status.st_size, status.st_ino
+
+
+def _permitted(key: ApiKey, scopes: tuple[str, ...]) -> str:
+    if key.covers.isdisjoint(scopes):
+        raise Forbidden(f"key {key.name!r} lacks the scope {' or '.join(map(repr, scopes))}")
+    return key.name

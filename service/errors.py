@@ -6,6 +6,7 @@
     |  |- Unauthorized              401 unauthorized
     |  |- Forbidden                 403 forbidden
     |  |- ForeignRequest            403 foreign_request (admin routes without keys)
+    |  |- CrossSiteRequest          403 cross_site_request (a session cookie without its proofs)
     |  |- ProductNotFound           404 product_not_found
     |  |- VersionNotFound           404 version_not_found
     |  |- ProductRequired           422 product_required
@@ -64,6 +65,10 @@ class Forbidden(RequestError):
 
 class ForeignRequest(RequestError):
     code, status, title = "foreign_request", 403, "Administration without keys is for this machine's own address"
+
+
+class CrossSiteRequest(RequestError):
+    code, status, title = "cross_site_request", 403, "The request does not come from the service's own page"
 
 
 class ProductNotFound(RequestError):

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Annotated, TypeVar, cast
 
 from fastapi import Depends, Header, Query, Request, Security
-from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
+from fastapi.security import APIKeyCookie, APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import BaseModel, ValidationError
 from starlette.requests import HTTPConnection
 
@@ -22,6 +22,7 @@ from service.products.registry import Registry
 from service.rest.app_state import Operation
 from service.rest.bodies.forms import JSON
 from service.rest.bodies.reader import declared_length, pieces
+from service.rest.credentials import CSRF_HEADER, SESSION_COOKIE, authenticate, first_values
 from service.rest.foreign import refuse_foreign
 from service.rest.options import RestOptions
 from service.rest.product_schemas import LoadBody, VersionBody
@@ -31,8 +32,15 @@ from service.rest.schemas import LocalizeQuery, ScoreQuery
 
 BEARER = HTTPBearer(auto_error=False, description="API key", scheme_name="bearer")
 API_KEY = APIKeyHeader(name="X-API-Key", auto_error=False, scheme_name="apiKey")
+SESSION = APIKeyCookie(
+    name=SESSION_COOKIE,
+    auto_error=False,
+    scheme_name="session",
+    description=f"Cookie of POST /session; what changes something needs {CSRF_HEADER} and Origin as well",
+)
 B = TypeVar("B", bound=BaseModel)
-ADMIN = "admin"
+ADMIN, VIEW, REVIEW = "admin", "view", "review"
+PAGE_SCOPES = frozenset({ADMIN, VIEW, REVIEW})
 QUERIES: dict[str, type[ScoreQuery]] = {"/score": ScoreQuery, "/localize": LocalizeQuery}
 SMALL_BODY_BYTES = 4096
 LONGEST_DEADLINE_MS = 3_600_000
@@ -86,19 +94,24 @@ async def the_record(request: Request) -> RequestRecord:
     return record_of(request.scope)
 
 
-def allowed(scope: str) -> Callable[..., Awaitable[None]]:
-    """A dependency that lets a request pass whose key covers `scope`; everything passes where there are no keys."""
+def allowed(*scopes: str) -> Callable[..., Awaitable[None]]:
+    """A dependency that lets a request pass whose key, or session, covers one of `scopes`.
+
+    Everything passes where there are no keys, but for what another page has made a browser ask of the page's own routes.
+    """
+    own_pages_alone = PAGE_SCOPES.issuperset(scopes)
 
     async def check(
         request: Request,
         checks: Annotated[RequestChecks, Depends(checks)],
         record: Annotated[RequestRecord, Depends(the_record)],
-        bearer: Annotated[HTTPAuthorizationCredentials | None, Security(BEARER)],
-        api_key: Annotated[str | None, Security(API_KEY)],
+        _bearer: Annotated[HTTPAuthorizationCredentials | None, Security(BEARER)],
+        _api_key: Annotated[str | None, Security(API_KEY)],
+        _session: Annotated[str | None, Security(SESSION)],
     ) -> None:
-        if checks.keys is not None:
-            record.caller = checks.keys.check(bearer.credentials if bearer else api_key, scope)
-        elif scope == ADMIN:
+        if checks.keys is not None:  # the three schemes above are for the document; one function reads them all
+            record.caller = authenticate(first_values(request.scope["headers"]), request.method, checks, *scopes)
+        elif own_pages_alone:
             refuse_foreign(request, checks.options.host)
 
     return check
@@ -183,16 +196,16 @@ async def known_parameters(request: Request) -> None:
 
 async def load_body(request: Request, options: Annotated[RestOptions, Depends(options)]) -> LoadBody:
     """The body of /load, which may be left out."""
-    data = await _small_body(request, options)
-    return _parsed(LoadBody, data) if data else LoadBody()
+    data = await small_body(request, options)
+    return parsed(LoadBody, data) if data else LoadBody()
 
 
 async def version_body(request: Request, options: Annotated[RestOptions, Depends(options)]) -> VersionBody:
     """The body of /activate."""
-    return _parsed(VersionBody, await _small_body(request, options))
+    return parsed(VersionBody, await small_body(request, options))
 
 
-async def _small_body(request: Request, options: RestOptions) -> bytes:
+async def small_body(request: Request, options: RestOptions) -> bytes:
     """Read here and not by the framework, which would read any length from anybody before it looks at the key."""
     limits = replace(options.body_limits, max_bytes=SMALL_BODY_BYTES)
     declared_length(request, limits)
@@ -202,7 +215,7 @@ async def _small_body(request: Request, options: RestOptions) -> bytes:
     return data
 
 
-def _parsed(schema: type[B], data: bytes) -> B:
+def parsed(schema: type[B], data: bytes) -> B:
     try:
         return schema.model_validate_json(data)
     except ValidationError as error:
@@ -227,3 +240,6 @@ KnownParameters = Depends(known_parameters)
 MayInfer = Depends(allowed("infer"))
 MayReadMetrics = Depends(allowed("metrics"))
 MayAdminister = Depends(allowed(ADMIN))
+MayView = Depends(allowed(VIEW))
+MayReview = Depends(allowed(REVIEW))
+MayInferOrView = Depends(allowed("infer", VIEW))

@@ -24,6 +24,7 @@ from service.rest.request_checks import RequestChecks
 from service.run.components import Assemble, Components
 from service.run.interpreter import give_memory_back
 from service.run.settings import Settings
+from service.sessions import Sessions, shared_secret
 
 if TYPE_CHECKING:
     from service.gateway.settings import LineSettings
@@ -69,7 +70,8 @@ class Lifecycle:
         grpc: Stoppable | None = None
         inspector = Inspector(parts.registry, parts.engine, threads, image_limits(self._settings), observers)
         self._running = parts, self._state_with(inspector, parts)
-        self.checks.start(parts.engine.admission, parts.metrics)
+        secret = await asyncio.to_thread(shared_secret, parts.secret_folder)
+        self.checks.start(parts.engine.admission, parts.metrics, Sessions(secret))
         try:
             await asyncio.to_thread(observers.start)
             await asyncio.to_thread(parts.engine.start)
