@@ -21,7 +21,7 @@ from service.errors import Forbidden, Unauthorized
 from service.logs import event
 
 SCOPES = ("infer", "metrics", "view", "review", "admin")
-IMPLIED = {"admin": ("review", "view"), "review": ("view",)}  # who may do more may do less
+COVERED_BY = {"view": frozenset({"view", "review", "admin"}), "review": frozenset({"review", "admin"})}
 LOOK_EVERY_S = 1.0  # how often the file's date is looked at, at most
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
@@ -38,10 +38,9 @@ class ApiKey:
     scopes: frozenset[str]
     digest: str
 
-    @property
-    def covers(self) -> frozenset[str]:
-        """Its scopes with those that they imply."""
-        return self.scopes.union(*(IMPLIED.get(scope, ()) for scope in self.scopes))
+    def covers(self, scope: str) -> bool:
+        """Whether the key may do what asks for `scope`: who reviews may view, and who administers may do both."""
+        return not self.scopes.isdisjoint(COVERED_BY.get(scope, {scope}))
 
     def line(self) -> str:
         """The form in which it stands in the file."""
@@ -100,30 +99,26 @@ class KeyRing:
         if not self._keys:
             raise KeyFileError(f"{path or 'api_keys'}: there is no key in it")
 
-    def check(self, secret: str | None, *scopes: str) -> str:
-        """The name of the key `secret`; Unauthorized where it is none of ours, Forbidden where it has none of `scopes`."""
-        return _permitted(self.find(secret), scopes)
+    def check(self, secret: str | None, scope: str) -> str:
+        """The name of the key `secret`; Unauthorized where it is none of ours, Forbidden where it lacks `scope`."""
+        return self.key_for(secret, scope).name
 
-    def check_digest(self, name: str, digest: str, *scopes: str) -> str:
-        """The same for the key of this name whose SHA-256 begins with `digest`: what a session remembers of a key."""
-        return _permitted(self.find_digest(name, digest), scopes)
-
-    def find(self, secret: str | None) -> ApiKey:
-        """The key `secret`. Raises Unauthorized."""
+    def key_for(self, secret: str | None, *scopes: str) -> ApiKey:
+        """The key itself, as `check` finds it; it must cover one of `scopes`, where any are named."""
         self._reload_in_time()
         if not secret:
             raise Unauthorized("send a key as Authorization: Bearer KEY or as X-API-Key: KEY")
         key = self._find(secret)
         if key is None:
             raise Unauthorized("the key is not known")
-        return key
+        return _permitted(key, scopes)
 
-    def find_digest(self, name: str, digest: str) -> ApiKey:
-        """The key of this name whose SHA-256 begins with `digest`. Raises Unauthorized."""
+    def key_of_session(self, name: str, digest: str, *scopes: str) -> ApiKey:
+        """The same for the key of this name whose SHA-256 begins with `digest`: what a session remembers of a key."""
         self._reload_in_time()
         for key in self._keys:
             if key.name == name and key.digest.startswith(digest):
-                return key
+                return _permitted(key, scopes)
         raise Unauthorized(f"the key {name!r} has been taken away: log in with another one")
 
     def __len__(self) -> int:
@@ -166,7 +161,7 @@ class KeyRing:
         return status.st_mtime_ns, status.st_size, status.st_ino
 
 
-def _permitted(key: ApiKey, scopes: tuple[str, ...]) -> str:
-    if key.covers.isdisjoint(scopes):
+def _permitted(key: ApiKey, scopes: tuple[str, ...]) -> ApiKey:
+    if scopes and not any(key.covers(scope) for scope in scopes):
         raise Forbidden(f"key {key.name!r} lacks the scope {' or '.join(map(repr, scopes))}")
-    return key.name
+    return key

@@ -2,9 +2,9 @@
 
     token = base64url(JSON {name, digest, expires, secure, nonce}) "." base64url(HMAC-SHA256(secret, the first part))
 
-A token holds no key: `digest` is the beginning of the key's SHA-256, by which each request finds the key again. A key that
-is taken out of the list ends its sessions. The secret lies in a file that only the service's user can read, so that all
-processes know each other's sessions; without a folder it lasts as long as the process.
+A token holds no key: `digest` is the beginning of the key's SHA-256, by which each request finds the key again. A key
+that is taken out of the list ends its sessions. The secret lies in a file that only the service's user can read, so
+that all processes know each other's sessions; without a folder it lasts as long as the process.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from pathlib import Path
 
 from service.logs import event
 
-SECRET_FILE = ".mkd-session-secret"
+SECRET_FILE = ".mkd-session-secret"  # noqa: S105  # the name of the file
 SECRET_BYTES = 32
 LASTS_S = 12 * 3600.0  # a shift and its handover
 DIGEST_LETTERS = 32

@@ -47,7 +47,9 @@ class Page:
 def page() -> Page:
     """The page of this installation."""
     found = dict(sorted(_read(files(__package__) / "static", "")))
-    build = hashlib.sha256(b"".join(path.encode() + b"\0" + content for path, content in found.items())).hexdigest()[:12]
+    build = hashlib.sha256(b"".join(path.encode() + b"\0" + content for path, content in found.items())).hexdigest()[
+        :12
+    ]
     languages = [path.removeprefix(STRINGS).removesuffix(".json") for path in found if path.startswith(STRINGS)]
     first = found.pop(INDEX).decode().replace("{{build}}", build).replace("{{languages}}", " ".join(languages))
     return Page(build, {path: _file(path, content) for path, content in found.items()}, _file(INDEX, first.encode()))

@@ -97,7 +97,7 @@ def _try_admit(scope: Scope, decision: AdmissionDecision, checks: RequestChecks)
     chunked = b"transfer-encoding" in headers
     try:
         if checks.keys is not None:
-            record.caller = authenticate(headers, scope["method"], checks, INFER)
+            record.caller = authenticate(headers, scope["method"], checks, INFER).name
         decision.caller = caller_of(scope, record)
         decision.deadline = deadline_of(text(headers, b"x-deadline-ms"), checks.options, record)
         admission = checks.admission

@@ -1,8 +1,8 @@
 """Finds out who asks: by an API key in a header, or by the session cookie of the page; one function for every scope.
 
-A browser sends a cookie with every request to its origin, also with those that another page has made it send. So a cookie
-that is to change something needs two more proofs: that the request comes from this origin (Sec-Fetch-Site, else Origin),
-and the token that only a page of this origin can have read.
+A browser sends a cookie with every request to its origin, also with those that another page has made it send. So a
+cookie that is to change something needs two more proofs: that the request comes from this origin (Sec-Fetch-Site, else
+Origin), and the token that only a page of this origin can have read.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from fastapi.security.utils import get_authorization_scheme_param
 
-from service.auth import KeyRing
+from service.auth import ApiKey, KeyRing
 from service.errors import CrossSiteRequest, Unauthorized
 from service.sessions import Session, Sessions
 
@@ -35,8 +35,8 @@ class Credentials(Protocol):
     def sessions(self) -> Sessions: ...
 
 
-def authenticate(headers: HeaderValues, method: str, known: Credentials, *scopes: str) -> str:
-    """The name of the key that the request was made with; it must cover one of `scopes`.
+def authenticate(headers: HeaderValues, method: str, known: Credentials, *scopes: str) -> ApiKey:
+    """The key that the request was made with; it must cover one of `scopes`.
 
     Raises Unauthorized, Forbidden, or CrossSiteRequest for a cookie that changes something without its proofs.
     """
@@ -45,13 +45,13 @@ def authenticate(headers: HeaderValues, method: str, known: Credentials, *scopes
     secret = secret_of(headers)
     token = session_token(headers) if secret is None else None
     if token is None:
-        return keys.check(secret, *scopes)
+        return keys.key_for(secret, *scopes)
     session = session_in(token, known)
     if method not in SAFE_METHODS:
         refuse_cross_site(headers, must_tell=True)
         if not known.sessions.is_csrf_token(session, text(headers, CSRF_HEADER.lower().encode()) or ""):
             raise CrossSiteRequest(f"send the csrf_token of GET /session as {CSRF_HEADER}")
-    return keys.check_digest(session.name, session.digest, *scopes)
+    return keys.key_of_session(session.name, session.digest, *scopes)
 
 
 def session_in(token: str, known: Credentials) -> Session:

@@ -97,7 +97,7 @@ async def the_record(request: Request) -> RequestRecord:
 def allowed(*scopes: str) -> Callable[..., Awaitable[None]]:
     """A dependency that lets a request pass whose key, or session, covers one of `scopes`.
 
-    Everything passes where there are no keys, but for what another page has made a browser ask of the page's own routes.
+    Everything passes where there are no keys, but for what another's page has made a browser ask of our page's routes.
     """
     own_pages_alone = PAGE_SCOPES.issuperset(scopes)
 
@@ -110,7 +110,7 @@ def allowed(*scopes: str) -> Callable[..., Awaitable[None]]:
         _session: Annotated[str | None, Security(SESSION)],
     ) -> None:
         if checks.keys is not None:  # the three schemes above are for the document; one function reads them all
-            record.caller = authenticate(first_values(request.scope["headers"]), request.method, checks, *scopes)
+            record.caller = authenticate(first_values(request.scope["headers"]), request.method, checks, *scopes).name
         elif own_pages_alone:
             refuse_foreign(request, checks.options.host)
 

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from service.rest.dependencies import MayAdminister, MayInferOrView, TheDriftObserver, TheOptions, TheProducts, TheRecord
+from service.rest.dependencies import (
+    MayAdminister,
+    MayInferOrView,
+    TheDriftObserver,
+    TheOptions,
+    TheProducts,
+    TheRecord,
+)
 from service.rest.drift_schemas import DriftReply
 from service.rest.drift_view import drift_reply
 from service.rest.openapi import problems_for

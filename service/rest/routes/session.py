@@ -67,7 +67,7 @@ async def log_in(request: Request, checks: TheChecks, record: TheRecord, body: S
     refuse_cross_site(headers, must_tell=False)
     response = Response(status_code=204, headers={"Cache-Control": "no-store"})
     if checks.keys is not None:
-        key = checks.keys.find(body.key)
+        key = checks.keys.key_for(body.key)
         record.caller = key.name
         set_cookie(request, response, checks.sessions.open(key.name, key.digest, secure=is_https(request)))
     return response
@@ -83,14 +83,12 @@ async def who(request: Request, response: Response, checks: TheChecks) -> Sessio
     session = current_session(request, checks)
     if session is None:
         return SessionReply(name=None, scopes=[], keys_needed=True, csrf_token=None)
-    key = checks.keys.find_digest(session.name, session.digest)
+    key = checks.keys.key_of_session(session.name, session.digest)
     if session.is_half_over(time.time()):
         session = checks.sessions.open(key.name, key.digest, secure=session.secure)
         set_cookie(request, response, session)
-    scopes = [scope for scope in SCOPES if scope in key.covers]
-    return SessionReply(
-        name=key.name, scopes=scopes, keys_needed=True, csrf_token=checks.sessions.csrf_token(session)
-    )
+    scopes = [scope for scope in SCOPES if key.covers(scope)]
+    return SessionReply(name=key.name, scopes=scopes, keys_needed=True, csrf_token=checks.sessions.csrf_token(session))
 
 
 @router.delete("", summary="Log out", status_code=204, responses=problems_for(403))
@@ -108,7 +106,7 @@ def current_session(request: Request, known: RequestChecks) -> Session | None:
     try:
         session = session_in(token, known) if token is not None else None
         if session is not None and known.keys is not None:
-            known.keys.find_digest(session.name, session.digest)
+            known.keys.key_of_session(session.name, session.digest)
     except ServiceError:
         return None
     return session
@@ -135,4 +133,3 @@ def cookie_path(request: Request) -> str:
 def is_https(request: Request) -> bool:
     """Whether the browser came by https: TLS ends at the proxy, and the page's Origin is what tells."""
     return urlsplit(request.headers.get("origin", "")).scheme == "https" or request.url.scheme == "https"
-

@@ -8,13 +8,14 @@ import { createStore } from "./store.js";
 const SILENCE_MS = 40000;
 const RETRY_MS = 3000;
 const HIDDEN_MS = 60000; // a page that nobody sees gives its connection back
-const KINDS = ["verdict", "review", "state"];
+const KINDS = ["verdict", "review", "state", "gap"];
 
 export const stream = createStore({ status: "connecting", since: Date.now(), server: null });
 const listeners = new Set();
 let source = null;
 let filter = null;
 let heard = 0;
+let last = null; // id of the newest verdict that was told
 let timers = {};
 
 export function onEvent(listener) {
@@ -24,6 +25,7 @@ export function onEvent(listener) {
 
 export function follow(next) {
   filter = next;
+  last = null;
   open();
 }
 
@@ -49,7 +51,7 @@ function close() {
 function open() {
   close();
   if (!filter) return;
-  const made = (source = new EventSource(address("events", filter)));
+  const made = (source = new EventSource(address("events", { ...filter, after: last })));
   made.onopen = () => hear();
   made.onerror = () => {
     status("cut");
@@ -58,14 +60,15 @@ function open() {
   for (const kind of KINDS) {
     made.addEventListener(kind, (event) => {
       hear();
-      const data = JSON.parse(event.data);
+      const data = event.data ? JSON.parse(event.data) : null;
+      if (kind === "verdict") last = data.id;
       if (kind === "state") stream.set((before) => ({ ...before, server: data }));
       tell(kind, data);
     });
   }
 }
 
-// After a cut the browser has asked for what it missed; a page that was away for long reads the newest anew.
+// After a cut the service tells what was missed; the views read their own figures anew.
 function hear() {
   heard = Date.now();
   const was = stream.get().status;
