@@ -6,6 +6,7 @@ const files = new URL("../strings/", import.meta.url);
 export const languages = root.dataset.languages.split(" ");
 export const language = keptStore("language", null);
 
+const HOURS = { hour: "2-digit", minute: "2-digit", hourCycle: "h23" };
 let strings = {};
 let formats = {};
 
@@ -23,9 +24,9 @@ export async function loadStrings() {
   strings = tag === "en" ? await read("en") : { ...(await read("en")), ...(await read(tag)) };
   root.lang = tag;
   formats = {
-    time: new Intl.DateTimeFormat(tag, { hour: "2-digit", minute: "2-digit", second: "2-digit" }),
-    short: new Intl.DateTimeFormat(tag, { hour: "2-digit", minute: "2-digit" }),
-    date: new Intl.DateTimeFormat(tag, { dateStyle: "medium", timeStyle: "short" }),
+    time: new Intl.DateTimeFormat(tag, { ...HOURS, second: "2-digit" }),
+    short: new Intl.DateTimeFormat(tag, HOURS),
+    date: new Intl.DateTimeFormat(tag, { ...HOURS, day: "numeric", month: "short" }),
     plural: new Intl.PluralRules(tag),
   };
 }

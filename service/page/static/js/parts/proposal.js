@@ -15,7 +15,8 @@ export function ProposalRow({ one, here, onChoose }) {
 
 export function Proposal({ one, admin, onApply, onRollBack }) {
   return html`<article class="card proposal" data-testid="proposal">
-    <header class="card-head"><h2>${t("teach.proposal", { version: one.from_version ?? "" })}</h2><${StateTag} state=${one.state} /></header>
+    <header class="card-head"><h2>${t("teach.proposal", { version: one.from_version ?? "" })}</h2><span class="card-side"><${StateTag} state=${one.state} /><${Actions} one=${one} admin=${admin} onApply=${onApply} onRollBack=${onRollBack} /></span></header>
+    ${one.state === "applied" && html`<p class="words">${t("teach.applied", { version: one.to_version ?? "" })}</p>`}
     ${one.reason && html`<p class="words ${one.state === "refused" || one.state === "failed" ? "why-not" : ""}">${one.reason}</p>`}
     ${one.state === "running" && html`<div class="state" role="status"><span class="spinner"></span><p>${t("teach.running.words")}</p></div>`}
     ${one.before && one.after && html`<${Thresholds} one=${one} />`}
@@ -25,12 +26,14 @@ export function Proposal({ one, admin, onApply, onRollBack }) {
     </div>
     ${one.parts && html`<${Parts} parts=${one.parts} />`}
     ${one.misses && Object.keys(one.misses).length > 0 && html`<${Misses} misses=${one.misses} />`}
-    ${one.state === "ready" && html`<div class="buttons">${admin
-      ? html`<button class="button main" onClick=${onApply}>${t("teach.apply")}</button>`
-      : html`<p class="note"><${Icon} name="lock" />${t("teach.apply.forbidden")}</p>`}</div>`}
-    ${one.state === "applied" && html`<div class="buttons"><p class="words">${t("teach.applied", { version: one.to_version ?? "" })}</p>
-      ${admin && onRollBack && html`<button class="button danger" onClick=${onRollBack}>${t("teach.rollback")}</button>`}</div>`}
   </article>`;
+}
+
+function Actions({ one, admin, onApply, onRollBack }) {
+  if (one.state === "ready" && !admin) return html`<p class="note"><${Icon} name="lock" />${t("teach.apply.forbidden")}</p>`;
+  if (one.state === "ready") return html`<button class="button main" onClick=${onApply}>${t("teach.apply")}</button>`;
+  if (one.state === "applied" && admin && onRollBack) return html`<button class="button danger" onClick=${onRollBack}>${t("teach.rollback")}</button>`;
+  return null;
 }
 
 function Thresholds({ one }) {
@@ -75,6 +78,6 @@ function Misses({ misses }) {
   return html`<section><h3>${t("teach.misses")}</h3><table class="table"><thead><tr><th>${t("teach.class")}</th><th class="num">${t("teach.parts")}</th>
     <th class="num">${t("teach.missed_now")}</th><th class="num">${t("teach.missed_then")}</th></tr></thead><tbody>
     ${Object.entries(misses).map(([name, one]) => html`<tr key=${name} class=${one.after > one.before ? "worse" : ""}><td>${name}</td><td class="num">${number(one.parts)}</td>
-      <td class="num">${number(one.before)}</td><td class="num strong">${number(one.after)}${one.after > one.before ? ` ${t("teach.worse")}` : ""}</td></tr>`)}</tbody></table>
+      <td class="num">${number(one.before)}</td><td class="num strong">${number(one.after)}${one.after > one.before ? ` ${t("teach.worse", { count: one.after - one.before })}` : ""}</td></tr>`)}</tbody></table>
     <p class="soft small">${t("teach.misses.words")}</p></section>`;
 }

@@ -8,7 +8,7 @@ export function VerdictBlock({ row, stale, note }) {
   return html`<section class="verdict verdict-${decision} ${stale ? "verdict-stale" : ""}" aria-label=${t("live.last")}>
     <${Sign} decision=${decision} />
     <div class="verdict-words">
-      <p class="verdict-word" data-testid="decision">${row ? row.decision : t("live.none")}</p>
+      <p class="verdict-word ${decision === "REVIEW" ? "" : "verdict-short"}" data-testid="decision">${row ? row.decision : t("live.none")}</p>
       <p class="verdict-part">${row ? partName(row) : t("live.none.words")}</p>
       ${row && html`<p class="verdict-time">${note ?? clock(row.at)}</p>`}
     </div>
