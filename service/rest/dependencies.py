@@ -14,7 +14,8 @@ from pydantic import BaseModel, ValidationError
 from starlette.requests import HTTPConnection
 
 from service.drift.observer import DriftObserver
-from service.errors import RequestError, UnsupportedBody
+from service.errors import FeedbackOff, RequestError, UnsupportedBody
+from service.feedback.access import FeedbackAccess
 from service.inspection.context import CONTEXT_RULE, InspectionContext, LineContext, LineContextError
 from service.inspection.inspector import Inspector
 from service.inspection.thread_pool import WorkerThreads
@@ -23,6 +24,8 @@ from service.rest.app_state import Operation
 from service.rest.bodies.forms import JSON
 from service.rest.bodies.reader import declared_length, pieces
 from service.rest.credentials import CSRF_HEADER, SESSION_COOKIE, authenticate, first_values
+from service.rest.event_hub import EventHub
+from service.rest.feedback_schemas import ReviewBody
 from service.rest.foreign import refuse_foreign
 from service.rest.options import RestOptions
 from service.rest.product_schemas import LoadBody, VersionBody
@@ -40,9 +43,10 @@ SESSION = APIKeyCookie(
 )
 B = TypeVar("B", bound=BaseModel)
 ADMIN, VIEW, REVIEW = "admin", "view", "review"
-PAGE_SCOPES = frozenset({ADMIN, VIEW, REVIEW})
+OF_THIS_MACHINE = frozenset({ADMIN, VIEW, REVIEW})  # without keys, for nobody whom a web page of others sends
 QUERIES: dict[str, type[ScoreQuery]] = {"/score": ScoreQuery, "/localize": LocalizeQuery}
 SMALL_BODY_BYTES = 4096
+REVIEW_BODY_BYTES = 16 << 10  # a note may be written in escapes of six bytes
 LONGEST_DEADLINE_MS = 3_600_000
 DEADLINE_PATTERN = r"^[0-9]{1,7}(\.[0-9]{1,3})?$"
 CONTEXT_HEADERS = {"line": "X-Line", "station": "X-Station", "part_id": "X-Part-Id"}
@@ -89,6 +93,22 @@ async def drift_observer(request: Request) -> DriftObserver | None:
     return cast("DriftObserver | None", request.state.drift)
 
 
+async def feedback(request: Request) -> FeedbackAccess:
+    """The feedback store. Raises FeedbackOff where there is none."""
+    found = cast("FeedbackAccess | None", request.state.feedback)
+    if found is None:
+        raise FeedbackOff("the service was started without a feedback store; the setting is feedback")
+    return found
+
+
+async def event_hub(request: Request) -> EventHub:
+    """Who tells pages of what is new. Raises FeedbackOff where there is no store that it could read."""
+    found = cast("EventHub | None", request.state.events)
+    if found is None:
+        raise FeedbackOff("the service was started without a feedback store; the setting is feedback")
+    return found
+
+
 async def the_record(request: Request) -> RequestRecord:
     """The record of this request."""
     return record_of(request.scope)
@@ -99,7 +119,7 @@ def allowed(*scopes: str) -> Callable[..., Awaitable[None]]:
 
     Everything passes where there are no keys, but for what another's page has made a browser ask of our page's routes.
     """
-    own_pages_alone = PAGE_SCOPES.issuperset(scopes)
+    own_pages_alone = OF_THIS_MACHINE.issuperset(scopes)
 
     async def check(
         request: Request,
@@ -110,9 +130,12 @@ def allowed(*scopes: str) -> Callable[..., Awaitable[None]]:
         _session: Annotated[str | None, Security(SESSION)],
     ) -> None:
         if checks.keys is not None:  # the three schemes above are for the document; one function reads them all
-            record.caller = authenticate(first_values(request.scope["headers"]), request.method, checks, *scopes).name
-        elif own_pages_alone:
+            key = authenticate(first_values(request.scope["headers"]), request.method, checks, *scopes)
+            record.caller, record.is_admin = key.name, key.covers(ADMIN)
+            return
+        if own_pages_alone:
             refuse_foreign(request, checks.options.host)
+        record.is_admin = True
 
     return check
 
@@ -205,9 +228,14 @@ async def version_body(request: Request, options: Annotated[RestOptions, Depends
     return parsed(VersionBody, await small_body(request, options))
 
 
-async def small_body(request: Request, options: RestOptions) -> bytes:
+async def review_body(request: Request, options: Annotated[RestOptions, Depends(options)]) -> ReviewBody:
+    """The body of /verdicts/{id}/reviews."""
+    return parsed(ReviewBody, await small_body(request, options, REVIEW_BODY_BYTES))
+
+
+async def small_body(request: Request, options: RestOptions, most: int = SMALL_BODY_BYTES) -> bytes:
     """Read here and not by the framework, which would read any length from anybody before it looks at the key."""
-    limits = replace(options.body_limits, max_bytes=SMALL_BODY_BYTES)
+    limits = replace(options.body_limits, max_bytes=most)
     declared_length(request, limits)
     data = b"".join([piece async for piece in pieces(request, limits, None)])
     if data and request.headers.get("content-type", "").split(";")[0].strip().lower() != JSON:
@@ -231,15 +259,18 @@ TheProducts = Annotated[Registry, Depends(products)]
 TheThreads = Annotated[WorkerThreads, Depends(threads)]
 TheOperation = Annotated[Operation, Depends(operation)]
 TheDriftObserver = Annotated[DriftObserver | None, Depends(drift_observer)]
+TheFeedback = Annotated[FeedbackAccess, Depends(feedback)]
+TheEvents = Annotated[EventHub, Depends(event_hub)]
 TheContext = Annotated[InspectionContext, Depends(inspection_context)]
 ScoreParameters = Annotated[ScoreQuery, Query()]
 LocalizeParameters = Annotated[LocalizeQuery, Query()]
 LoadRequest = Annotated[LoadBody, Depends(load_body)]
 VersionRequest = Annotated[VersionBody, Depends(version_body)]
+ReviewRequest = Annotated[ReviewBody, Depends(review_body)]
 KnownParameters = Depends(known_parameters)
 MayInfer = Depends(allowed("infer"))
 MayReadMetrics = Depends(allowed("metrics"))
-MayAdminister = Depends(allowed(ADMIN))
 MayView = Depends(allowed(VIEW))
 MayReview = Depends(allowed(REVIEW))
+MayAdminister = Depends(allowed(ADMIN))
 MayInferOrView = Depends(allowed("infer", VIEW))
