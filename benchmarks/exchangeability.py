@@ -1,8 +1,9 @@
 """Whether thresholds from confirmed parts keep their promise, with and without a random share: 200 simulated lines.
 
-Good parts score by a heavy-tailed law that has left the old calibration (the lamp has aged: all scores times `--shift`),
-some parts are defects and score higher. The old thresholds decide; REVIEW and NG go to people, and of all parts a random
-share, drawn before the score is known; people judge rightly. From what they confirm good, new thresholds are made
+Good parts score by a heavy-tailed law that has left the old calibration (the lamp has aged: all scores times
+`--shift`), some parts are defects and score higher. The old thresholds decide; REVIEW and NG go to people, and of all
+parts a random share, drawn before the score is known; people judge rightly. From what they confirm good, new thresholds
+are made
 
     naive       from all confirmed parts alike, with or without spot checks
     added       the same, added to the old calibration's scores
@@ -145,7 +146,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = options.parse_args(arguments)
     results: dict[str, object] = {}
     above = biased = 0
-    print("| parts | spot checks | method | refused | realised (5 to 95 %) | mean's interval | detected |\n|" + "---|" * 7)
+    print(
+        "| parts | spot checks | method | refused | realised (5 to 95 %) | mean's interval | detected |\n|" + "---|" * 7
+    )
     for parts in given.parts:
         line = Line(parts, given.defects, given.shift)
         for share in SHARES:

@@ -40,10 +40,8 @@ def weighted_share(hits: npt.NDArray[np.bool_], weights: npt.NDArray[np.float64]
         return ShareInterval(0.0, 0.0, 1.0)
     share = float(weights[hits].sum()) / total
     variance = float((weights**2 * (hits - share) ** 2).sum()) / total**2
-    if variance > 0:
-        effective = min(share * (1 - share) / variance, total)
-    else:  # all alike: Kish's number, which no share enters
-        effective = total**2 / float((weights**2).sum())
+    kish = total**2 / float((weights**2).sum())  # where all are alike: no share enters it
+    effective = min(share * (1 - share) / variance, total) if variance > 0 else kish
     return ShareInterval(share, *clopper_pearson(share * effective, effective))
 
 
@@ -64,9 +62,7 @@ def incomplete_beta(x: float, a: float, b: float) -> float:
         return float(x >= 1)
     if x > (a + 1) / (a + b + 2):
         return 1 - incomplete_beta(1 - x, b, a)
-    front = math.exp(
-        math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b) + a * math.log(x) + b * math.log1p(-x)
-    )
+    front = math.exp(math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b) + a * math.log(x) + b * math.log1p(-x))
     c, d = 1.0, 1 / _apart(1 - (a + b) * x / (a + 1))
     fraction = d
     for term in range(1, _TERMS):

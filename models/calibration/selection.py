@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -41,9 +42,9 @@ class Selection(BaseModel):
     def _check(self) -> Self:
         levels = [step.up_to for step in self.steps]
         chances = [step.probability for step in self.steps]
-        if any(low >= high for low, high in zip(levels, levels[1:], strict=False)):
+        if any(low >= high for low, high in pairwise(levels)):
             raise ValueError("the steps of a selection must ascend in score")
-        if any(low > high for low, high in zip(chances, chances[1:], strict=False)):
+        if any(low > high for low, high in pairwise(chances)):
             raise ValueError("the steps of a selection must not descend in probability")
         return self
 

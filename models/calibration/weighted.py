@@ -29,7 +29,10 @@ class WeightedScores:
         self._scores = ascending
         self._selection = selection
         self._weights: npt.NDArray[np.float64] = np.array([selection.weight(score) for score in ascending])
-        self._from = [*np.cumsum(self._weights[::-1])[::-1].tolist(), 0.0]  # (n + 1,): what weighs from each score on
+        self._from: list[float] = [
+            *np.cumsum(self._weights[::-1])[::-1].tolist(),
+            0.0,
+        ]  # (n + 1,): what weighs from each score on
 
     @property
     def total(self) -> float:
@@ -64,13 +67,16 @@ class WeightedScores:
     def effective(self, rate: float) -> float:
         """How many parts drawn at random would tell the threshold for `rate` as well as these do.
 
-        The variance of the weighted share above it (Hajek's estimator, linearised) is compared with rate (1 - rate) / n
-        of n parts of equal weight. Never more than the parts that these stand for.
+        The variance of the weighted share above it (Hajek's estimator, linearised; the new part counts as one above, as
+        it does in p) is compared with rate (1 - rate) / n of n parts of equal weight. Never more than the parts that
+        these stand for.
         """
         value, _ = self.quantile(rate)
-        above = np.asarray(self._scores) > value
-        variance = float((self._weights**2 * (above - rate) ** 2).sum()) / self.total**2
-        return min(rate * (1 - rate) / variance, self.total)
+        new = self._selection.weight_above(value)
+        weights = np.append(self._weights, new)
+        above = np.append(np.asarray(self._scores) > value, True)
+        variance = float((weights**2 * (above - rate) ** 2).sum()) / float(weights.sum()) ** 2
+        return min(rate * (1 - rate) / variance - 1, self.total)
 
     def even(self) -> tuple[float, ...]:
         """Those scores that are left where each stays with probability (least weight over its own) inverted.

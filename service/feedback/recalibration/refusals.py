@@ -94,12 +94,12 @@ def refuse_too_few(weighted: WeightedScores, rate: float, name: str, parts: Sequ
             f"about {math.ceil(needed / (1 - HELD_BACK_SHARE))} inspected parts with those that check"
         )
     effective = weighted.effective(rate)
-    if effective < needed:
+    if effective < needed * (1 - 1e-6):
         share = sum(part.spot_check_share for part in parts) / len(parts)
         raise Refused(
-            f"the confirmed parts tell the {name} threshold for the rate {rate:g} only as well as {effective:.0f} parts "
-            f"drawn at random would, and {needed} are needed: few of those below the present thresholds were looked at. "
-            f"Let more parts be inspected, or raise spot_check_share (from {share:.2g} to about "
+            f"the confirmed parts tell the {name} threshold for the rate {rate:g} only as well as {effective:.0f} "
+            f"parts drawn at random would, and {needed} are needed: few of those below the present thresholds were "
+            f"looked at. Let more parts be inspected, or raise spot_check_share (from {share:.2g} to about "
             f"{min(1.0, share * needed / effective):.2g})"
         )
 
