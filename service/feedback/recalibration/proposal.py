@@ -79,7 +79,11 @@ class Changed:
 
 @dataclass(frozen=True)
 class Proposal:
-    """A calibration that keeps its promise on parts as those of the window, and what it would do."""
+    """A calibration that keeps its promise on parts as those of the window, and what it would do.
+
+    `drawn` are the confirmed good parts that were drawn whatever they scored: a random sample of good parts. `began`
+    and `ended` are when the first and the last part of the window came, in seconds since 1970.
+    """
 
     calibration: Calibration
     before: Thresholds
@@ -88,6 +92,9 @@ class Proposal:
     misses: Mapping[str, Misses]
     changed: Changed
     used: tuple[Part, ...]
+    drawn: tuple[Part, ...]
+    began: float
+    ended: float
 
     @property
     def after(self) -> Thresholds:
@@ -129,7 +136,18 @@ def proposed(judged: Sequence[Part], before: Calibration, rates: Rates) -> Propo
         held_back=len(sample) - len(used),
         effective=weighted.effective(rates.ng),
     )
-    return Proposal(calibration, old, counts, held_back, _misses(parts, old, new), _changed(parts, old, new), used)
+    return Proposal(
+        calibration,
+        old,
+        counts,
+        held_back,
+        _misses(parts, old, new),
+        _changed(parts, old, new),
+        used,
+        drawn=tuple(part for part in sample if part.spot_check),
+        began=parts[0].at,
+        ended=parts[-1].at,
+    )
 
 
 def _calibration(used: Sequence[Part], selection: Selection, before: Calibration, rates: Rates) -> Calibration:
