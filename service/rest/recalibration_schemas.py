@@ -25,9 +25,9 @@ class RecalibrationBody(BaseModel):
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
-        if self.max_false_reject is not None and self.review_rate is not None:
-            if self.review_rate < self.max_false_reject:
-                raise ValueError("review_rate must not be below max_false_reject")
+        ng, review = self.max_false_reject, self.review_rate
+        if ng is not None and review is not None and review < ng:
+            raise ValueError("review_rate must not be below max_false_reject")
         return self
 
 

@@ -17,9 +17,6 @@ def next_version(taken: Collection[str]) -> str:
     highest = natsorted(taken)[-1] if taken else "0"
     while True:
         found = _NUMBER.fullmatch(highest)
-        if found is None:
-            highest = f"{highest}-1"
-        else:
-            highest = f"{found[1]}{int(found[2]) + 1:0{len(found[2])}}"
+        highest = f"{found[1]}{int(found[2]) + 1:0{len(found[2])}}" if found else f"{highest}-1"
         if highest not in taken and is_name(highest):
             return highest
