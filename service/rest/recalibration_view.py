@@ -71,7 +71,7 @@ def _side(thresholds: Thresholds, counts: Mapping[Decision, int]) -> Side:
         threshold=thresholds.ng.value,
         review_threshold=thresholds.review.value if thresholds.review is not None else None,
         rate_promised=thresholds.ng.rate_promised,
-        counts=Decisions(**counts),
+        counts=Decisions(OK=counts["OK"], REVIEW=counts["REVIEW"], NG=counts["NG"]),
     )
 
 

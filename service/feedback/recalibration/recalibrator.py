@@ -12,7 +12,7 @@ import shutil
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from models.artifact import Artifact, ArtifactError
 from models.imaging.decode import ImageLimits
@@ -30,6 +30,8 @@ PLAIN_FOLDER = (
     "into a folder of their own (NAME/1/), and propose anew"
 )
 OnStep = Callable[[Mapping[str, Any]], None]
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class Recalibrator:
@@ -117,7 +119,7 @@ class Recalibrator:
             self._tell("not applied", record, by)
             raise
         record = await self._access.write(applied, product, number, time.time())
-        self._tell("applied", record, by, hash=artifact.sha256)
+        self._tell("applied", record, by, {"version": record.to_version, "hash": artifact.sha256})
         return record
 
     async def _refuse_stale(self, record: Recalibration, status: ProductStatus) -> None:
@@ -180,10 +182,10 @@ class Recalibrator:
         pictures = await self._access.read(kept_pictures, drawn)
         return await self._in_thread(found.with_inputs, pictures, self._access.store.pictures, version, self._limits)
 
-    async def _in_thread(self, work: Callable[..., Any], *args: Any) -> Any:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work, *args)
+    async def _in_thread(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, lambda: work(*args, **kwargs))
 
-    def _tell(self, action: str, record: Recalibration, by: str, **more: str) -> None:
+    def _tell(self, action: str, record: Recalibration, by: str, to: Mapping[str, Any] | None = None) -> None:
         result = record.result or {}
         members = {
             "action": action,
@@ -191,13 +193,12 @@ class Recalibrator:
             "recalibration": record.id,
             "product": record.product,
             "from": {"version": record.from_version, "hash": record.from_hash},
-            "to_version": record.to_version,
+            "to": to,
             "reason": record.reason,
             "data_sha256": (record.content or {}).get("data_sha256"),
             **{name: result.get(name) for name in ("before", "after", "rate_promised", "parts")},
-            **more,
         }
-        told = {name: value for name, value in members.items() if value is not None}
+        told: dict[str, Any] = {name: value for name, value in members.items() if value is not None}
         event("recalibration", **told)
         try:
             self._on_step(told)
