@@ -39,10 +39,8 @@ def read_window(
     the window begins with the oldest of those that are still there.
     """
     columns = VERDICTS.c
-    oldest = connection.scalar(select(func.min(columns.at)).where(columns.judged == ""))
-    begins = max((bound for bound in (since, oldest) if bound is not None), default=None)
-    bounds = [columns.product == product]
-    bounds += [columns.at >= begins] if begins is not None else []
+    bounds = [columns.product == product, columns.id >= first_whole(connection)]
+    bounds += [columns.at >= since] if since is not None else []
     bounds += [columns.at < until] if until is not None else []
     newest = (
         select(
@@ -83,6 +81,19 @@ def read_window(
         for row in rows
     ]
     return Window(parts, int(others or 0))
+
+
+def first_whole(connection: Connection) -> int:
+    """The id from which on no verdict has left the store, as far as can be told by what is there.
+
+    Ids rise by one, and only the oldest that nobody has judged leave. So nothing has left where those before the oldest
+    unjudged one are all there.
+    """
+    columns = VERDICTS.c
+    oldest = connection.scalar(select(func.min(columns.id)).where(columns.judged == ""))
+    end = oldest if oldest is not None else int(connection.scalar(select(func.max(columns.id))) or 0) + 1
+    before = connection.scalar(select(func.count()).where(columns.id < end))
+    return 1 if before == end - 1 else int(end)
 
 
 def _classes(connection: Connection, ids: Sequence[int]) -> dict[int, str]:
