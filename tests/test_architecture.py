@@ -95,10 +95,11 @@ ARROWS = {  # a part of service/ (a folder, or a module beside them) -> the part
     "inspection": BOTTOM | {"engine", "products"},
     "audit": CORE,
     "drift": CORE,
+    "feedback": CORE,
     "bulk": CORE,
-    "rest": CORE | {"auth", "drift"},
+    "rest": CORE | {"auth", "drift", "feedback"},
     "oip": CORE | {"auth", "rest"},
-    "run": CORE | {"auth", "audit", "drift", "gateway", "oip", "rest"},
+    "run": CORE | {"auth", "audit", "drift", "feedback", "gateway", "oip", "rest"},
     "cluster": CORE | {"rest", "run"},
     "gateway": {"auth", "audit", "errors", "logs", "metrics", "version"},  # it needs nothing of what judges
     "__main__": BOTTOM | {"auth", "run"},
