@@ -16,6 +16,7 @@ from starlette.requests import HTTPConnection
 from service.drift.observer import DriftObserver
 from service.errors import FeedbackOff, RequestError, UnsupportedBody
 from service.feedback.access import FeedbackAccess
+from service.feedback.recalibration.recalibrator import Recalibrator
 from service.inspection.context import CONTEXT_RULE, InspectionContext, LineContext, LineContextError
 from service.inspection.inspector import Inspector
 from service.inspection.thread_pool import WorkerThreads
@@ -28,6 +29,7 @@ from service.rest.feedback_schemas import ReviewBody
 from service.rest.foreign import refuse_foreign
 from service.rest.options import RestOptions
 from service.rest.product_schemas import LoadBody, VersionBody
+from service.rest.recalibration_schemas import RecalibrationBody
 from service.rest.request_checks import RequestChecks
 from service.rest.request_record import SURFACE, RequestRecord, record_of
 from service.rest.schemas import LocalizeQuery, ScoreQuery
@@ -89,6 +91,14 @@ async def drift_observer(request: Request) -> DriftObserver | None:
 async def feedback(request: Request) -> FeedbackAccess:
     """The feedback store. Raises FeedbackOff where there is none."""
     found = cast("FeedbackAccess | None", request.state.feedback)
+    if found is None:
+        raise FeedbackOff("the service was started without a feedback store; the setting is feedback")
+    return found
+
+
+async def recalibrator(request: Request) -> Recalibrator:
+    """What recalibrates products from the store. Raises FeedbackOff where there is none."""
+    found = cast("Recalibrator | None", request.state.recalibrator)
     if found is None:
         raise FeedbackOff("the service was started without a feedback store; the setting is feedback")
     return found
@@ -221,6 +231,12 @@ async def review_body(request: Request, options: Annotated[RestOptions, Depends(
     return _parsed(ReviewBody, await _small_body(request, options, REVIEW_BODY_BYTES))
 
 
+async def recalibration_body(request: Request, options: Annotated[RestOptions, Depends(options)]) -> RecalibrationBody:
+    """The body of /recalibrations, which may be left out."""
+    data = await _small_body(request, options)
+    return _parsed(RecalibrationBody, data) if data else RecalibrationBody()
+
+
 async def _small_body(request: Request, options: RestOptions, most: int = SMALL_BODY_BYTES) -> bytes:
     """Read here and not by the framework, which would read any length from anybody before it looks at the key."""
     limits = replace(options.body_limits, max_bytes=most)
@@ -248,6 +264,7 @@ TheThreads = Annotated[WorkerThreads, Depends(threads)]
 TheOperation = Annotated[Operation, Depends(operation)]
 TheDriftObserver = Annotated[DriftObserver | None, Depends(drift_observer)]
 TheFeedback = Annotated[FeedbackAccess, Depends(feedback)]
+TheRecalibrator = Annotated[Recalibrator, Depends(recalibrator)]
 TheEvents = Annotated[EventHub, Depends(event_hub)]
 TheContext = Annotated[InspectionContext, Depends(inspection_context)]
 ScoreParameters = Annotated[ScoreQuery, Query()]
@@ -255,6 +272,7 @@ LocalizeParameters = Annotated[LocalizeQuery, Query()]
 LoadRequest = Annotated[LoadBody, Depends(load_body)]
 VersionRequest = Annotated[VersionBody, Depends(version_body)]
 ReviewRequest = Annotated[ReviewBody, Depends(review_body)]
+RecalibrationRequest = Annotated[RecalibrationBody, Depends(recalibration_body)]
 KnownParameters = Depends(known_parameters)
 MayInfer = Depends(allowed("infer"))
 MayReadMetrics = Depends(allowed("metrics"))
