@@ -14,6 +14,10 @@
     |  |- ReviewNotFound            404 review_not_found
     |  |- AlreadyReviewed           409 already_reviewed
     |  |- VersionGone               409 version_gone
+    |  |- RecalibrationNotFound     404 recalibration_not_found
+    |  |- RecalibrationRunning      409 recalibration_running
+    |  |- RecalibrationNotReady     409 recalibration_not_ready
+    |  |- RecalibrationStale        409 recalibration_stale
     |  |- PictureGone               410 picture_gone
     |  |- ProductRequired           422 product_required
     |  |- RateNotPromised           422 rate_not_promised
@@ -105,6 +109,22 @@ class AlreadyReviewed(RequestError):
 
 class VersionGone(RequestError):
     code, status, title = "version_gone", 409, "The version that judged is not loaded any more"
+
+
+class RecalibrationNotFound(RequestError):
+    code, status, title = "recalibration_not_found", 404, "No such recalibration of the product"
+
+
+class RecalibrationRunning(RequestError):
+    code, status, title = "recalibration_running", 409, "A recalibration of the product runs"
+
+
+class RecalibrationNotReady(RequestError):
+    code, status, title = "recalibration_not_ready", 409, "This recalibration cannot be applied"
+
+
+class RecalibrationStale(RequestError):
+    code, status, title = "recalibration_stale", 409, "What the recalibration rests on has changed"
 
 
 class PictureGone(RequestError):

@@ -16,6 +16,7 @@ from starlette.requests import HTTPConnection
 from service.drift.observer import DriftObserver
 from service.errors import FeedbackOff, RequestError, UnsupportedBody
 from service.feedback.access import FeedbackAccess
+from service.feedback.recalibration.recalibrator import Recalibrator
 from service.inspection.context import CONTEXT_RULE, InspectionContext, LineContext, LineContextError
 from service.inspection.inspector import Inspector
 from service.inspection.thread_pool import WorkerThreads
@@ -29,9 +30,11 @@ from service.rest.feedback_schemas import ReviewBody
 from service.rest.foreign import refuse_foreign
 from service.rest.options import RestOptions
 from service.rest.product_schemas import LoadBody, VersionBody
+from service.rest.recalibration_schemas import RecalibrationBody
 from service.rest.request_checks import RequestChecks
 from service.rest.request_record import SURFACE, RequestRecord, record_of
 from service.rest.schemas import LocalizeQuery, ScoreQuery
+from service.rest.session_schemas import SessionBody
 
 BEARER = HTTPBearer(auto_error=False, description="API key", scheme_name="bearer")
 API_KEY = APIKeyHeader(name="X-API-Key", auto_error=False, scheme_name="apiKey")
@@ -96,6 +99,14 @@ async def drift_observer(request: Request) -> DriftObserver | None:
 async def feedback(request: Request) -> FeedbackAccess:
     """The feedback store. Raises FeedbackOff where there is none."""
     found = cast("FeedbackAccess | None", request.state.feedback)
+    if found is None:
+        raise FeedbackOff("the service was started without a feedback store; the setting is feedback")
+    return found
+
+
+async def recalibrator(request: Request) -> Recalibrator:
+    """What recalibrates products from the store. Raises FeedbackOff where there is none."""
+    found = cast("Recalibrator | None", request.state.recalibrator)
     if found is None:
         raise FeedbackOff("the service was started without a feedback store; the setting is feedback")
     return found
@@ -219,21 +230,32 @@ async def known_parameters(request: Request) -> None:
 
 async def load_body(request: Request, options: Annotated[RestOptions, Depends(options)]) -> LoadBody:
     """The body of /load, which may be left out."""
-    data = await small_body(request, options)
-    return parsed(LoadBody, data) if data else LoadBody()
+    data = await _small_body(request, options)
+    return _parsed(LoadBody, data) if data else LoadBody()
 
 
 async def version_body(request: Request, options: Annotated[RestOptions, Depends(options)]) -> VersionBody:
     """The body of /activate."""
-    return parsed(VersionBody, await small_body(request, options))
+    return _parsed(VersionBody, await _small_body(request, options))
 
 
 async def review_body(request: Request, options: Annotated[RestOptions, Depends(options)]) -> ReviewBody:
     """The body of /verdicts/{id}/reviews."""
-    return parsed(ReviewBody, await small_body(request, options, REVIEW_BODY_BYTES))
+    return _parsed(ReviewBody, await _small_body(request, options, REVIEW_BODY_BYTES))
 
 
-async def small_body(request: Request, options: RestOptions, most: int = SMALL_BODY_BYTES) -> bytes:
+async def session_body(request: Request, options: Annotated[RestOptions, Depends(options)]) -> SessionBody:
+    """The body of POST /session."""
+    return _parsed(SessionBody, await _small_body(request, options))
+
+
+async def recalibration_body(request: Request, options: Annotated[RestOptions, Depends(options)]) -> RecalibrationBody:
+    """The body of /recalibrations, which may be left out."""
+    data = await _small_body(request, options)
+    return _parsed(RecalibrationBody, data) if data else RecalibrationBody()
+
+
+async def _small_body(request: Request, options: RestOptions, most: int = SMALL_BODY_BYTES) -> bytes:
     """Read here and not by the framework, which would read any length from anybody before it looks at the key."""
     limits = replace(options.body_limits, max_bytes=most)
     declared_length(request, limits)
@@ -243,7 +265,7 @@ async def small_body(request: Request, options: RestOptions, most: int = SMALL_B
     return data
 
 
-def parsed(schema: type[B], data: bytes) -> B:
+def _parsed(schema: type[B], data: bytes) -> B:
     try:
         return schema.model_validate_json(data)
     except ValidationError as error:
@@ -252,6 +274,7 @@ def parsed(schema: type[B], data: bytes) -> B:
         raise InvalidParameter(where) from None
 
 
+TheChecks = Annotated[RequestChecks, Depends(checks)]
 TheRecord = Annotated[RequestRecord, Depends(the_record)]
 TheOptions = Annotated[RestOptions, Depends(options)]
 TheInspector = Annotated[Inspector, Depends(inspector)]
@@ -260,6 +283,7 @@ TheThreads = Annotated[WorkerThreads, Depends(threads)]
 TheOperation = Annotated[Operation, Depends(operation)]
 TheDriftObserver = Annotated[DriftObserver | None, Depends(drift_observer)]
 TheFeedback = Annotated[FeedbackAccess, Depends(feedback)]
+TheRecalibrator = Annotated[Recalibrator, Depends(recalibrator)]
 TheEvents = Annotated[EventHub, Depends(event_hub)]
 TheContext = Annotated[InspectionContext, Depends(inspection_context)]
 ScoreParameters = Annotated[ScoreQuery, Query()]
@@ -267,6 +291,8 @@ LocalizeParameters = Annotated[LocalizeQuery, Query()]
 LoadRequest = Annotated[LoadBody, Depends(load_body)]
 VersionRequest = Annotated[VersionBody, Depends(version_body)]
 ReviewRequest = Annotated[ReviewBody, Depends(review_body)]
+RecalibrationRequest = Annotated[RecalibrationBody, Depends(recalibration_body)]
+SessionRequest = Annotated[SessionBody, Depends(session_body)]
 KnownParameters = Depends(known_parameters)
 MayInfer = Depends(allowed("infer"))
 MayReadMetrics = Depends(allowed("metrics"))

@@ -15,6 +15,7 @@ from service.drift.observer import DriftObserver
 from service.errors import NotReady, ServiceError
 from service.feedback.access import FeedbackAccess
 from service.feedback.observer import FeedbackObserver
+from service.feedback.recalibration.recalibrator import Recalibrator
 from service.inspection.inspector import Inspector
 from service.inspection.metrics_observer import MetricsObserver
 from service.inspection.observers import Observers, VerdictObserver
@@ -96,6 +97,8 @@ class Lifecycle:
             if grpc is not None:
                 await grpc.stop(self._settings.drain_s)
             await self._drain(self._settings.drain_s)
+            if (recalibrating := self.state["recalibrator"]) is not None:
+                await recalibrating.stop()
             await parts.registry.stop()
             threads.close()
             if (feedback := self.state["feedback"]) is not None:
@@ -117,7 +120,13 @@ class Lifecycle:
             state = EventState(self, parts.registry, drift, self.checks.options)
             events = EventHub(feedback, state, self.checks.shutdown, parts.metrics)
         return AppState(
-            checks=self.checks, inspector=inspector, drift=drift, operation=self, feedback=feedback, events=events
+            checks=self.checks,
+            inspector=inspector,
+            drift=drift,
+            operation=self,
+            feedback=feedback,
+            events=events,
+            recalibrator=recalibrator(parts, inspector, feedback),
         )
 
     async def own_metrics_page(self) -> bytes:
@@ -173,6 +182,15 @@ def feedback_access(parts: Components) -> FeedbackAccess | None:
         return None
     trail = one_of(AuditTrail, parts.observers)
     return FeedbackAccess(observer.store, parts.metrics, trail.on_review if trail is not None else lambda _: None)
+
+
+def recalibrator(parts: Components, inspector: Inspector, feedback: FeedbackAccess | None) -> Recalibrator | None:
+    """What makes thresholds from confirmed parts; None where there is no store. Its steps go into the audit trail."""
+    if feedback is None:
+        return None
+    trail = one_of(AuditTrail, parts.observers)
+    on_step = trail.on_recalibration if trail is not None else lambda _: None
+    return Recalibrator(feedback, parts.registry, inspector.image_limits, on_step)
 
 
 def one_of(kind: type[Observing], observers: Iterable[VerdictObserver]) -> Observing | None:

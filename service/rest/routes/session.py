@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import time
-from typing import Annotated
 from urllib.parse import urlsplit
 
-from fastapi import APIRouter, Depends, Request, Response
-from pydantic import BaseModel, ConfigDict, Field
+from fastapi import APIRouter, Request, Response
 
 from service.auth import SCOPES
 from service.errors import ServiceError
@@ -18,40 +16,14 @@ from service.rest.credentials import (
     session_in,
     session_token,
 )
-from service.rest.dependencies import TheOptions, TheRecord, checks, parsed, small_body
+from service.rest.dependencies import SessionRequest, TheChecks, TheRecord
 from service.rest.foreign import refuse_foreign
 from service.rest.openapi import json_body, problems_for
 from service.rest.request_checks import RequestChecks
-from service.rest.schemas import Schema
+from service.rest.session_schemas import SessionBody, SessionReply
 from service.sessions import LASTS_S, Session
 
 router = APIRouter(prefix="/session", tags=["session"])
-
-
-class SessionBody(BaseModel):
-    """The key to log in with."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    key: str = Field(min_length=1, max_length=256, description="An API key.")
-
-
-class SessionReply(Schema):
-    """Who asks, and what that allows."""
-
-    name: str | None = Field(description="Name of the key; null where nobody is logged in, or there are no keys.")
-    scopes: list[str] = Field(description="What may be done, with what it implies.")
-    keys_needed: bool = Field(description="Whether the service has API keys at all.")
-    csrf_token: str | None = Field(description="To send as X-CSRF-Token with what changes something.")
-
-
-async def session_body(request: Request, options: TheOptions) -> SessionBody:
-    """The body of POST /session."""
-    return parsed(SessionBody, await small_body(request, options))
-
-
-TheChecks = Annotated[RequestChecks, Depends(checks)]
-SessionRequest = Annotated[SessionBody, Depends(session_body)]
 
 
 @router.post(
