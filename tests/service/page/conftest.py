@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import shutil
 import socket
 import threading
@@ -182,3 +183,10 @@ def log_in(context: BrowserContext, served: Served, who: str) -> None:
         f"{served.url}/session", data={"key": served.keys[who]}, headers={"Origin": served.url}
     )
     assert answer.status == 204
+
+
+def see(page: Page, locator: str, text: str | re.Pattern[str]) -> None:
+    """Wait until the first element of `locator` shows this text."""
+    from playwright.sync_api import expect
+
+    expect(page.locator(locator).first).to_contain_text(text)

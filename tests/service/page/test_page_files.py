@@ -131,3 +131,11 @@ def test_what_others_wrote_has_its_licence_beside_it_and_stands_in_the_notice() 
         (STATIC / path).stat().st_size > 900
         for path in ("js/vendor/htm-LICENSE.txt", "js/vendor/preact-LICENSE.txt", "fonts/ibm-plex-sans-LICENSE.txt")
     )
+
+
+def test_scripts_import_nothing_that_they_do_not_use() -> None:
+    for file in SCRIPTS:
+        text = file.read_text(encoding="utf-8")
+        for names in re.findall(r"^import \{([^}]*)\} from ", text, re.MULTILINE):
+            for name in names.split(","):
+                assert len(re.findall(rf"\b{re.escape(name.strip())}\b", text)) > 1, f"{file.name}: {name}"

@@ -37,5 +37,5 @@ export function ClassDialog({ product, onChoose, onClose }) {
 }
 
 function classesIn(summary) {
-  return (summary.classes ?? []).map((one) => one.class ?? one.name).filter(Boolean);
+  return summary.defects.map((one) => one.class).filter(Boolean);
 }

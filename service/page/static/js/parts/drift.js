@@ -1,6 +1,6 @@
 // Whether the parts are still like those of the calibration: in words, and the evidence of each watch against its alarm.
 import { html } from "../vendor/htm-preact.js";
-import { dateTime, figure, number, t } from "../i18n.js";
+import { dateTime, figure, t } from "../i18n.js";
 import { Icon } from "./icons.js";
 
 export function Drift({ seen, onReset }) {

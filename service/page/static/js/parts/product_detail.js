@@ -1,7 +1,7 @@
 // One product: versions, thresholds with their promises, doubts, drift; load, activate, roll back, take out of service.
 import { html, useState } from "../vendor/htm-preact.js";
 import { get, post } from "../api.js";
-import { figure, number, percent, t } from "../i18n.js";
+import { figure, percent, t } from "../i18n.js";
 import { useLoaded } from "../loading.js";
 import { may } from "../session.js";
 import { Confirm } from "./dialog.js";
@@ -10,6 +10,7 @@ import { Icon } from "./icons.js";
 import { failed, notify } from "./notices.js";
 import { Sign } from "./sign.js";
 import { Loaded } from "./states.js";
+import { TrainingList } from "./training_list.js";
 
 export function ProductDetail({ name, onChanged }) {
   const base = `products/${encodeURIComponent(name)}`;
@@ -34,6 +35,7 @@ export function ProductDetail({ name, onChanged }) {
     <section class="card"><h3>${t("product.promise")}</h3><${Promises} found=${found} /></section>
     <section class="card"><h3>${t("product.versions")}</h3><${Versions} found=${found} onAsk=${ask} /></section>
     <${Loaded} of=${drift}>${(seen) => html`<${Drift} seen=${seen} onReset=${may("admin") ? () => ask("drift/reset") : null} />`}</${Loaded}>
+    ${may("admin") && html`<${TrainingList} name=${name} onDone=${onChanged} />`}
     ${asking && html`<${Confirm} title=${t(`product.${asking.action}`)} words=${t(`product.${asking.action}.words`, { name, version: asking.version ?? found.previous ?? "–" })}
       action=${t(`product.${asking.action}`)} danger=${asking.action === "unload" || asking.action === "rollback"} onConfirm=${() => act(asking)} onClose=${() => setAsking(null)} />`}
   </div>`}</${Loaded}>`;

@@ -13,11 +13,12 @@ export function ProposalRow({ one, here, onChoose }) {
     <${StateTag} state=${one.state} /><span class="soft">${dateTime(one.at)}${one.by ? ` · ${one.by}` : ""}</span></button></li>`;
 }
 
-export function Proposal({ one, admin, onApply, onRollBack }) {
+export function Proposal({ one, admin, onApply, onRollBack, onAgain }) {
   return html`<article class="card proposal" data-testid="proposal">
     <header class="card-head"><h2>${t("teach.proposal", { version: one.from_version ?? "" })}</h2><span class="card-side"><${StateTag} state=${one.state} /><${Actions} one=${one} admin=${admin} onApply=${onApply} onRollBack=${onRollBack} /></span></header>
     ${one.state === "applied" && html`<p class="words">${t("teach.applied", { version: one.to_version ?? "" })}</p>`}
-    ${one.reason && html`<p class="words ${one.state === "refused" || one.state === "failed" ? "why-not" : ""}">${one.reason}</p>`}
+    ${one.reason && html`<p class="words why-not">${one.reason}</p>`}
+    ${one.suggested && onAgain && html`<div><button class="button" onClick=${() => onAgain(one.suggested)}>${t("teach.suggested", windowOf(one.suggested))}</button></div>`}
     ${one.state === "running" && html`<div class="state" role="status"><span class="spinner"></span><p>${t("teach.running.words")}</p></div>`}
     ${one.before && one.after && html`<${Thresholds} one=${one} />`}
     <div class="proposal-columns">
@@ -29,6 +30,8 @@ export function Proposal({ one, admin, onApply, onRollBack }) {
   </article>`;
 }
 
+const windowOf = ({ since, until }) => ({ since: since ? dateTime(since) : "…", until: until ? dateTime(until) : "…" });
+
 function Actions({ one, admin, onApply, onRollBack }) {
   if (one.state === "ready" && !admin) return html`<p class="note"><${Icon} name="lock" />${t("teach.apply.forbidden")}</p>`;
   if (one.state === "ready") return html`<button class="button main" onClick=${onApply}>${t("teach.apply")}</button>`;
@@ -37,17 +40,13 @@ function Actions({ one, admin, onApply, onRollBack }) {
 }
 
 function Thresholds({ one }) {
-  const row = (name, before, after) => after && html`<tr key=${name}><th scope="row"><${Sign} decision=${name} />${name}</th>
-    <td class="num">${figure(value(before))}</td><td class="arrow"><${Icon} name="arrow" /></td><td class="num strong">${figure(value(after))}</td>
-    <td class="num">${percent(rate(after) ?? (name === "NG" ? one.rate_promised : null))}</td></tr>`;
-  const pick = (all, name) => all[name] ?? all[name === "ng" ? "threshold" : "review_threshold"];
+  const row = (name, before, after, promised) => after !== null && html`<tr key=${name}><th scope="row"><${Sign} decision=${name} />${name}</th>
+    <td class="num">${figure(before)}</td><td class="arrow"><${Icon} name="arrow" /></td><td class="num strong">${figure(after)}</td>
+    <td class="num">${percent(promised)}</td></tr>`;
   return html`<table class="table thresholds"><thead><tr><th>${t("teach.from")}</th><th class="num">${t("teach.now")}</th><th></th>
     <th class="num">${t("teach.then")}</th><th class="num">${t("teach.promised")}</th></tr></thead>
-    <tbody>${row("NG", pick(one.before, "ng"), pick(one.after, "ng"))}${row("REVIEW", pick(one.before, "review"), pick(one.after, "review"))}</tbody></table>`;
+    <tbody>${row("NG", one.before.ng, one.after.ng, one.rate_promised)}${row("REVIEW", one.before.review, one.after.review, one.review_rate_promised)}</tbody></table>`;
 }
-
-const value = (threshold) => (typeof threshold === "number" ? threshold : (threshold?.value ?? null));
-const rate = (threshold) => threshold?.rate_promised ?? null;
 
 function Changed({ changed }) {
   const total = changed.now_ok + changed.now_review + changed.now_ng;
@@ -58,19 +57,19 @@ function Changed({ changed }) {
 
 // The parts that chose nothing: how many of them would be rejected, and the interval in which the rate then lies.
 function HeldBack({ held, promised }) {
-  const [low, high] = Array.isArray(held.interval) ? held.interval : [held.interval?.low ?? 0, held.interval?.high ?? 1];
-  const top = Math.max(high, promised ?? 0) * 1.1 || 1;
+  const [low, high] = held.interval;
+  const top = Math.max(high, promised) * 1.1;
   const at = (share) => `${Math.min(100, (100 * share) / top)}%`;
   return html`<section><h3>${t("teach.held_back", { count: held.parts })}</h3>
     <p>${t("teach.held_back.words", { before: held.rejected_before, after: held.rejected_after })}</p>
     <div class="interval" role="img" aria-label=${t("teach.interval", { low: percent(low), high: percent(high), promised: percent(promised) })}>
       <i class="interval-range" style=${{ left: at(low), width: `calc(${at(high)} - ${at(low)})` }}></i>
-      ${promised !== null && promised !== undefined && html`<i class="interval-promise" style=${{ left: at(promised) }}></i>`}</div>
+      <i class="interval-promise" style=${{ left: at(promised) }}></i></div>
     <p class="soft small">${t("teach.interval", { low: percent(low), high: percent(high), promised: percent(promised) })}</p></section>`;
 }
 
 function Parts({ parts }) {
-  const shown = ["inspected", "confirmed", "used", "held_back", "effective"].filter((name) => parts[name] !== undefined);
+  const shown = ["inspected", "confirmed", "used", "held_back", "effective"];
   return html`<dl class="part-counts">${shown.map((name) => html`<div key=${name}><dt>${t(`teach.parts.${name}`)}</dt><dd>${number(Math.round(parts[name]))}</dd></div>`)}</dl>`;
 }
 

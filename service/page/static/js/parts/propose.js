@@ -5,17 +5,15 @@ import { number, percent, t } from "../i18n.js";
 const RATES = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05];
 
 export function Confirmed({ summary }) {
-  const rows = summary.classes ?? [];
-  const good = sum(rows.filter((one) => one.label === "good").map((one) => one.parts));
-  const bad = rows.filter((one) => one.label === "defect");
+  const bad = summary.defects;
   return html`<section class="card"><h2>${t("teach.confirmed")}</h2>
     <div class="figures">
-      <div><b>${number(good)}</b><span>${t("teach.confirmed.good")}</span></div>
+      <div><b>${number(summary.good.parts)}</b><span>${t("teach.confirmed.good")}</span></div>
       <div><b>${number(sum(bad.map((one) => one.parts)))}</b><span>${t("teach.confirmed.defect")}</span></div>
     </div>
     ${bad.length > 0 && html`<table class="table"><thead><tr><th>${t("teach.class")}</th><th class="num">${t("teach.parts")}</th><th class="num">${t("teach.found")}</th></tr></thead>
       <tbody>${bad.map((one) => html`<tr key=${one.class ?? ""}><td>${one.class ?? t("class.none")}</td><td class="num">${number(one.parts)}</td>
-        <td class="num">${percent(one.detection_rate ?? 1 - one.OK / one.parts, 0)}</td></tr>`)}</tbody></table>`}
+        <td class="num">${percent(one.detection_rate, 0)}</td></tr>`)}</tbody></table>`}
     <p class="soft small">${t("teach.confirmed.words")}</p>
   </section>`;
 }

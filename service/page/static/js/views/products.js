@@ -1,5 +1,5 @@
 // Products: what is served, what it promises, whether it has drifted, and what may be done about it.
-import { html, useState } from "../vendor/htm-preact.js";
+import { html } from "../vendor/htm-preact.js";
 import { get } from "../api.js";
 import { t } from "../i18n.js";
 import { useEvents, useEvery, useLoaded } from "../loading.js";

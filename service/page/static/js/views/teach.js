@@ -70,7 +70,7 @@ function Teach({ name }) {
     <${Loaded} of=${list}>${(found) => (found.length === 0
       ? html`<section class="card"><${Empty} icon="teach" title=${t("teach.empty")}>${t("teach.empty.words")}</${Empty}></section>`
       : html`<${Proposal} key=${shown.id} one=${shown} admin=${may("admin")} onApply=${() => setAsking("apply")}
-          onRollBack=${detail.data?.previous ? () => setAsking("rollback") : null} />`)}</${Loaded}>
+          onRollBack=${detail.data?.previous ? () => setAsking("rollback") : null} onAgain=${may("review") ? propose : null} />`)}</${Loaded}>
     ${asking === "apply" && html`<${Confirm} title=${t("teach.apply.title")} words=${t("teach.apply.words", { name })} action=${t("teach.apply")}
       onConfirm=${apply} onClose=${() => setAsking(null)} />`}
     ${asking === "rollback" && html`<${Confirm} title=${t("teach.rollback.title")} words=${t("teach.rollback.words", { name, version: detail.data.previous })}

@@ -1,19 +1,20 @@
 // A first training from the browser: drop a folder of good parts or take pictures with a camera, watch, read the report, activate.
 import { html, useState } from "../vendor/htm-preact.js";
-import { ApiError, post, remove, upload } from "../api.js";
-import { number, percent, t } from "../i18n.js";
-import { go } from "../router.js";
-import { failed, notify } from "../parts/notices.js";
+import { ApiError, upload } from "../api.js";
+import { percent, t } from "../i18n.js";
+import { keptStore, useStore } from "../store.js";
+import { failed } from "../parts/notices.js";
 import { Camera } from "../parts/camera.js";
 import { DropZone, Thumbnails } from "../parts/drop_zone.js";
 import { Icon } from "../parts/icons.js";
 import { TrainingList } from "../parts/training_list.js";
 
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
-const FEWEST = 20;
+const FEWEST = 8;
+const begun = keptStore("training", ""); // so that a training is found again after a reload
 
 export function TrainingView({ onDone }) {
-  const [name, setName] = useState("");
+  const name = useStore(begun);
   const [files, setFiles] = useState([]);
   const [camera, setCamera] = useState(false);
   const [sent, setSent] = useState(null);
@@ -40,7 +41,7 @@ export function TrainingView({ onDone }) {
       <h2>${t("training.title")}</h2>
       <p class="words">${t("training.words")}</p>
       <label class="field"><span>${t("training.name")}</span><input required value=${name} maxlength="64" autocomplete="off" spellcheck="false" aria-invalid=${wrong !== null}
-        aria-describedby="name-wrong" onInput=${(event) => setName(event.target.value)} /></label>
+        aria-describedby="name-wrong" onInput=${(event) => begun.set(event.target.value)} /></label>
       <p id="name-wrong" class="field-error" role="alert">${wrong}</p>
       <${DropZone} onFiles=${add} />
       <div class="buttons"><button type="button" class="button" onClick=${() => setCamera(true)}><${Icon} name="camera" />${t("training.camera")}</button>
@@ -49,7 +50,7 @@ export function TrainingView({ onDone }) {
         <${Thumbnails} files=${files} />`}
       ${sent ? html`<div class="progress" role="progressbar" aria-valuenow=${Math.round(sent.share * 100)} aria-label=${t("training.sending", { share: percent(sent.share, 0) })}><i style=${{ width: `${sent.share * 100}%` }}></i></div>
           <p class="soft">${t("training.sending", { share: percent(sent.share, 0) })}</p><button type="button" class="button" onClick=${() => sent.stop.abort()}>${t("cancel")}</button>`
-        : html`<button class="button main wide" disabled=${!files.length || !NAME.test(name)}>${t("training.start")}</button>`}
+        : html`<button class="button main wide" disabled=${files.length < FEWEST || !NAME.test(name)}>${t("training.start")}</button>`}
     </form>
     ${NAME.test(name) && html`<${TrainingList} key=${`${name}${turn}`} name=${name} onDone=${onDone} />`}
     ${camera && html`<${Camera} onPicture=${(file) => add([file])} onClose=${() => setCamera(false)} />`}

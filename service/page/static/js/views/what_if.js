@@ -53,14 +53,13 @@ function WhatIf({ name }) {
 }
 
 function Outcome({ found, busy }) {
-  const now = found.now.counts ?? found.now;
-  const then = found.then.counts ?? found.then;
+  const { now, then } = found;
   const [open, setOpen] = useState(null);
   return html`<section class="card sides ${busy ? "busy" : ""}" aria-busy=${busy}>
-      ${["OK", "REVIEW", "NG"].map((name) => html`<${Side} key=${name} name=${name} now=${now[name]} then=${then[name]} />`)}
+      ${["OK", "REVIEW", "NG"].map((name) => html`<${Side} key=${name} name=${name} now=${now.counts[name]} then=${then.counts[name]} />`)}
       <${Thresholds} found=${found} />
     </section>
-    <section class="card" aria-busy=${busy}><h2>${t("what_if.changed", { count: found.changed_total ?? found.changed.length })}</h2>
+    <section class="card" aria-busy=${busy}><h2>${t("what_if.changed", { count: found.changed_total })}</h2>
       ${found.changed.length === 0 ? html`<p class="soft">${t("what_if.none")}</p>`
         : html`<ul class="tiles">${found.changed.map((row) => html`<${Tile} key=${row.id} row=${row} onOpen=${() => setOpen(row)} />`)}</ul>`}
     </section>
@@ -75,14 +74,13 @@ function Side({ name, now, then }) {
 }
 
 function Thresholds({ found }) {
-  const of = (side) => figure(side?.threshold?.value ?? side?.threshold ?? side?.thresholds?.threshold ?? side?.thresholds?.ng?.value ?? null);
-  return html`<p class="sides-threshold soft">${t("gauge.threshold")} ${of(found.now)} <${Icon} name="arrow" /> <b>${of(found.then)}</b></p>`;
+  return html`<p class="sides-threshold soft">${t("gauge.threshold")} ${figure(found.now.threshold)} <${Icon} name="arrow" /> <b>${figure(found.then.threshold)}</b>
+    <span>${t("what_if.promised", { rate: percent(found.then.rate_promised, 2) })}</span></p>`;
 }
 
 function Tile({ row, onOpen }) {
-  const becomes = row.becomes ?? row.then;
   return html`<li><button class="tile" onClick=${onOpen}>
     ${row.picture ? html`<img src=${pictureOf(row)} alt="" loading="lazy" />` : html`<span class="tile-none"><${Icon} name="picture" /></span>`}
-    <span class="tile-words"><span class="tile-sides"><${Tag} decision=${row.decision} />${becomes && html`<${Icon} name="arrow" /><${Tag} decision=${becomes} />`}</span>
+    <span class="tile-words"><span class="tile-sides"><${Tag} decision=${row.decision} /><${Icon} name="arrow" /><${Tag} decision=${row.becomes} /></span>
       <span class="tile-name">${partName(row)}</span><span class="soft">${t("gauge.score")} ${figure(row.score)}</span></span></button></li>`;
 }
