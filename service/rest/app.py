@@ -20,11 +20,13 @@ from service.rest.routes import (
     admin,
     drift,
     events,
+    export,
     infer,
     operation,
     recalibrations,
     reviews,
     session,
+    statistics,
     verdicts,
     what_if,
 )
@@ -59,7 +61,20 @@ def rest_app(checks: RequestChecks, running: Running, more: Iterable[APIRouter] 
     problems.install(app)
     app.add_middleware(RecordMiddleware, checks=checks)
     app.add_middleware(PrefixMiddleware, root_path=checks.options.root_path)
-    for routes in (infer, operation, drift, admin, verdicts, reviews, events, recalibrations, what_if, session):
+    for routes in (
+        infer,
+        operation,
+        drift,
+        admin,
+        verdicts,
+        statistics,
+        reviews,
+        events,
+        export,
+        recalibrations,
+        what_if,
+        session,
+    ):
         app.include_router(routes.router)
     for router in more:
         app.include_router(router)
