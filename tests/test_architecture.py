@@ -96,9 +96,10 @@ ARROWS = {  # a part of service/ (a folder, or a module beside them) -> the part
     "audit": CORE,
     "drift": CORE,
     "bulk": CORE,
-    "rest": CORE | {"auth", "drift"},
+    "trainings": BOTTOM,
+    "rest": CORE | {"auth", "drift", "trainings"},
     "oip": CORE | {"auth", "rest"},
-    "run": CORE | {"auth", "audit", "drift", "gateway", "oip", "rest"},
+    "run": CORE | {"auth", "audit", "drift", "gateway", "oip", "rest", "trainings"},
     "cluster": CORE | {"rest", "run"},
     "gateway": {"auth", "audit", "errors", "logs", "metrics", "version"},  # it needs nothing of what judges
     "__main__": BOTTOM | {"auth", "run"},

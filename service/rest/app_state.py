@@ -7,6 +7,7 @@ from typing import Protocol, TypedDict
 from service.drift.observer import DriftObserver
 from service.inspection.inspector import Inspector
 from service.rest.request_checks import RequestChecks
+from service.trainings.trainings import Trainings
 
 
 class Operation(Protocol):
@@ -36,3 +37,4 @@ class AppState(TypedDict):
     inspector: Inspector
     drift: DriftObserver | None  # None where drift is not watched
     operation: Operation
+    trainings: Trainings | None  # None where trainings over HTTP are switched off

@@ -211,6 +211,18 @@ class Settings(BaseSettings):
         default=0.05, ge=0, le=0.5, description="Share of defective parts that is a matter of course and no drift."
     )
 
+    # Training
+    training_folder: Path | None = Field(
+        default=None,
+        description="Folder for the pictures and logs of trainings that are started over HTTP; by default "
+        "ARTIFACTS.trainings beside the artifact folder, off for no such trainings.",
+    )
+    training_max_images: int = Field(default=5000, ge=8, description="Pictures of one such training at most.")
+    training_max_mb: int = Field(default=4096, ge=1, description="MiB of pictures of one such training at most.")
+    training_threads: int = Field(
+        default=1, ge=1, description="Threads of such a training, which runs at the lowest priority."
+    )
+
     # Running
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="Least level that is logged."
@@ -234,6 +246,13 @@ class Settings(BaseSettings):
         if self.state_file is None:
             return self.artifacts / STATE_FILE
         return None if str(self.state_file) == "off" else self.state_file
+
+    @property
+    def trainings_folder(self) -> Path | None:
+        """Where trainings started over HTTP keep their files; None where there are none."""
+        if self.training_folder is None:
+            return self.artifacts.absolute().with_name(f"{self.artifacts.absolute().name}.trainings")
+        return None if str(self.training_folder) == "off" else self.training_folder
 
     @property
     def device_names(self) -> tuple[str, ...]:
