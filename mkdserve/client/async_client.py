@@ -11,7 +11,7 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 import httpx
 
-from mkdserve.client import feedback_calls, inspection_calls, product_calls
+from mkdserve.client import feedback_calls, inspection_calls, product_calls, training_calls
 from mkdserve.client.calls import Call
 from mkdserve.client.events import Event, events
 from mkdserve.client.exchange import Exchange
@@ -117,3 +117,9 @@ class AsyncClient:
     recalibration = awaited(feedback_calls.recalibration)
     apply_recalibration = awaited(feedback_calls.apply_recalibration)
     export = awaited(feedback_calls.export)
+
+    start_training = awaited(training_calls.start_training)
+    trainings = awaited(training_calls.trainings)
+    training = awaited(training_calls.training)
+    stop_training = awaited(training_calls.stop_training)
+    activate_training = awaited(training_calls.activate_training)

@@ -10,7 +10,7 @@ from typing import Concatenate, ParamSpec, Self, TypeVar
 
 import httpx
 
-from mkdserve.client import feedback_calls, inspection_calls, product_calls
+from mkdserve.client import feedback_calls, inspection_calls, product_calls, training_calls
 from mkdserve.client.async_client import DEFAULT_DEADLINE_S, DEFAULT_URL, AsyncClient, as_method
 from mkdserve.client.calls import Call
 from mkdserve.client.events import Event
@@ -111,3 +111,9 @@ class Client:
     recalibration = blocking(feedback_calls.recalibration)
     apply_recalibration = blocking(feedback_calls.apply_recalibration)
     export = blocking(feedback_calls.export)
+
+    start_training = blocking(training_calls.start_training)
+    trainings = blocking(training_calls.trainings)
+    training = blocking(training_calls.training)
+    stop_training = blocking(training_calls.stop_training)
+    activate_training = blocking(training_calls.activate_training)

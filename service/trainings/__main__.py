@@ -1,4 +1,4 @@
-"""Runs one training as a process of low priority, and notes how it ended: python -m service.trainings FOLDER COMMAND..."""
+"""Runs one training at low priority and notes how it ended: `python -m service.trainings FOLDER COMMAND...`."""
 
 from __future__ import annotations
 
@@ -33,10 +33,13 @@ def main(argv: Sequence[str]) -> int:
     except (OSError, ValueError) as error:
         print(f"{folder.path}: no training to run: {error}", file=sys.stderr)
         return 2
-    state, reason = "failed", None
+    state: State = "failed"
+    reason: str | None = None
     try:
         with folder.log.open("ab") as log:
-            trainer = subprocess.Popen(argv[1:], stdin=subprocess.DEVNULL, stdout=log, stderr=log, close_fds=False)
+            trainer = subprocess.Popen(  # noqa: S603 (the command is the service's own)
+                argv[1:], stdin=subprocess.DEVNULL, stdout=log, stderr=log, close_fds=False
+            )
             try:
                 reason = _wait(trainer, folder)
             finally:

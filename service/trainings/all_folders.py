@@ -63,6 +63,10 @@ class AllFolders:
             return again
         return again.model_copy(update={"state": "failed", "reason": ENDED_UNSEEN})
 
+    def any_runs(self) -> bool:
+        """Whether a training of any product has not ended by its record."""
+        return any(folder.read().state == "running" for each in self._products() for folder in self.of(each.name))
+
     def tidy(self) -> None:
         """Nothing runs: settle what seems to, remove what was given up and what is old. Raises OSError."""
         for product in self._products():

@@ -23,7 +23,10 @@ POOLS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 @dataclass(frozen=True)
 class TrainingOptions:
-    """What a training may use. `weights` is a file of source weights, None for the usual places; `trainer` the program."""
+    """What a training may use. `weights` is a file of source weights, None for the usual places.
+
+    `trainer` is the program that fits.
+    """
 
     max_pictures: int
     max_bytes: int
@@ -51,7 +54,7 @@ def start(
     machine = ["--threads", str(options.threads), "--device", "cpu", "--backend", "torch"]
     weights = ["--source-weights", str(options.weights.absolute())] if options.weights is not None else []
     fit = [*options.trainer, "fit", str(folder.pictures), *place, *machine, *weights, *flags]
-    return subprocess.Popen(
+    return subprocess.Popen(  # noqa: S603 (every part of it is checked or a path of our own)
         [sys.executable, "-m", "service.trainings", str(folder.path), *fit],
         stdin=subprocess.DEVNULL,
         env=environment(options.threads),

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from models.artifact.manifest import MANIFEST
 from models.atomic_file import write_text
 from service.trainings.record import State, TrainingRecord
 
@@ -62,7 +61,7 @@ class TrainingFolder:
 
     def has_artifact(self, record: TrainingRecord) -> bool:
         """Whether there is a whole artifact."""
-        return (self.artifact(record) / MANIFEST).is_file()
+        return self.artifact(record).is_dir()
 
     def ended(self, record: TrainingRecord, state: State, reason: str | None) -> TrainingRecord:
         """Note the end, and make room: only a training that is ready needs its pictures and its artifact.

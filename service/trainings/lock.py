@@ -9,7 +9,6 @@ from pathlib import Path
 
 from service.errors import TrainingRunning
 
-TRIES = 4  # a look by another request holds the lock for an instant
 PAUSE_S = 0.05
 
 
@@ -24,10 +23,10 @@ class Claim:
         os.close(self.file)
 
 
-async def claim(path: Path) -> Claim:
-    """Take the lock. Raises TrainingRunning where somebody has it, OSError where the file cannot be made."""
+async def claim(path: Path, patience_s: float) -> Claim:
+    """Take the lock. Raises TrainingRunning where somebody keeps it, OSError where the file cannot be made."""
     file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    for _ in range(TRIES):
+    for _ in range(1 + round(patience_s / PAUSE_S)):
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -25,6 +25,8 @@ from service.trainings.record import TrainingRecord
 SPARE_BYTES = 256 << 20  # of the disk, left to the artifacts, the audit trail and the trainer's own files
 STOPPED_WITHIN_S = 15.0
 LOOK_EVERY_S = 0.1
+# How long the lock is waited for: what holds it may be a look at it, or a training that is over and about to let go.
+A_LOOK_S, ITS_END_S = 0.2, 3.0
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -61,8 +63,9 @@ class Trainings:
         root = self._folders.root
         with self._writing():
             root.mkdir(parents=True, exist_ok=True)
-            held = await claim(self._folders.lock)
+            held = await claim(self._folders.lock, A_LOOK_S if self._folders.any_runs() else ITS_END_S)
         try:
+            await self._reap()
             with self._writing():
                 await asyncio.to_thread(self._folders.tidy)
                 if shutil.disk_usage(root).free < room + SPARE_BYTES:
@@ -111,12 +114,16 @@ class Trainings:
 
     async def stop_own(self) -> None:
         """At the end of this process: what it has started ends too."""
-        if self._child is None or self._own is None or self._child.poll() is not None:
-            return
-        with contextlib.suppress(OSError):
-            self._own.ask_to_stop("the service was shut down")
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            await asyncio.to_thread(self._child.wait, STOPPED_WITHIN_S)
+        if self._child is not None and self._own is not None and self._child.poll() is None:
+            with contextlib.suppress(OSError):
+                self._own.ask_to_stop("the service was shut down")
+            await self._reap()
+
+    async def _reap(self) -> None:
+        """Wait for the child process that is about to end, if there is one."""
+        if self._child is not None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                await asyncio.to_thread(self._child.wait, STOPPED_WITHIN_S)
 
     @asynccontextmanager
     async def installed(self, product: str, id: str) -> AsyncIterator[str]:

@@ -90,7 +90,7 @@ async def start(
 @router.get("", summary="All trainings of a product", responses=problems_for(401, 403, 422, 503))
 async def listed(name: Name, trainings: TheTrainings) -> TrainingList:
     """Newest first; also those of a product that no artifact was ever made for."""
-    return TrainingList(trainings=[shown(*trainings.one(name, each.id)) for each in trainings.all(name)])
+    return TrainingList(trainings=[shown(*each) for each in trainings.all(name)])
 
 
 @router.get("/{id}", summary="One training", responses=problems_for(401, 403, 404, 422, 503))
@@ -107,7 +107,7 @@ async def stop(name: Name, id: Id, trainings: TheTrainings, record: TheRecord) -
     log_admin(record, "stop training", name, id)
     by = f" by {record.caller}" if record.caller else ""
     found, folder = trainings.one(name, id)
-    return shown(await trainings.stop(name, id, f"stopped{by}"), folder)
+    return shown(await trainings.stop(found, folder, f"stopped{by}"), folder)
 
 
 @router.post(
