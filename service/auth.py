@@ -20,7 +20,8 @@ from models.names import is_name
 from service.errors import Forbidden, Unauthorized
 from service.logs import event
 
-SCOPES = ("infer", "metrics", "admin")
+SCOPES = ("infer", "metrics", "view", "review", "admin")
+COVERED_BY = {"view": frozenset({"view", "review", "admin"}), "review": frozenset({"review", "admin"})}
 LOOK_EVERY_S = 1.0  # how often the file's date is looked at, at most
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
@@ -36,6 +37,10 @@ class ApiKey:
     name: str
     scopes: frozenset[str]
     digest: str
+
+    def covers(self, scope: str) -> bool:
+        """Whether the key may do what asks for `scope`: who reviews may view, and who administers may do both."""
+        return not self.scopes.isdisjoint(COVERED_BY.get(scope, {scope}))
 
     def line(self) -> str:
         """The form in which it stands in the file."""
@@ -96,6 +101,10 @@ class KeyRing:
 
     def check(self, secret: str | None, scope: str) -> str:
         """The name of the key `secret`; Unauthorized where it is none of ours, Forbidden where it lacks `scope`."""
+        return self.key_for(secret, scope).name
+
+    def key_for(self, secret: str | None, scope: str) -> ApiKey:
+        """The key itself, as `check` finds it."""
         if time.monotonic() - self._looked >= LOOK_EVERY_S:
             self.reload()
         if not secret:
@@ -103,9 +112,9 @@ class KeyRing:
         key = self._find(secret)
         if key is None:
             raise Unauthorized("the key is not known")
-        if scope not in key.scopes:
+        if not key.covers(scope):
             raise Forbidden(f"key {key.name!r} lacks the scope {scope!r}")
-        return key.name
+        return key
 
     def __len__(self) -> int:
         return len(self._keys)

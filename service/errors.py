@@ -5,9 +5,15 @@
     |  |- MalformedRequest          400 malformed_request
     |  |- Unauthorized              401 unauthorized
     |  |- Forbidden                 403 forbidden
-    |  |- ForeignRequest            403 foreign_request (admin routes without keys)
+    |  |- ForeignRequest            403 foreign_request (without keys: admin routes, and what was judged)
     |  |- ProductNotFound           404 product_not_found
     |  |- VersionNotFound           404 version_not_found
+    |  |- VerdictNotFound           404 verdict_not_found
+    |  |- PictureNotKept            404 picture_not_kept
+    |  |- ReviewNotFound            404 review_not_found
+    |  |- AlreadyReviewed           409 already_reviewed
+    |  |- VersionGone               409 version_gone
+    |  |- PictureGone               410 picture_gone
     |  |- ProductRequired           422 product_required
     |  |- RateNotPromised           422 rate_not_promised
     |  |- TooFewPictures            422 too_few_pictures (a training)
@@ -26,6 +32,8 @@
     |- ShuttingDown                 503 shutting_down, with Retry-After
     |- TrainingsOff                 503 trainings_off
     |- DiskFull                     507 disk_full
+    |- FeedbackOff                  503 feedback_off
+    |- FeedbackUnavailable          503 feedback_unavailable, with Retry-After
     |- DeadlineExceeded             504 deadline_exceeded
     |- InferenceFailed              500 inference_failed
     `- RequestCancelled             499 client_closed_request (logged and counted, never sent)
@@ -70,7 +78,7 @@ class Forbidden(RequestError):
 
 
 class ForeignRequest(RequestError):
-    code, status, title = "foreign_request", 403, "Administration without keys is for this machine's own address"
+    code, status, title = "foreign_request", 403, "Without API keys this is for this machine's own address"
 
 
 class ProductNotFound(RequestError):
@@ -79,6 +87,30 @@ class ProductNotFound(RequestError):
 
 class VersionNotFound(RequestError):
     code, status, title = "version_not_found", 404, "No such version of the product"
+
+
+class VerdictNotFound(RequestError):
+    code, status, title = "verdict_not_found", 404, "No such verdict in the feedback store"
+
+
+class PictureNotKept(RequestError):
+    code, status, title = "picture_not_kept", 404, "The picture of this verdict was not kept"
+
+
+class ReviewNotFound(RequestError):
+    code, status, title = "review_not_found", 404, "No such review"
+
+
+class AlreadyReviewed(RequestError):
+    code, status, title = "already_reviewed", 409, "This reviewer has judged the part already"
+
+
+class VersionGone(RequestError):
+    code, status, title = "version_gone", 409, "The version that judged is not loaded any more"
+
+
+class PictureGone(RequestError):
+    code, status, title = "picture_gone", 410, "The picture was removed to make room"
 
 
 class ProductRequired(RequestError):
@@ -151,6 +183,14 @@ class NotReady(ServiceError):
 
 class ShuttingDown(ServiceError):
     code, status, title = "shutting_down", 503, "The service is shutting down"
+
+
+class FeedbackOff(ServiceError):
+    code, status, title = "feedback_off", 503, "The service keeps no feedback store"
+
+
+class FeedbackUnavailable(ServiceError):
+    code, status, title = "feedback_unavailable", 503, "The feedback store cannot be used at present"
 
 
 class DeadlineExceeded(ServiceError):

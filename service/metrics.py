@@ -119,7 +119,8 @@ METRICS: tuple[Spec, ...] = (
         "mkd_observer_failures_total",
         "counter",
         ("observer",),
-        "Times that an observer of verdicts (metrics, audit, drift) raised; the verdict was given all the same.",
+        "Times that an observer of verdicts (metrics, audit, drift, feedback) raised; the verdict was given all the "
+        "same.",
     ),
     Spec(
         "mkd_drift_evidence",
@@ -173,6 +174,52 @@ METRICS: tuple[Spec, ...] = (
         "How far the clock is from the audit chain's last records where that is more than 35 days, else 0.",
         across="livemostrecent",
     ),
+    Spec(
+        "mkd_feedback_verdicts_total",
+        "counter",
+        ("outcome",),
+        "Verdicts for the feedback store: stored, or dropped (no room in the queue, or not stored by the stop).",
+        values=("stored", "dropped"),
+    ),
+    Spec(
+        "mkd_feedback_failures_total",
+        "counter",
+        ("reason",),
+        "What went wrong with the feedback store: disk_full or database (storing failed and is tried again), queue (a "
+        "verdict was dropped, the database being too slow), picture (a picture was not kept), fault (of the service).",
+        values=("disk_full", "database", "queue", "picture", "fault"),
+    ),
+    Spec("mkd_feedback_queue", "gauge", (), "Verdicts that wait to be stored."),
+    Spec("mkd_feedback_available", "gauge", (), "Processes whose feedback store can be written to."),
+    Spec(
+        "mkd_feedback_picture_bytes",
+        "gauge",
+        (),
+        "Bytes of the pictures that the feedback store keeps, looked at once a minute.",
+        across="livemax",
+    ),
+    Spec(
+        "mkd_feedback_pictures_removed_total",
+        "counter",
+        ("reason",),
+        "Kept pictures that were removed: age (feedback_keep_days) or bytes (feedback_keep_mb).",
+        values=("age", "bytes"),
+    ),
+    Spec(
+        "mkd_reviews_total",
+        "counter",
+        ("label",),
+        "Judgements of parts by people: good, defect, unsure, and those that were withdrawn.",
+        values=("good", "defect", "unsure", "withdrawn"),
+    ),
+    Spec(
+        "mkd_reviews_waiting",
+        "gauge",
+        (),
+        "Parts that wait for a person's judgement, looked at once a minute.",
+        across="livemax",
+    ),
+    Spec("mkd_event_streams", "gauge", (), "Pages and programs that listen to /events."),
     Spec("mkd_heads_loaded", "gauge", (), "Heads in memory, all products and versions."),
     Spec("mkd_head_bytes", "gauge", (), "Memory of the heads that are loaded, one copy each."),
     Spec(

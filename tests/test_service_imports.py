@@ -13,6 +13,7 @@ ROOT = Path(__file__).parent.parent
 UNNEEDED = (
     *("torchvision", "matplotlib", "onnx", "onnxruntime", "ray", "sklearn", "scipy", "pandas", "skimage"),
     *("torch._dynamo", "torch._inductor", "torch.onnx", "trainer"),
+    *("sqlalchemy", "alembic"),  # for the feedback store, which tests do without
 )
 START = """
 import asyncio, json, sys

@@ -1,10 +1,12 @@
-"""The observer that puts a record of every verdict on its way to the audit chain."""
+"""The observer that puts a record of every verdict, and of every review, on its way to the audit chain."""
 
 from __future__ import annotations
 
 import errno
 import logging
 import threading
+import time
+from collections.abc import Mapping
 from typing import Literal
 
 from service.audit.pending import PendingRecord, PendingRecords
@@ -57,6 +59,13 @@ class AuditTrail(VerdictObserver):
         entry = PendingRecord(
             picture.at, members_of(verdict, picture.context), picture.data, verdict.decision in self._kept
         )
+        self._put(entry)
+
+    def on_review(self, members: Mapping[str, object]) -> None:
+        """Put the record of a person's judgement, or of its withdrawal, into the queue likewise."""
+        self._put(PendingRecord(time.time(), members, kind="review"))
+
+    def _put(self, entry: PendingRecord) -> None:
         reason = self._writer.trouble or "queue"
         if not self._waiting.put(entry, reason):
             self._metrics.counter("mkd_audit_records_total", outcome="dropped").inc()

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Protocol, TypedDict
 
 from service.drift.observer import DriftObserver
+from service.feedback.access import FeedbackAccess
 from service.inspection.inspector import Inspector
+from service.rest.event_hub import EventHub
 from service.rest.request_checks import RequestChecks
 from service.trainings.trainings import Trainings
 
@@ -38,3 +40,5 @@ class AppState(TypedDict):
     drift: DriftObserver | None  # None where drift is not watched
     operation: Operation
     trainings: Trainings | None  # None where trainings over HTTP are switched off
+    feedback: FeedbackAccess | None  # None where there is no feedback store
+    events: EventHub | None  # likewise

@@ -14,7 +14,8 @@ from pydantic import BaseModel, ValidationError
 from starlette.requests import HTTPConnection
 
 from service.drift.observer import DriftObserver
-from service.errors import RequestError, UnsupportedBody
+from service.errors import FeedbackOff, RequestError, UnsupportedBody
+from service.feedback.access import FeedbackAccess
 from service.inspection.context import CONTEXT_RULE, InspectionContext, LineContext, LineContextError
 from service.inspection.inspector import Inspector
 from service.inspection.thread_pool import WorkerThreads
@@ -22,6 +23,8 @@ from service.products.registry import Registry
 from service.rest.app_state import Operation
 from service.rest.bodies.forms import JSON
 from service.rest.bodies.reader import declared_length, pieces
+from service.rest.event_hub import EventHub
+from service.rest.feedback_schemas import ReviewBody
 from service.rest.foreign import refuse_foreign
 from service.rest.options import RestOptions
 from service.rest.product_schemas import LoadBody, VersionBody
@@ -32,9 +35,11 @@ from service.rest.schemas import LocalizeQuery, ScoreQuery
 BEARER = HTTPBearer(auto_error=False, description="API key", scheme_name="bearer")
 API_KEY = APIKeyHeader(name="X-API-Key", auto_error=False, scheme_name="apiKey")
 B = TypeVar("B", bound=BaseModel)
-ADMIN = "admin"
+ADMIN, VIEW, REVIEW = "admin", "view", "review"
+OF_THIS_MACHINE = frozenset({ADMIN, VIEW, REVIEW})  # without keys, for nobody whom a web page of others sends
 QUERIES: dict[str, type[ScoreQuery]] = {"/score": ScoreQuery, "/localize": LocalizeQuery}
 SMALL_BODY_BYTES = 4096
+REVIEW_BODY_BYTES = 16 << 10  # a note may be written in escapes of six bytes
 LONGEST_DEADLINE_MS = 3_600_000
 DEADLINE_PATTERN = r"^[0-9]{1,7}(\.[0-9]{1,3})?$"
 CONTEXT_HEADERS = {"line": "X-Line", "station": "X-Station", "part_id": "X-Part-Id"}
@@ -81,6 +86,22 @@ async def drift_observer(request: Request) -> DriftObserver | None:
     return cast("DriftObserver | None", request.state.drift)
 
 
+async def feedback(request: Request) -> FeedbackAccess:
+    """The feedback store. Raises FeedbackOff where there is none."""
+    found = cast("FeedbackAccess | None", request.state.feedback)
+    if found is None:
+        raise FeedbackOff("the service was started without a feedback store; the setting is feedback")
+    return found
+
+
+async def event_hub(request: Request) -> EventHub:
+    """Who tells pages of what is new. Raises FeedbackOff where there is no store that it could read."""
+    found = cast("EventHub | None", request.state.events)
+    if found is None:
+        raise FeedbackOff("the service was started without a feedback store; the setting is feedback")
+    return found
+
+
 async def the_record(request: Request) -> RequestRecord:
     """The record of this request."""
     return record_of(request.scope)
@@ -97,9 +118,12 @@ def allowed(scope: str) -> Callable[..., Awaitable[None]]:
         api_key: Annotated[str | None, Security(API_KEY)],
     ) -> None:
         if checks.keys is not None:
-            record.caller = checks.keys.check(bearer.credentials if bearer else api_key, scope)
-        elif scope == ADMIN:
+            key = checks.keys.key_for(bearer.credentials if bearer else api_key, scope)
+            record.caller, record.is_admin = key.name, key.covers(ADMIN)
+            return
+        if scope in OF_THIS_MACHINE:
             refuse_foreign(request, checks.options.host)
+        record.is_admin = True
 
     return check
 
@@ -192,9 +216,14 @@ async def version_body(request: Request, options: Annotated[RestOptions, Depends
     return _parsed(VersionBody, await _small_body(request, options))
 
 
-async def _small_body(request: Request, options: RestOptions) -> bytes:
+async def review_body(request: Request, options: Annotated[RestOptions, Depends(options)]) -> ReviewBody:
+    """The body of /verdicts/{id}/reviews."""
+    return _parsed(ReviewBody, await _small_body(request, options, REVIEW_BODY_BYTES))
+
+
+async def _small_body(request: Request, options: RestOptions, most: int = SMALL_BODY_BYTES) -> bytes:
     """Read here and not by the framework, which would read any length from anybody before it looks at the key."""
-    limits = replace(options.body_limits, max_bytes=SMALL_BODY_BYTES)
+    limits = replace(options.body_limits, max_bytes=most)
     declared_length(request, limits)
     data = b"".join([piece async for piece in pieces(request, limits, None)])
     if data and request.headers.get("content-type", "").split(";")[0].strip().lower() != JSON:
@@ -218,12 +247,17 @@ TheProducts = Annotated[Registry, Depends(products)]
 TheThreads = Annotated[WorkerThreads, Depends(threads)]
 TheOperation = Annotated[Operation, Depends(operation)]
 TheDriftObserver = Annotated[DriftObserver | None, Depends(drift_observer)]
+TheFeedback = Annotated[FeedbackAccess, Depends(feedback)]
+TheEvents = Annotated[EventHub, Depends(event_hub)]
 TheContext = Annotated[InspectionContext, Depends(inspection_context)]
 ScoreParameters = Annotated[ScoreQuery, Query()]
 LocalizeParameters = Annotated[LocalizeQuery, Query()]
 LoadRequest = Annotated[LoadBody, Depends(load_body)]
 VersionRequest = Annotated[VersionBody, Depends(version_body)]
+ReviewRequest = Annotated[ReviewBody, Depends(review_body)]
 KnownParameters = Depends(known_parameters)
 MayInfer = Depends(allowed("infer"))
 MayReadMetrics = Depends(allowed("metrics"))
+MayView = Depends(allowed(VIEW))
+MayReview = Depends(allowed(REVIEW))
 MayAdminister = Depends(allowed(ADMIN))

@@ -43,6 +43,7 @@ class RequestRecord:
     status: int = 0
     code: str | None = None  # of the problem, where there was one
     caller: str | None = None  # the name of the API key
+    is_admin: bool = False  # whether the caller may administer; without keys everybody may
     bytes_in: int = 0
     bytes_out: int = 0
     context: LineContext = field(default_factory=LineContext)

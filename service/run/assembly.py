@@ -16,6 +16,8 @@ from service.drift.monitor import DriftRules
 from service.drift.observer import DriftObserver
 from service.engine.device_runner import device_runners
 from service.engine.engine import Engine, EngineSettings
+from service.feedback.observer import FeedbackObserver
+from service.feedback.settings import FeedbackSettings
 from service.inspection.observers import VerdictObserver
 from service.metrics import Metrics
 from service.products.registry import Registry
@@ -63,7 +65,25 @@ def observers(settings: Settings, metrics: Metrics) -> tuple[VerdictObserver, ..
     trail = audit_trail(settings, metrics, service_version())
     rules = DriftRules(settings.drift_alarm_parts, settings.drift_window, settings.drift_defect_share)
     watch = DriftObserver(rules, metrics) if settings.drift else None
-    return tuple(observer for observer in (trail, watch) if observer is not None)
+    kept = feedback_settings(settings)
+    feedback = FeedbackObserver(kept, metrics) if kept is not None else None
+    return tuple(observer for observer in (trail, watch, feedback) if observer is not None)
+
+
+def feedback_settings(settings: Settings) -> FeedbackSettings | None:
+    """The feedback store that the settings ask for; all processes share it and its bounds."""
+    if settings.feedback_place is None:
+        return None
+    return FeedbackSettings(
+        folder=settings.feedback_place,
+        url=settings.feedback_url,
+        pictures=settings.feedback_pictures,
+        keep_days=settings.feedback_keep_days,
+        keep_bytes=settings.feedback_keep_mb * MIB,
+        keep_verdicts=settings.feedback_keep_verdicts,
+        queue_bytes=settings.feedback_queue_mb * MIB,
+        spot_check_share=settings.spot_check_share,
+    )
 
 
 def audit_trail(settings: Settings, metrics: Metrics, version: str) -> AuditTrail | None:

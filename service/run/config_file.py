@@ -19,6 +19,7 @@ FIRST_OF_TABLE = {
     "security": "api_keys_file",
     "audit": "audit_folder",
     "drift": "drift",
+    "feedback": "feedback",
     "training": "training_folder",
     "running": "log_level",
 }

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from models.imaging.decode import ImageLimits
+from service.audit.trail import AuditTrail
 from service.auth import KeyRing
 from service.drift.observer import DriftObserver
 from service.errors import NotReady, ServiceError
+from service.feedback.access import FeedbackAccess
+from service.feedback.observer import FeedbackObserver
 from service.inspection.inspector import Inspector
 from service.inspection.metrics_observer import MetricsObserver
-from service.inspection.observers import Observers
+from service.inspection.observers import Observers, VerdictObserver
 from service.inspection.thread_pool import WorkerThreads
 from service.logs import event
 from service.rest.app_state import AppState, Operation
 from service.rest.bodies.reader import BodyLimits
+from service.rest.event_hub import EventHub
+from service.rest.event_state import EventState
 from service.rest.options import RestOptions
 from service.rest.request_checks import RequestChecks
 from service.run.components import Assemble, Components
@@ -30,6 +35,7 @@ from service.trainings.trainings import Trainings
 if TYPE_CHECKING:
     from service.gateway.settings import LineSettings
 
+Observing = TypeVar("Observing", bound=VerdictObserver)
 AT_ONCE_S = 0.0
 
 
@@ -79,7 +85,7 @@ class Lifecycle:
             await parts.registry.start()
             await asyncio.to_thread(give_memory_back)
             grpc = await start_grpc(inspector, self.checks, self, self._settings)
-            async with self._stations(inspector):
+            async with self._stations(inspector), telling(self.state["events"]):
                 event("started", ready=self.ready()[0], products=len(parts.registry.products()))
                 yield self.state
         except ServiceError as error:
@@ -95,6 +101,8 @@ class Lifecycle:
             await self._drain(self._settings.drain_s)
             await parts.registry.stop()
             threads.close()
+            if (feedback := self.state["feedback"]) is not None:
+                feedback.close()
             await asyncio.to_thread(observers.stop)
 
     def _stations(self, inspector: Inspector) -> AbstractAsyncContextManager[None]:
@@ -105,8 +113,21 @@ class Lifecycle:
         return line(self._line, inspector, self.ready)
 
     def _state_with(self, inspector: Inspector, parts: Components) -> AppState:
-        drift = next((observer for observer in parts.observers if isinstance(observer, DriftObserver)), None)
-        return AppState(checks=self.checks, inspector=inspector, drift=drift, operation=self, trainings=self._trainings)
+        drift = one_of(DriftObserver, parts.observers)
+        feedback = feedback_access(parts)
+        events = None
+        if feedback is not None:
+            state = EventState(self, parts.registry, drift, self.checks.options)
+            events = EventHub(feedback, state, self.checks.shutdown, parts.metrics)
+        return AppState(
+            checks=self.checks,
+            inspector=inspector,
+            drift=drift,
+            operation=self,
+            feedback=feedback,
+            events=events,
+            trainings=self._trainings,
+        )
 
     async def own_metrics_page(self) -> bytes:
         """All metrics of this server, in Prometheus' text format."""
@@ -152,6 +173,34 @@ class Lifecycle:
         report = await self.components.engine.drain(limit_s)
         level = logging.INFO if report.complete else logging.WARNING
         event("drained", level, seconds=round(report.seconds, 2), left_images=report.left_images)
+
+
+def feedback_access(parts: Components) -> FeedbackAccess | None:
+    """What surfaces ask of the feedback store; None where there is none. Reviews go into the audit trail."""
+    observer = one_of(FeedbackObserver, parts.observers)
+    if observer is None:
+        return None
+    trail = one_of(AuditTrail, parts.observers)
+    return FeedbackAccess(observer.store, parts.metrics, trail.on_review if trail is not None else lambda _: None)
+
+
+def one_of(kind: type[Observing], observers: Iterable[VerdictObserver]) -> Observing | None:
+    """The observer of this kind; None where there is none."""
+    return next((observer for observer in observers if isinstance(observer, kind)), None)
+
+
+@asynccontextmanager
+async def telling(events: EventHub | None) -> AsyncIterator[None]:
+    """Pages are told of what happens while the block runs."""
+    if events is None:
+        yield
+        return
+    task = asyncio.create_task(events.run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 def _line_settings(settings: Settings) -> LineSettings | None:

@@ -21,6 +21,7 @@ from service.rest.prefix import is_prefix
 ENV_PREFIX = "MKD_"
 
 MIB = 1 << 20
+POSTGRESQL = frozenset({"postgresql", "postgresql+psycopg", "postgres"})
 IMAGE_FORMATS = frozenset({"PNG", "JPEG", "BMP", "TIFF", "WEBP"})
 
 
@@ -211,6 +212,48 @@ class Settings(BaseSettings):
         default=0.05, ge=0, le=0.5, description="Share of defective parts that is a matter of course and no drift."
     )
 
+    # Feedback
+    feedback: str = Field(
+        default="auto",
+        description="Where verdicts are stored for the page and for review: auto (SQLite in ARTIFACTS.feedback beside "
+        "the artifact folder), off, a folder, or the URL of a PostgreSQL database (postgresql://..., extra postgres).",
+    )
+    feedback_folder: Path | None = Field(
+        default=None,
+        description="Folder of the kept pictures where feedback is a URL; services that share the database share it.",
+    )
+    feedback_pictures: Literal["none", "review", "all"] = Field(
+        default="review",
+        description="Which pictures are kept: none, review (those of REVIEW, NG and spot checks) or all.",
+    )
+    feedback_keep_days: int = Field(
+        default=90,
+        ge=0,
+        description="Days after which pictures, and verdicts that nobody has reviewed, are removed; 0 for never.",
+    )
+    feedback_keep_mb: int = Field(
+        default=10_240,
+        ge=0,
+        description="MiB of pictures above which some are removed: of OK first, then REVIEW, NG, spot checks, and "
+        "reviewed ones last; 0 for no limit.",
+    )
+    feedback_keep_verdicts: int = Field(
+        default=5_000_000,
+        ge=0,
+        description="Verdicts above which the oldest that nobody has reviewed are removed; 0 for no limit.",
+    )
+    feedback_queue_mb: int = Field(
+        default=64,
+        ge=1,
+        description="MiB of verdicts and pictures that may wait to be stored; beyond it they are dropped.",
+    )
+    spot_check_share: float = Field(
+        default=0.02,
+        ge=0,
+        le=1,
+        description="Probability with which a part, whatever its score, is sent to review as a spot check.",
+    )
+
     # Training
     training_folder: Path | None = Field(
         default=None,
@@ -248,6 +291,22 @@ class Settings(BaseSettings):
         return None if str(self.state_file) == "off" else self.state_file
 
     @property
+    def feedback_url(self) -> str | None:
+        """SQLAlchemy's URL of the feedback database; None where that is SQLite in `feedback_place`."""
+        scheme, separator, rest = self.feedback.partition("://")
+        return f"postgresql+psycopg://{rest}" if separator and scheme in POSTGRESQL else None
+
+    @property
+    def feedback_place(self) -> Path | None:
+        """The folder of the feedback store; None where there is no store."""
+        if self.feedback == "off":
+            return None
+        if self.feedback == "auto" or self.feedback_url is not None:
+            beside = self.artifacts.absolute()
+            return self.feedback_folder or beside.with_name(f"{beside.name}.feedback")
+        return Path(self.feedback)
+
+    @property
     def trainings_folder(self) -> Path | None:
         """Where trainings started over HTTP keep their files; None where there are none."""
         if self.training_folder is None:
@@ -271,6 +330,14 @@ class Settings(BaseSettings):
             raise ValueError(f"{value!r} is not a plain path as /line-7: letters, digits, dot, dash, underscore, tilde")
         return value
 
+    @field_validator("feedback")
+    @classmethod
+    def _a_place(cls, value: str) -> str:
+        scheme, separator, _ = value.partition("://")
+        if not value.strip() or (separator and scheme not in POSTGRESQL):
+            raise ValueError("auto, off, a folder, or a URL that begins with postgresql://")
+        return value
+
     @model_validator(mode="after")
     def _refuse_the_unsafe(self) -> Self:
         if not self.auth_enabled and not self.insecure_no_auth and not is_loopback(self.host):
@@ -289,6 +356,8 @@ class Settings(BaseSettings):
             raise ValueError("devices: name at least one, or auto")
         if self.max_image_bytes > self.max_body_bytes or self.max_body_bytes > self.max_waiting_bytes:
             raise ValueError("max_image_bytes <= max_body_bytes <= max_waiting_bytes must hold")
+        if self.feedback_folder is not None and self.feedback_url is None and self.feedback != "auto":
+            raise ValueError("feedback_folder goes with a database URL; a folder is named by feedback itself")
         if self.line is not None and self.processes > 1:
             raise ValueError("line needs processes = 1: a PLC and a camera belong to one process")
         if self.grpc_port == 0 and self.processes > 1:

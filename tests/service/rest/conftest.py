@@ -324,13 +324,13 @@ Talk = Callable[[int, bytes], tuple[int, dict[str, str], dict[str, Any]]]
 
 @pytest.fixture
 def serve() -> Iterator[Serve]:
-    """Serve on a free port in a thread, with this engine where one is given; gives the port."""
+    """Serve on a free port in a thread, with this engine and these observers where given; gives the port."""
     running: list[tuple[Any, threading.Thread]] = []
 
-    def start(engine: FakeEngine | None = None, **settings: Any) -> int:
+    def start(engine: FakeEngine | None = None, observers: tuple[VerdictObserver, ...] = (), **settings: Any) -> int:
         used = Settings(port=0, drain_s=1.0, **settings)
         judge = engine or FakeEngine()
-        parts = Components(judge, FakeRegistry(FakeVersion()), judge.metrics, 1)  # type: ignore[arg-type]
+        parts = Components(judge, FakeRegistry(FakeVersion()), judge.metrics, 1, observers)  # type: ignore[arg-type]
         server = make_server(create_app(used, lambda _: parts), used)
         shared = socket.create_server(("127.0.0.1", 0))
         thread = threading.Thread(target=server.run, args=([shared],))

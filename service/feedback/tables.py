@@ -1,0 +1,112 @@
+"""The tables of the feedback store, as the newest migration leaves them.
+
+`verdicts` has a row for each verdict. `judged` and `waiting` follow from its reviews and its picture, and are written
+with them in one transaction, so that queues and statistics need no join. `review_changes` has a row for each judgement
+and each withdrawal: `after_verdict` is the newest verdict at that time, by which a page that was away finds what it
+has missed. Times are seconds since 1970 (UTC).
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    text,
+)
+
+METADATA = MetaData()
+ROW_ID = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts by itself in INTEGER columns only
+DOUBLE = Float(53)
+
+VERDICTS = Table(
+    "verdicts",
+    METADATA,
+    Column("id", ROW_ID, primary_key=True, autoincrement=True),
+    Column("at", DOUBLE, nullable=False),
+    Column("request_id", String(128), nullable=False),
+    Column("image_index", Integer, nullable=False),
+    Column("caller", String(64)),
+    Column("product", String(64), nullable=False),
+    Column("version", String(64), nullable=False),
+    Column("method", String(64), nullable=False),
+    Column("hash", String(64), nullable=False),
+    Column("score", DOUBLE, nullable=False),
+    Column("p_value", DOUBLE, nullable=False),
+    Column("threshold", DOUBLE, nullable=False),
+    Column("review_threshold", DOUBLE),
+    Column("decision", String(8), nullable=False),
+    Column("decided_by", String(128)),
+    Column("line", String(128)),
+    Column("station", String(128)),
+    Column("part_id", String(128)),
+    Column("filename", String(1024)),
+    Column("width", Integer, nullable=False),
+    Column("height", Integer, nullable=False),
+    Column("spot_check", Boolean, nullable=False),
+    Column("spot_check_share", DOUBLE, nullable=False),
+    Column("picture_file", String(128)),  # from the folder of pictures; null where there is none, or none any more
+    Column("picture_type", String(32)),
+    Column("picture_bytes", BigInteger),
+    Column("picture_gone_at", DOUBLE),
+    Column("judged", String(16), nullable=False, server_default=""),  # good, defect, disagreed; empty where nobody has
+    Column("waiting", Boolean, nullable=False),  # in the queue for review
+    sqlite_autoincrement=True,  # an id is never given a second time
+)
+IS_WAITING_SQLITE, IS_WAITING_POSTGRESQL = text("waiting = 1"), text("waiting")  # as each writes the condition
+HAS_PICTURE = text("picture_file IS NOT NULL")
+Index("verdicts_by_product", VERDICTS.c.product, VERDICTS.c.id)
+Index("verdicts_by_time", VERDICTS.c.at)
+Index("verdicts_by_part", VERDICTS.c.part_id)
+Index(
+    "verdicts_waiting",
+    VERDICTS.c.product,
+    VERDICTS.c.id,
+    sqlite_where=IS_WAITING_SQLITE,
+    postgresql_where=IS_WAITING_POSTGRESQL,
+)
+Index("verdicts_with_picture", VERDICTS.c.at, sqlite_where=HAS_PICTURE, postgresql_where=HAS_PICTURE)
+IS_JUDGED = text("judged <> ''")
+Index("verdicts_judged", VERDICTS.c.product, VERDICTS.c.id, sqlite_where=IS_JUDGED, postgresql_where=IS_JUDGED)
+
+REVIEWS = Table(
+    "reviews",
+    METADATA,
+    Column("id", ROW_ID, primary_key=True, autoincrement=True),
+    Column("verdict_id", ROW_ID, ForeignKey("verdicts.id"), nullable=False),
+    Column("label", String(16), nullable=False),
+    Column("defect_class", String(64)),
+    Column("note", String(1000)),
+    Column("by", String(64), nullable=False),
+    Column("at", DOUBLE, nullable=False),
+    Column("withdrawn_at", DOUBLE),
+    Column("withdrawn_by", String(64)),
+    sqlite_autoincrement=True,
+)
+STANDS = text("withdrawn_at IS NULL")
+Index("reviews_of_verdict", REVIEWS.c.verdict_id)
+Index(  # of each person one review of a part stands
+    "reviews_standing",
+    REVIEWS.c.verdict_id,
+    REVIEWS.c.by,
+    unique=True,
+    sqlite_where=STANDS,
+    postgresql_where=STANDS,
+)
+
+REVIEW_CHANGES = Table(
+    "review_changes",
+    METADATA,
+    Column("id", ROW_ID, primary_key=True, autoincrement=True),
+    Column("verdict_id", ROW_ID, nullable=False),
+    Column("after_verdict", ROW_ID, nullable=False),
+    sqlite_autoincrement=True,
+)
+Index("review_changes_after", REVIEW_CHANGES.c.after_verdict)

@@ -1,0 +1,60 @@
+"""How REST shows stored verdicts and reviews, and reads a filter of them."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import UTC, datetime
+
+from service.feedback.rows import Review, VerdictFilter, VerdictRow
+from service.rest.feedback_schemas import PlaceQuery, ReviewRow, StoredVerdict, VerdictQuery
+
+NOT_SHOWN = frozenset({"image_index", "picture_file", "picture_type", "picture_bytes", "picture_gone_at"})
+NOT_SHOWN_EITHER = frozenset({"judged", "waiting"})  # they follow from the reviews
+HIDDEN = NOT_SHOWN | NOT_SHOWN_EITHER
+
+
+def row_of(row: VerdictRow) -> StoredVerdict:
+    """One stored verdict."""
+    members = {name: value for name, value in vars(row).items() if name not in HIDDEN}
+    members["at"] = time_of(row.at)
+    members["picture"] = row.picture_file is not None
+    members["reviews"] = [review_of(review) for review in row.reviews]
+    return StoredVerdict.model_construct(**members)
+
+
+def review_of(review: Review) -> ReviewRow:
+    """One review."""
+    members = asdict(review)
+    members["at"] = time_of(review.at)
+    members["withdrawn_at"] = None if review.withdrawn_at is None else time_of(review.withdrawn_at)
+    return ReviewRow.model_construct(**members)
+
+
+def filter_of(query: PlaceQuery) -> VerdictFilter:
+    """The filter that a query asks for."""
+    if not isinstance(query, VerdictQuery):
+        return VerdictFilter(product=query.product, station=query.station)
+    return VerdictFilter(
+        product=query.product,
+        version=query.version,
+        decisions=frozenset(query.decision),
+        line=query.line,
+        station=query.station,
+        part_id=query.part_id,
+        since=seconds_of(query.since),
+        until=seconds_of(query.until),
+        reviewed=query.reviewed,
+        spot_check=query.spot_check,
+    )
+
+
+def time_of(seconds: float) -> datetime:
+    """Seconds since 1970 as a time in UTC, to the millisecond."""
+    return datetime.fromtimestamp(round(seconds, 3), UTC)
+
+
+def seconds_of(moment: datetime | None) -> float | None:
+    """The inverse; a time without a zone is taken as UTC."""
+    if moment is None:
+        return None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

@@ -1,0 +1,157 @@
+"""GET /events tells every page what is judged and reviewed, again after a cut, and ends at the shutdown."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+
+from service.feedback.observer import FeedbackObserver
+from service.feedback.rows import VerdictFilter
+from service.feedback.settings import FeedbackSettings
+from service.rest.event_page import EventPage
+
+if TYPE_CHECKING:
+    from tests.service.rest.conftest import FakeEngine, Picture, Serve
+
+
+class Stream:
+    """A page's connection to /events."""
+
+    def __init__(self, port: int, query: str = "", headers: str = "") -> None:
+        self.connection = socket.create_connection(("127.0.0.1", port), timeout=20)
+        request = f"GET /events{query} HTTP/1.1\r\nHost: 127.0.0.1\r\n{headers}\r\n"
+        self.connection.sendall(request.encode())
+        self.lines = self.connection.makefile("rb")
+        self.status = int(self.lines.readline().split()[1])
+        self.headers = dict(line.decode().lower().strip().split(": ", 1) for line in iter(self.lines.readline, b"\r\n"))
+
+    def next(self, kind: str) -> tuple[dict[str, Any], int | None]:
+        """Data and id of the next event of this kind."""
+        event: dict[str, str] = {}
+        for line in self.lines:
+            name, _, value = line.decode().rstrip("\r\n").partition(": ")
+            if name in ("event", "id", "data"):
+                event[name] = value
+            if not name and event:
+                if event.get("event") == kind:
+                    return json.loads(event["data"]), int(event["id"]) if "id" in event else None
+                event = {}
+        raise EOFError("the stream has ended")
+
+    def close(self) -> None:
+        """Hang up."""
+        self.lines.close()
+        self.connection.close()
+
+    def ends(self) -> bool:
+        """Whether the server ends the stream, after whatever it still says."""
+        while self.lines.readline():
+            pass
+        return True
+
+
+class Place:
+    """A service with a feedback store on a port."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self.client = httpx.Client(base_url=f"http://127.0.0.1:{port}")
+        self.streams: list[Stream] = []
+
+    def listen(self, query: str = "", headers: str = "") -> Stream:
+        self.streams.append(Stream(self.port, query, headers))
+        return self.streams[-1]
+
+    def judge(self, image: bytes, query: str = "") -> None:
+        assert self.client.post(f"/score{query}", content=image, headers={"Content-Type": "image/png"}).is_success
+
+
+Open = Callable[..., Place]
+
+
+@pytest.fixture
+def place(serve: Serve, fake_engine: type[FakeEngine], tmp_path: Path) -> Iterator[Place]:
+    engine = fake_engine()
+    observer = FeedbackObserver(FeedbackSettings(folder=tmp_path / "feedback"), engine.metrics)
+    made = Place(serve(engine, (observer,)))
+    yield made
+    made.client.close()
+    for stream in made.streams:
+        stream.close()
+
+
+def test_a_page_is_told_the_state_then_each_verdict_and_review(place: Place, picture: Picture) -> None:
+    page = place.listen()
+    assert (page.status, page.headers["content-type"]) == (200, "text/event-stream; charset=utf-8")
+    state, _ = page.next("state")
+    assert state == {"ready": True, "reason": None, "drift": [], "feedback": {"ok": True, "reason": None}}
+    place.judge(picture(0.95), "?station=5")
+    row, id_ = page.next("verdict")
+    assert (row["decision"], row["station"], row["id"]) == ("NG", "5", id_)
+    assert row == place.client.get(f"/verdicts/{id_}").json()
+    place.client.post(f"/verdicts/{id_}/reviews", json={"label": "good"})
+    row, no_id = page.next("review")
+    assert (row["id"], row["reviews"][0]["label"], no_id) == (id_, "good", None)
+
+
+def test_a_page_is_told_of_its_station_only(place: Place, picture: Picture) -> None:
+    page = place.listen("?station=5&product=screw")
+    for station in ("4", "5"):
+        place.judge(picture(0.1), f"?station={station}")
+    assert page.next("verdict")[0]["station"] == "5"
+
+
+def test_a_page_that_leaves_what_it_is_told_unread_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.rest.event_page.MOST_WAITING_BYTES", 100)
+    page = EventPage(VerdictFilter())
+    page.put(b"x" * 60)
+    assert not page.is_closed
+    page.put(b"x" * 60)
+    assert page.is_closed
+
+
+def test_a_page_that_was_cut_off_is_told_what_it_has_missed(place: Place, picture: Picture) -> None:
+    page = place.listen()
+    for brightness in (0.1, 0.2):
+        place.judge(picture(brightness))
+    seen = [page.next("verdict")[1] for _ in range(2)]
+    page.close()
+    place.judge(picture(0.95))
+    place.client.post(f"/verdicts/{seen[0]}/reviews", json={"label": "good"})
+    while len(place.client.get("/verdicts").json()["verdicts"]) < 3:
+        pass
+    back = place.listen(headers=f"Last-Event-ID: {seen[1]}\r\n")
+    assert back.next("verdict")[0]["decision"] == "NG"
+    assert back.next("review")[0]["id"] == seen[0]
+    assert place.listen(f"?after={seen[0]}").next("verdict")[1] == seen[1]
+
+
+def test_a_page_that_slept_too_long_is_told_that_something_is_left_out(
+    place: Place, picture: Picture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.rest.event_hub.MOST_AT_ONCE", 2)
+    for brightness in (0.1, 0.2, 0.3):
+        place.judge(picture(brightness))
+    while len(place.client.get("/verdicts").json()["verdicts"]) < 3:
+        pass
+    back = place.listen(headers="Last-Event-ID: 0\r\n")
+    assert back.next("gap")[0] == {"before": 2}
+    assert [back.next("verdict")[1] for _ in range(2)] == [2, 3]
+
+
+def test_the_shutdown_ends_every_stream(place: Place, serve: Serve) -> None:
+    page = place.listen()
+    page.next("state")
+    serve.stop()  # type: ignore[attr-defined]
+    assert page.ends()
+
+
+def test_an_id_that_is_none_is_refused(place: Place) -> None:
+    answer = place.client.get("/events", headers={"Last-Event-ID": "yesterday"})
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_parameter")
