@@ -11,7 +11,7 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 import httpx
 
-from mkdserve.client import feedback_calls, inspection_calls, product_calls, training_calls
+from mkdserve.client import feedback_calls, inspection_calls, product_calls, recalibration_calls, training_calls
 from mkdserve.client.calls import Call
 from mkdserve.client.events import Event, events
 from mkdserve.client.exchange import Exchange
@@ -70,7 +70,7 @@ class AsyncClient:
         return await self._exchange.call(call)
 
     def events(
-        self, *, product: str | None = None, station: str | None = None, after: str | None = None
+        self, *, product: str | None = None, station: str | None = None, after: int | None = None
     ) -> AsyncGenerator[Event, None]:
         """Verdicts, reviews and states as they come, without end; `after` is the id of the last event that was seen."""
         return events(self._exchange, self._retries, product, station, after)
@@ -112,10 +112,11 @@ class AsyncClient:
     review = awaited(feedback_calls.review)
     withdraw_review = awaited(feedback_calls.withdraw_review)
     statistics = awaited(feedback_calls.statistics)
-    recalibrate = awaited(feedback_calls.recalibrate)
-    recalibrations = awaited(feedback_calls.recalibrations)
-    recalibration = awaited(feedback_calls.recalibration)
-    apply_recalibration = awaited(feedback_calls.apply_recalibration)
+    what_if = awaited(recalibration_calls.what_if)
+    recalibrate = awaited(recalibration_calls.recalibrate)
+    recalibrations = awaited(recalibration_calls.recalibrations)
+    recalibration = awaited(recalibration_calls.recalibration)
+    apply_recalibration = awaited(recalibration_calls.apply_recalibration)
     export = awaited(feedback_calls.export)
 
     start_training = awaited(training_calls.start_training)

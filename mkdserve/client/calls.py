@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -54,6 +55,15 @@ def params(given: Mapping[str, Value | tuple[str, ...]]) -> tuple[tuple[str, str
 
 def _text(value: Value) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def iso_time(moment: datetime | None) -> str | None:
+    """ISO 8601. Raises ValueError for a time without its zone: it would mean another moment there than here."""
+    if moment is None:
+        return None
+    if moment.tzinfo is None:
+        raise ValueError(f"{moment} has no time zone; give datetime(..., tzinfo=UTC)")
+    return moment.isoformat()
 
 
 def get(kind: type[B], *segments: str | int, **options: Any) -> Call[B]:

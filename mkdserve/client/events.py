@@ -14,28 +14,29 @@ import httpx
 from mkdserve.client.calls import params
 from mkdserve.client.errors import AnswerInvalid, ClientError
 from mkdserve.client.exchange import Exchange, reaching
-from mkdserve.client.feedback import Row
+from mkdserve.client.feedback import StoredVerdict
 from mkdserve.client.retries import Retries, may_pass
 
 SILENCE_S = 45.0  # three of the states that come every 15 s
-KINDS = frozenset({"verdict", "review", "state"})
+ROWS = frozenset({"verdict", "review"})
+KINDS = ROWS | {"state", "gap"}
 
 
 @dataclass(frozen=True)
 class Event:
-    """`kind` is verdict, review or state. `row` is there for the first two, `state` for the last.
+    """`kind` is verdict, review, state or gap (more was missed than is sent again).
 
-    `id` is what `after` takes to go on behind this event.
+    `row` is there for the first two, `data` for the others. `id` is what `after` takes to go on behind this event.
     """
 
     kind: str
-    id: str | None
-    row: Row | None
-    state: dict[str, Any] | None
+    id: int | None
+    row: StoredVerdict | None
+    data: dict[str, Any] | None
 
 
 async def events(
-    exchange: Exchange, retries: Retries, product: str | None, station: str | None, after: str | None
+    exchange: Exchange, retries: Retries, product: str | None, station: str | None, after: int | None
 ) -> AsyncGenerator[Event, None]:
     """Events without end. A connection that breaks or falls silent is made again behind the last event.
 
@@ -43,12 +44,13 @@ async def events(
     """
     query, last, failed = params({"product": product, "station": station}), after, 0
     while True:
-        headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": last} if last else {})
+        headers = {"Accept": "text/event-stream"} | ({} if last is None else {"Last-Event-ID": str(last)})
         try:
             async with exchange.stream("/events", query, headers) as answer:
                 async for event in parsed(answer):
-                    failed, last = 0, event.id or last
+                    failed, last = 0, last if event.id is None else event.id
                     yield event
+            await asyncio.sleep(retries.first_s)  # the service has ended it: not at once again
         except TimeoutError:
             continue
         except ClientError as error:
@@ -81,10 +83,11 @@ async def parsed(answer: httpx.Response) -> AsyncGenerator[Event, None]:
 
 
 def _event(kind: str, fields: dict[str, list[str]]) -> Event:
-    data, id = "\n".join(fields["data"]), fields.get("id", [None])[-1]
+    data = "\n".join(fields["data"])
     try:
-        if kind == "state":
-            return Event(kind, id, None, json.loads(data))
-        return Event(kind, id, Row.model_validate_json(data), None)
-    except ValueError as error:
+        id = int(fields["id"][-1]) if "id" in fields else None
+        if kind in ROWS:
+            return Event(kind, id, StoredVerdict.model_validate_json(data), None)
+        return Event(kind, id, None, dict(json.loads(data)))
+    except (ValueError, TypeError) as error:
         raise AnswerInvalid(f"an event of the kind {kind} cannot be read: {type(error).__name__}") from error

@@ -1,4 +1,4 @@
-"""What was judged and what people said of it: rows of the store, reviews, recalibrations."""
+"""What was judged and what people said of it: rows of the store, reviews, counts."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ Label = Literal["good", "defect", "unsure"]
 
 
 class Review(Answer):
-    """What one person said of one part; `class_` is the kind of defect in the reviewers' own words."""
+    """What one person said of one part; `defect_class` is in the reviewers' own words."""
 
     id: int
     verdict_id: int
     label: Label
-    class_: str | None = Field(default=None, alias="class")
-    note: str | None = None
-    by: str | None
+    defect_class: str | None = Field(alias="class")
+    note: str | None
+    by: str
     at: datetime
-    withdrawn_at: datetime | None = None
+    withdrawn_at: datetime | None
 
 
-class Row(Answer):
+class StoredVerdict(Answer):
     """One verdict of the store; `spot_check` parts were drawn for review before their score was known."""
 
     id: int
@@ -40,32 +40,32 @@ class Row(Answer):
     score: float
     p_value: float
     threshold: float
-    review_threshold: float | None = None
+    review_threshold: float | None
     decision: Decision
-    decided_by: str | None = None
-    line: str | None = None
-    station: str | None = None
-    part_id: str | None = None
-    filename: str | None = None
+    decided_by: str | None
+    line: str | None
+    station: str | None
+    part_id: str | None
+    filename: str | None
     width: int
     height: int
     spot_check: bool
     spot_check_share: float
     picture: bool
-    reviews: tuple[Review, ...] = ()
+    reviews: tuple[Review, ...]
 
 
-class RowPage(Answer):
+class VerdictPage(Answer):
     """Rows, newest first; `next` is what `before` takes for the page after, None on the last."""
 
-    verdicts: tuple[Row, ...]
-    next: int | None = None
+    verdicts: tuple[StoredVerdict, ...]
+    next: int | None
 
 
 class ReviewQueue(Answer):
     """Parts that wait for a person, oldest first, and how many there are in all."""
 
-    verdicts: tuple[Row, ...]
+    verdicts: tuple[StoredVerdict, ...]
     waiting: int
 
 
@@ -97,28 +97,3 @@ class Statistics(Answer):
     decisions: tuple[DecisionCounts, ...]
     p_values: tuple[int, ...]
     waiting: int
-
-
-class Recalibration(Answer):
-    """New thresholds from confirmed parts, and what is known of them; members that do not apply yet are None."""
-
-    id: int | str
-    state: Literal["running", "ready", "refused", "applied", "failed"]
-    reason: str | None = None
-    at: datetime | None = None
-    by: str | None = None
-    from_version: str | None = None
-    to_version: str | None = None
-    before: dict[str, float | None] | None = None
-    after: dict[str, float | None] | None = None
-    rate_promised: float | None = None
-    parts: dict[str, float | None] | None = None
-    held_back: dict[str, object] | None = None
-    misses: dict[str, dict[str, float | None]] | None = None
-    changed: dict[str, int] | None = None
-
-
-class RecalibrationList(Answer):
-    """All recalibrations of a product, newest first."""
-
-    recalibrations: tuple[Recalibration, ...]

@@ -1,4 +1,4 @@
-"""The calls about what was judged: verdicts, reviews, statistics, recalibrations, export."""
+"""The calls about what was judged: verdicts, reviews, statistics, export."""
 
 from __future__ import annotations
 
@@ -10,23 +10,20 @@ from typing import Literal
 
 import httpx
 
-from mkdserve.client.calls import Call, get, params, path, post
+from mkdserve.client.calls import Call, get, iso_time, params, path, post
 from mkdserve.client.feedback import (
     Label,
-    Recalibration,
-    RecalibrationList,
     Review,
     ReviewQueue,
-    Row,
-    RowPage,
     Statistics,
     StoredLocalization,
+    StoredVerdict,
+    VerdictPage,
 )
 from mkdserve.client.schema import read
 from mkdserve.client.verdicts import Decision
 
 CREATED = frozenset({201})
-ACCEPTED = frozenset({202})
 
 
 def verdicts(
@@ -43,7 +40,7 @@ def verdicts(
     spot_check: bool | None = None,
     before: int | None = None,
     limit: int = 50,
-) -> Call[RowPage]:
+) -> Call[VerdictPage]:
     """Stored verdicts, newest first; `before` takes the `next` of the page before."""
     query = params(
         {
@@ -53,20 +50,20 @@ def verdicts(
             "line": line,
             "station": station,
             "part_id": part_id,
-            "since": _time(since),
-            "until": _time(until),
+            "since": iso_time(since),
+            "until": iso_time(until),
             "reviewed": reviewed,
             "spot_check": spot_check,
             "before": before,
             "limit": limit,
         }
     )
-    return get(RowPage, "verdicts", params=query)
+    return get(VerdictPage, "verdicts", params=query)
 
 
-def verdict(id: int) -> Call[Row]:
+def verdict(id: int) -> Call[StoredVerdict]:
     """One stored verdict."""
-    return get(Row, "verdicts", id)
+    return get(StoredVerdict, "verdicts", id)
 
 
 def picture(id: int) -> Call[bytes]:
@@ -100,32 +97,8 @@ def statistics(
     *, product: str | None = None, station: str | None = None, since: datetime | None = None, buckets: int = 48
 ) -> Call[Statistics]:
     """Decisions over time and the spread of p-values."""
-    query = params({"product": product, "station": station, "since": _time(since), "buckets": buckets})
+    query = params({"product": product, "station": station, "since": iso_time(since), "buckets": buckets})
     return get(Statistics, "statistics", params=query)
-
-
-def recalibrate(
-    name: str, *, max_false_reject: float | None = None, review_rate: float | None = None
-) -> Call[Recalibration]:
-    """Propose new thresholds from confirmed parts; it runs on, and nothing changes until it is applied."""
-    given = {"max_false_reject": max_false_reject, "review_rate": review_rate}
-    body = {key: value for key, value in given.items() if value is not None}
-    return post(Recalibration, "products", name, "recalibrations", json=body, statuses=ACCEPTED, repeatable=False)
-
-
-def recalibrations(name: str) -> Call[RecalibrationList]:
-    """All recalibrations of a product."""
-    return get(RecalibrationList, "products", name, "recalibrations")
-
-
-def recalibration(name: str, id: int | str) -> Call[Recalibration]:
-    """How one of them stands."""
-    return get(Recalibration, "products", name, "recalibrations", id)
-
-
-def apply_recalibration(name: str, id: int | str) -> Call[Recalibration]:
-    """Write the new version of the artifact and make it the active one."""
-    return post(Recalibration, "products", name, "recalibrations", id, "apply", repeatable=False)
 
 
 def export(
@@ -137,17 +110,8 @@ def export(
     deadline_s: float = 600.0,
 ) -> Call[Path]:
     """Everything judged, as a tar of a folder in the MVTec layout or as Parquet, written into `file`."""
-    query = params({"product": product, "form": form, "since": _time(since)})
+    query = params({"product": product, "form": form, "since": iso_time(since)})
     return Call(method="GET", path="/export", read=lambda _: file, params=query, into=file, deadline_s=deadline_s)
-
-
-def _time(moment: datetime | None) -> str | None:
-    """ISO 8601. Raises ValueError for a time without its zone: it would mean another moment there than here."""
-    if moment is None:
-        return None
-    if moment.tzinfo is None:
-        raise ValueError(f"{moment} has no time zone; give datetime(..., tzinfo=UTC)")
-    return moment.isoformat()
 
 
 def _bytes(answer: httpx.Response) -> bytes:

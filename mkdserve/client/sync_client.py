@@ -10,7 +10,7 @@ from typing import Concatenate, ParamSpec, Self, TypeVar
 
 import httpx
 
-from mkdserve.client import feedback_calls, inspection_calls, product_calls, training_calls
+from mkdserve.client import feedback_calls, inspection_calls, product_calls, recalibration_calls, training_calls
 from mkdserve.client.async_client import DEFAULT_DEADLINE_S, DEFAULT_URL, AsyncClient, as_method
 from mkdserve.client.calls import Call
 from mkdserve.client.events import Event
@@ -57,7 +57,7 @@ class Client:
         return self._thread.run(self._client.call(call))
 
     def events(
-        self, *, product: str | None = None, station: str | None = None, after: str | None = None
+        self, *, product: str | None = None, station: str | None = None, after: int | None = None
     ) -> Iterator[Event]:
         """Verdicts, reviews and states as they come, without end; `after` is the id of the last event that was seen."""
         found = self._client.events(product=product, station=station, after=after)
@@ -106,10 +106,11 @@ class Client:
     review = blocking(feedback_calls.review)
     withdraw_review = blocking(feedback_calls.withdraw_review)
     statistics = blocking(feedback_calls.statistics)
-    recalibrate = blocking(feedback_calls.recalibrate)
-    recalibrations = blocking(feedback_calls.recalibrations)
-    recalibration = blocking(feedback_calls.recalibration)
-    apply_recalibration = blocking(feedback_calls.apply_recalibration)
+    what_if = blocking(recalibration_calls.what_if)
+    recalibrate = blocking(recalibration_calls.recalibrate)
+    recalibrations = blocking(recalibration_calls.recalibrations)
+    recalibration = blocking(recalibration_calls.recalibration)
+    apply_recalibration = blocking(recalibration_calls.apply_recalibration)
     export = blocking(feedback_calls.export)
 
     start_training = blocking(training_calls.start_training)

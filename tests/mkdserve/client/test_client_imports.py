@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from mkdserve.client import products, trainings, verdicts
-from service.rest import drift_schemas, product_schemas, schemas, training_schemas
+from mkdserve.client import feedback, products, trainings, verdicts
+from service.rest import drift_schemas, feedback_schemas, product_schemas, schemas, training_schemas
 
 ROOT = Path(__file__).parents[3]
 HEAVY = ("torch", "torchvision", "fastapi", "starlette", "uvicorn", "sqlalchemy", "service", "trainer")
@@ -44,6 +44,10 @@ def test_the_client_runs_where_neither_torch_nor_the_web_framework_is_installed(
         (products.RatedThreshold, product_schemas.RatedThreshold),
         (products.Drift, drift_schemas.DriftReply),
         (products.DriftWatch, drift_schemas.DriftWatch),
+        (feedback.StoredVerdict, feedback_schemas.StoredVerdict),
+        (feedback.VerdictPage, feedback_schemas.VerdictPage),
+        (feedback.ReviewQueue, feedback_schemas.ReviewQueue),
+        (feedback.Review, feedback_schemas.ReviewRow),
         (trainings.Training, training_schemas.Training),
         (trainings.Progress, training_schemas.ProgressSchema),
         (trainings.RefusedPicture, training_schemas.RefusedPictureSchema),

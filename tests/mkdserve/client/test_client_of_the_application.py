@@ -79,8 +79,10 @@ def test_a_map_is_an_array_of_the_size_of_the_input_with_its_scale(house: House)
     array[:, 20:] = 230
     reply = ask(house, lambda client: client.localize(array, overlay=True, mask=True, max_false_reject=0.5))
     (found,) = reply.verdicts
-    assert (found.map.dtype, found.map.shape, found.overlay.shape) == (np.uint8, (24, 40), (24, 40, 3))
-    assert (found.map_values.dtype, found.map_values.shape) == (np.float32, (24, 40))
+    assert [str(each.dtype) for each in (found.map, found.map_values)] == ["uint8", "float32"]
+    assert found.overlay is not None
+    assert found.mask is not None
+    assert (found.map.shape, found.map_values.shape, found.overlay.shape) == ((24, 40), (24, 40), (24, 40, 3))
     np.testing.assert_allclose(found.map_values[:, [0, 39]], [[0.0, 230 / 255]] * 24, atol=0.01)
     assert set(np.unique(found.mask)) == {0, 255}
     (region,) = found.regions
