@@ -21,16 +21,23 @@
     |  |- PictureGone               410 picture_gone
     |  |- ProductRequired           422 product_required
     |  |- RateNotPromised           422 rate_not_promised
+    |  |- TooFewPictures            422 too_few_pictures (a training)
     |  |- NoImages                  422 no_images
     |  |- TooManyImages             413 too_many_images
     |  |- BodyTooLarge              413 body_too_large
     |  |- BodyTooSlow               408 body_too_slow
     |  |- UnsupportedBody           415 unsupported_body
-    |  `- ArtifactRefused           409 artifact_refused (admin routes)
+    |  |- ArtifactRefused           409 artifact_refused (admin routes)
+    |  |- TrainingNotFound          404 training_not_found
+    |  |- TrainingRunning           409 training_running
+    |  |- TrainingRefused           409 training_refused
+    |  `- TrainingNotReady          409 training_not_ready
     |- Overloaded                   429 overloaded, with Retry-After
     |- NotReady                     503 not_ready, with Retry-After
     |- ShuttingDown                 503 shutting_down, with Retry-After
     |- FormNotAvailable             501 form_not_available
+    |- TrainingsOff                 503 trainings_off
+    |- DiskFull                     507 disk_full
     |- FeedbackOff                  503 feedback_off
     |- FeedbackUnavailable          503 feedback_unavailable, with Retry-After
     |- DeadlineExceeded             504 deadline_exceeded
@@ -162,6 +169,34 @@ class UnsupportedBody(RequestError):
 
 class ArtifactRefused(RequestError):
     code, status, title = "artifact_refused", 409, "The artifact was refused; nothing has changed"
+
+
+class TrainingNotFound(RequestError):
+    code, status, title = "training_not_found", 404, "No such training of the product"
+
+
+class TrainingRunning(RequestError):
+    code, status, title = "training_running", 409, "Another training is under way"
+
+
+class TrainingRefused(RequestError):
+    code, status, title = "training_refused", 409, "There is no place for the artifact"
+
+
+class TrainingNotReady(RequestError):
+    code, status, title = "training_not_ready", 409, "The training has nothing to activate"
+
+
+class TooFewPictures(RequestError):
+    code, status, title = "too_few_pictures", 422, "Too few pictures to train on"
+
+
+class TrainingsOff(ServiceError):
+    code, status, title = "trainings_off", 503, "This service trains nothing"
+
+
+class DiskFull(ServiceError):
+    code, status, title = "disk_full", 507, "The disk has no room for it"
 
 
 class Overloaded(ServiceError):

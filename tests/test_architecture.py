@@ -98,10 +98,11 @@ ARROWS = {  # a part of service/ (a folder, or a module beside them) -> the part
     "drift": CORE,
     "feedback": CORE,
     "bulk": CORE,
-    "rest": CORE | {"auth", "drift", "feedback", "sessions"},
+    "trainings": BOTTOM,
+    "rest": CORE | {"auth", "drift", "feedback", "sessions", "trainings"},
     "oip": CORE | {"auth", "rest"},
     "page": set(),
-    "run": CORE | {"auth", "audit", "drift", "feedback", "gateway", "oip", "page", "rest", "sessions"},
+    "run": CORE | {"auth", "audit", "drift", "feedback", "gateway", "oip", "page", "rest", "sessions", "trainings"},
     "cluster": CORE | {"rest", "run"},
     "gateway": {"auth", "audit", "errors", "logs", "metrics", "version"},  # it needs nothing of what judges
     "__main__": BOTTOM | {"auth", "run"},

@@ -27,6 +27,7 @@ from service.rest.routes import (
     reviews,
     session,
     statistics,
+    trainings,
     verdicts,
     what_if,
 )
@@ -73,6 +74,7 @@ def rest_app(checks: RequestChecks, running: Running, more: Iterable[APIRouter] 
         export,
         recalibrations,
         what_if,
+        trainings,
         session,
     ):
         app.include_router(routes.router)
