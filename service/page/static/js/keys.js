@@ -25,6 +25,7 @@ function onKey(event) {
   if (inDialog && !inDialog.dataset.keys) return;
   const arrows = event.key.startsWith("Arrow") && event.target.closest?.("input[type=range], [role=slider], [role=tablist]");
   if (arrows) return;
+  if ((event.key === "Enter" || event.key === " ") && event.target.closest?.("button, a[href], summary")) return;
   const name = event.key.length === 1 ? event.key.toLowerCase() : event.key;
   for (const entry of [...stack].reverse()) {
     const run = entry.find(name);

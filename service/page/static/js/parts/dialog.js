@@ -11,7 +11,7 @@ export function Dialog({ title, onClose, children, keys = false }) {
   }, []);
   return html`<dialog ref=${box} class="dialog" aria-label=${title} data-keys=${keys || undefined} onClose=${onClose}
     onClick=${(event) => event.target === box.current && onClose()}>
-    <div class="dialog-box">
+    <div class="dialog-box" tabindex="-1" autofocus>
       <header><h2>${title}</h2>
         <button class="button quiet square" aria-label=${t("close")} onClick=${onClose}><${Icon} name="close" /></button></header>
       ${children}
