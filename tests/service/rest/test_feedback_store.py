@@ -151,6 +151,22 @@ def test_what_cannot_be_stored_by_the_stop_is_given_up(
     assert metric(house, "mkd_feedback_verdicts_total", outcome="dropped") == 1
 
 
+def test_services_that_share_a_store_agree(stored: Stored, picture: Picture) -> None:
+    one, other = stored(), stored()
+    for house in (one, other, one):
+        house.score(picture(0.95))
+    found = rows(one, 3)
+    assert found == rows(other, 3)
+    assert len({row["id"] for row in found}) == 3
+    assert other.post(f"/verdicts/{found[0]['id']}/reviews", json={"label": "good"}).status_code == 201
+    again = one.post(f"/verdicts/{found[0]['id']}/reviews", json={"label": "good"})
+    assert again.json()["code"] == "already_reviewed"
+    assert one.get("/reviews").json() == other.get("/reviews").json()
+    assert one.get("/reviews").json()["waiting"] == 2
+    picture_there = other.get(f"/verdicts/{found[0]['id']}/picture")
+    assert picture_there.content == picture(0.95)
+
+
 def test_what_waits_at_the_stop_is_stored(stored: Stored, picture: Picture) -> None:
     house = stored()
     for _ in range(5):
