@@ -17,7 +17,7 @@ from __future__ import annotations
 import argparse
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,6 +37,7 @@ SPREAD, DEFECT_SPREAD = 0.35, 0.5
 DEVIATIONS = 3.5  # of the Monte-Carlo interval: 99.95 %
 SCALE = MapScale(low=0, high=1, threshold=0.5, rate_promised=0.05)
 METHODS = ("naive", "added", "ours")
+HEADER = "| parts | spot checks | naive | added | ours | refused |\n|---|---|---|---|---|---|"
 
 
 @dataclass(frozen=True)
@@ -120,18 +121,18 @@ def simulated(line: Line, share: float, method: str, repetitions: int) -> dict[s
         rates.append(line.rejected(value))
         detected.append(line.detected(value))
     count = len(rates)
-    mean = float(np.mean(rates)) if rates else math.nan
-    half = DEVIATIONS * float(np.std(rates, ddof=1)) / math.sqrt(count) if count > 1 else math.nan
-    low, high = np.quantile(rates, (0.05, 0.95)).tolist() if rates else (math.nan, math.nan)
-    return {
-        "refused": repetitions - count,
-        "promised": RATE,
+    found: dict[str, float] = {"refused": repetitions - count, "promised": RATE}
+    if count < 2:
+        return found
+    mean, half = float(np.mean(rates)), DEVIATIONS * float(np.std(rates, ddof=1)) / math.sqrt(count)
+    low, high = np.quantile(rates, (0.05, 0.95)).tolist()
+    return found | {
         "realised": mean,
         "mean_low": mean - half,
         "mean_high": mean + half,
         "realised_5": low,
         "realised_95": high,
-        "detected": float(np.mean(detected)) if detected else math.nan,
+        "detected": float(np.mean(detected)),
     }
 
 
@@ -146,19 +147,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = options.parse_args(arguments)
     results: dict[str, object] = {}
     above = biased = 0
-    print(
-        "| parts | spot checks | method | refused | realised (5 to 95 %) | mean's interval | detected |\n|" + "---|" * 7
-    )
+    print(HEADER)
     for parts in given.parts:
         line = Line(parts, given.defects, given.shift)
         for share in SHARES:
-            for method in METHODS:
-                cell = simulated(line, share, method, given.repetitions)
-                results[f"{parts} parts, {share:g} spot checks, {method}"] = cell
-                print(row(parts, share, method, cell, given.repetitions), flush=True)
-                if method == "ours":
-                    above += cell["mean_low"] > RATE
-                    biased += share == 0 and cell["refused"] < given.repetitions
+            cells = {method: simulated(line, share, method, given.repetitions) for method in METHODS}
+            results |= {f"{parts} parts, {share:g} spot checks, {method}": cell for method, cell in cells.items()}
+            above += cells["ours"].get("mean_low", 0.0) > RATE
+            biased += share == 0 and cells["ours"]["refused"] < given.repetitions
+            print(row(parts, share, cells), flush=True)
     bars = [
         Bar("kinds of lines whose mean rate lies above the promise", above, "<=", 0),
         Bar("kinds of lines without spot checks for which thresholds were proposed", biased, "<=", 0),
@@ -166,15 +163,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return report("exchangeability", given, machine(), results, bars)
 
 
-def row(parts: int, share: float, method: str, cell: dict[str, float], repetitions: int) -> str:
+def row(parts: int, share: float, cells: Mapping[str, Mapping[str, float]]) -> str:
     """One line of the table in docs/feedback.md."""
-    if cell["refused"] == repetitions:
-        return f"| {parts} | {share:.0%} | {method} | all | - | - | - |"
-    return (
-        f"| {parts} | {share:.0%} | {method} | {cell['refused']:.0f} | {100 * cell['realised']:.2f} % "
-        f"({100 * cell['realised_5']:.2f} to {100 * cell['realised_95']:.2f}) | {100 * cell['mean_low']:.2f} to "
-        f"{100 * cell['mean_high']:.2f} % | {100 * cell['detected']:.0f} % |"
-    )
+    shown = " | ".join(_cell(cells[method]) for method in METHODS)
+    return f"| {parts:,} | {share:.0%} | {shown} | {cells['ours']['refused']:.0f} |"
+
+
+def _cell(cell: Mapping[str, float]) -> str:
+    if "realised" not in cell:
+        return "-"
+    rates = [f"{100 * cell[name]:.2f}" for name in ("realised", "realised_5", "realised_95")]
+    return f"{rates[0]} % ({rates[1]} to {rates[2]}); {100 * cell['detected']:.0f} %"
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ def change_point(values: Sequence[float]) -> ChangePoint | None:
     count = len(values)
     if count < 2:
         return None
-    ranks = _ranks(np.asarray(values, dtype=np.float64))
+    ranks = ranks_of(np.asarray(values, dtype=np.float64))
     difference = (2 * np.cumsum(ranks) - (count + 1) * np.arange(1, count + 1))[:-1]
     place = int(np.abs(difference).argmax())
     largest = abs(float(difference[place]))
@@ -36,7 +36,7 @@ def change_point(values: Sequence[float]) -> ChangePoint | None:
     return ChangePoint(place + 1, chance, bool(difference[place] < 0))
 
 
-def _ranks(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def ranks_of(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """From 1; equal numbers share their mean rank."""
     _, which, counts = np.unique(values, return_inverse=True, return_counts=True)
     ends = np.cumsum(counts)

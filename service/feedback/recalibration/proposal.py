@@ -18,8 +18,8 @@ from models.calibration.weighted import WeightedScores
 from service.feedback.recalibration.parts import Part, first_inspections
 from service.feedback.recalibration.refusals import (
     Refused,
-    refuse_drift,
     refuse_too_few,
+    refuse_unlike,
     refuse_waiting,
     refuse_without_spot_checks,
 )
@@ -112,7 +112,7 @@ def proposed(judged: Sequence[Part], before: Calibration, rates: Rates) -> Propo
     if selection is None:
         refuse_without_spot_checks(parts, (rates.ng, rates.review))
     assert selection is not None
-    refuse_drift(parts)
+    refuse_unlike(parts)
     sample = [part for part in parts if part.is_sample]
     used = tuple(part for part in sample if not part.held_back)
     if not used:

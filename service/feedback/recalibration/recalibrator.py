@@ -49,14 +49,17 @@ class Recalibrator:
         self._limits = image_limits
         self._on_step = on_step
         self._thread = ThreadPoolExecutor(1, "mkd-recalibrate")
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[asyncio.Task[None], Recalibration] = {}
 
     async def stop(self) -> None:
         """Give up what runs, and note that it has failed."""
-        for task in self._tasks:
+        given_up = dict(self._tasks)
+        for task in given_up:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*given_up, return_exceptions=True)
         self._thread.shutdown(wait=False, cancel_futures=True)
+        for record in given_up.values():
+            await self._end(record, Outcome("failed", {"reason": "the service was stopped; propose anew"}))
 
     async def propose(self, product: str, asked: Asked, by: str) -> Recalibration:
         """Begin a proposal for the active version, and return while it runs.
@@ -79,8 +82,8 @@ class Recalibrator:
             record = await self._access.write(begin, values)
         self._tell("proposed", record, by)
         task = asyncio.create_task(self._run(record, asked))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks[task] = record
+        task.add_done_callback(lambda done: self._tasks.pop(done, None))
         return record
 
     async def one(self, product: str, number: int) -> Recalibration:
@@ -149,24 +152,26 @@ class Recalibrator:
             raise
 
     async def _run(self, record: Recalibration, asked: Asked) -> None:
-        from service.feedback.recalibration.records import finish
-
         try:
             async with self._registry.lease(record.product) as version:
                 found = await self._computed(record, asked, version)
-        except asyncio.CancelledError:
-            found = Outcome("failed", {"reason": "the service was stopped; propose anew"})
         except ServiceError as error:
             found = Outcome("failed", {"reason": error.detail})
         except Exception:
             logging.getLogger("mkdserve").exception("recalibration %d failed", record.id)
             found = Outcome("failed", {"reason": "the service has a fault; it is logged"})
+        await self._end(record, found)
+
+    async def _end(self, record: Recalibration, found: Outcome) -> None:
+        from service.feedback.recalibration.records import finish
+
         try:
             ended = await self._access.write(finish, record.product, record.id, found.state, found.values)
         except ServiceError as error:  # it runs until it is taken for dead
             event("recalibration not noted", logging.ERROR, product=record.product, id=record.id, reason=error.detail)
             return
-        self._tell(ended.state, ended, record.by)
+        if ended is not None:
+            self._tell(ended.state, ended, record.by)
 
     async def _computed(self, record: Recalibration, asked: Asked, version: ProductVersion) -> Outcome:
         from service.feedback.recalibration.window import kept_pictures, read_window

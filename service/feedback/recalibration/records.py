@@ -37,12 +37,14 @@ def begin(connection: Connection, values: Mapping[str, object]) -> Recalibration
     return one(connection, str(product), int(made.scalar_one()))
 
 
-def finish(connection: Connection, product: str, number: int, state: State, values: Mapping[str, Any]) -> Recalibration:
-    """End the one that runs; one that was given up meanwhile stays so."""
+def finish(
+    connection: Connection, product: str, number: int, state: State, values: Mapping[str, Any]
+) -> Recalibration | None:
+    """End the one that runs; None where it has ended before, and stays as it is."""
     texts = {name: json.dumps(value) if isinstance(value, Mapping) else value for name, value in values.items()}
     running = COLUMNS.id == number, COLUMNS.state == "running"
-    connection.execute(update(RECALIBRATIONS).where(*running).values(state=state, **texts))
-    return one(connection, product, number)
+    ended = connection.execute(update(RECALIBRATIONS).where(*running).values(state=state, **texts)).rowcount
+    return one(connection, product, number) if ended else None
 
 
 def claim(

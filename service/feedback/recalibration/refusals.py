@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from models.calibration.change_point import change_point
+from models.calibration.neighbours import likeness
 from models.calibration.weighted import WeightedScores
 from service.feedback.recalibration.parts import HELD_BACK_SHARE, Part
 
-LEVEL = 0.01  # at which parts of one kind are taken for two
+LEVEL = 0.01  # at which parts of one kind are taken for two, or parts in any order for repeated ones
+MOST_ALIKE = 0.3  # correlation of neighbours; of lots and shifts there is always some
 USUAL_SHARE = 0.02
 _MOST_CHANGES = 20
 
@@ -58,30 +60,40 @@ def refuse_without_spot_checks(parts: Sequence[Part], rates: Sequence[float]) ->
     )
 
 
-def refuse_drift(parts: Sequence[Part]) -> None:
-    """Raises Refused where parts that are no defects change their scores within the window. In the order of time."""
+def refuse_unlike(parts: Sequence[Part]) -> None:
+    """Raises Refused where the scores of parts that are no defects depend on when they came. In the order of time.
+
+    Repeated pictures look like changes as well, and not the other way round: what comes after the last change is looked
+    at for them.
+    """
     good = [part for part in parts if part.label != "defect"]
     first = change_point([part.score for part in good])
-    if first is None or first.chance > LEVEL:
-        return
-    since = _last_change(good)
-    higher = "higher" if first.higher else "lower"
-    raise Refused(
-        f"the parts of the window are of two kinds: from {iso(good[first.first].at)} on they score {higher} (Pettitt's "
-        f"test, {first.chance:.1g} by chance), and thresholds from both would fit neither. Begin the window where the "
-        f"scores are steady: since={iso(since)}",
-        since=since,
-    )
+    steady = _after_last_change(good)
+    found = likeness([part.score for part in steady])
+    if found.correlation > MOST_ALIKE and found.chance < LEVEL:
+        raise Refused(
+            f"parts score as the ones before them did (ranks of neighbours correlate by {found.correlation:.2f}), as "
+            "where pictures of one part are taken again: there are fewer parts than pictures, and nobody can say how "
+            "many. Send a part_id with each picture, so that a part counts once"
+        )
+    if first is not None and len(steady) < len(good):
+        higher = "higher" if first.higher else "lower"
+        raise Refused(
+            f"the parts of the window are of two kinds: from {iso(good[first.first].at)} on they score {higher} "
+            f"(Pettitt's test, {first.chance:.1g} by chance), and thresholds from both would fit neither. Begin the "
+            f"window where the scores are steady: since={iso(steady[0].at)}",
+            since=steady[0].at,
+        )
 
 
-def _last_change(good: Sequence[Part]) -> float:
-    """Where the last kind of parts begins."""
+def _after_last_change(good: Sequence[Part]) -> Sequence[Part]:
+    """The last kind of parts; all of them where they are of one kind."""
     for _ in range(_MOST_CHANGES):
         found = change_point([part.score for part in good])
         if found is None or found.chance > LEVEL:
             break
         good = good[found.first :]
-    return good[0].at
+    return good
 
 
 def refuse_too_few(weighted: WeightedScores, rate: float, name: str, parts: Sequence[Part]) -> None:

@@ -186,6 +186,22 @@ def test_a_window_without_parts_or_without_good_ones_is_refused() -> None:
     assert "none that was chosen for review is confirmed good" in refusal(defects).reason
 
 
+def test_pictures_of_parts_taken_again_are_refused_unless_their_ids_tell_them_apart() -> None:
+    """Each part stands under the camera for three pictures, whose scores differ by grain."""
+    random = np.random.default_rng(2)
+    whole = line(900)
+    again = [
+        part(3 * number + copy, one.score + float(random.normal(0, 0.002)), drawn=bool(random.random() < 0.1))
+        for number, one in enumerate(whole)
+        for copy in range(3)
+    ]
+    refused = refusal(again)
+    assert "as where pictures of one part are taken again" in refused.reason
+    named = [replace(one, part_id=f"part {one.verdict_id // 3}") for one in again]
+    counts = proposed(named, OLD, RATES).counts
+    assert (counts.inspected, counts.repeated) == (900, 1800)
+
+
 def test_a_part_that_comes_again_counts_once_and_by_its_first_inspection() -> None:
     first = replace(part(1, 1.1), part_id="A7")
     again = replace(part(2, 0.5), part_id="A7")
