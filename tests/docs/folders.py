@@ -121,6 +121,8 @@ PREPARED: dict[str, Callable[[Path, Stock], None]] = {
     "docs/api.md": api,
     "docs/audit.md": audit,
     "docs/bulk.md": bulk,
+    "docs/client.md": api,
+    "docs/open-inference.md": api,
     "docs/operate.md": operate,
     "docs/settings.md": settings,
     "docs/train.md": train,
