@@ -19,6 +19,7 @@ REASONS = frozenset(
         "needs docker",
         "needs kubernetes",
         "needs a ray cluster",
+        "needs a broker",  # tests/docs/test_cookbook.py has one
         "needs the measuring data",
         "installs packages",
         "takes minutes",
