@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from tests.docs.runner import ROOT
-from tests.e2e.gateway.broker import needs_mosquitto
+from tests.e2e.gateway.broker import Broker, needs_mosquitto
 from tests.e2e.gateway.conftest import judge
+from tests.e2e.gateway.processes import FakeJudge, GatewayProcess
 
 __all__ = ["judge"]
 
@@ -59,6 +60,30 @@ def test_the_structured_text_calls_the_function_block_by_its_own_names_and_sizes
 
 
 @needs_mosquitto
+@needs_clients
+@pytest.mark.parametrize(("picture", "words"), [(b"GOOD", "accept"), (b"NG", "reject")])
+def test_the_commands_for_mqtt_accept_what_is_ok_alone(
+    judge: FakeJudge, tmp_path: Path, picture: bytes, words: str
+) -> None:
+    pytest.importorskip("aiomqtt", reason="needs aiomqtt: pip install 'mkdserve[mqtt]'")
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "pictures" / "1.png").write_bytes(picture)
+    broker = Broker(tmp_path)
+    (settings,) = (text for text in fenced("toml") if 'kind = "mqtt"' in text)
+    station = "[[station]]" + settings.partition("[[station]]")[2].replace("1883", str(broker.port))
+    station = station.replace('"pictures"', f'"{tmp_path}/pictures"').replace('screw = "screw"', 'screw = "bolt"')
+    (command,) = (text for text in fenced("sh") if "mosquitto_rr" in text)
+    broker.start()
+    try:
+        with GatewayProcess(tmp_path, judge.port, station) as gateway:
+            gateway.wait_ready()
+            shell = ["bash", "-c", command.replace("1883", str(broker.port))]
+            done = subprocess.run(shell, capture_output=True, text=True, check=False, timeout=60)
+    finally:
+        broker.stop()
+    assert done.stdout.split() == [words], done.stdout + done.stderr
+
+
 @needs_clients
 @pytest.mark.parametrize(("tool", "port"), [("mosquitto_rr", "1883"), ("curl", "8000")])
 @pytest.mark.parametrize("options", ["", "set -euo pipefail\n"])
