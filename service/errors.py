@@ -32,6 +32,7 @@
     |- ShuttingDown                 503 shutting_down, with Retry-After
     |- TrainingsOff                 503 trainings_off
     |- DiskFull                     507 disk_full
+    |- FormNotAvailable             501 form_not_available
     |- FeedbackOff                  503 feedback_off
     |- FeedbackUnavailable          503 feedback_unavailable, with Retry-After
     |- DeadlineExceeded             504 deadline_exceeded
@@ -191,6 +192,10 @@ class FeedbackOff(ServiceError):
 
 class FeedbackUnavailable(ServiceError):
     code, status, title = "feedback_unavailable", 503, "The feedback store cannot be used at present"
+
+
+class FormNotAvailable(ServiceError):
+    code, status, title = "form_not_available", 501, "The service lacks a library for this form"
 
 
 class DeadlineExceeded(ServiceError):

@@ -43,9 +43,9 @@ def parser() -> argparse.ArgumentParser:
     check.add_argument("--images", action="store_true", help="compare the images kept with their records")
     check.add_argument("--strict", action="store_true", help="exit code 1 for warnings as well")
     check.set_defaults(run=run_verify)
-    show = _search_parser(commands, "show", "print the records of verdicts and answers as JSON lines, in order of time")
+    show = _search_parser(commands, "show", "print the records of verdicts, answers and reviews as JSON lines, by time")
     show.set_defaults(run=run_show)
-    export = _search_parser(commands, "export", "write the records of verdicts and answers as a table")
+    export = _search_parser(commands, "export", "write the records of verdicts, answers and reviews as a table")
     export.add_argument("--csv", required=True, metavar="FILE", help="the file to write, - for standard output")
     export.set_defaults(run=run_export)
     return options
@@ -63,6 +63,8 @@ def _search_parser(
     options.add_argument("--until", type=_moment, help="before this time")
     decisions = ["OK", "REVIEW", "NG", "REJECT"]
     options.add_argument("--decision", action="append", choices=decisions, help="may be given twice")
+    kinds = ["verdict", "answer", "review"]
+    options.add_argument("--kind", action="append", choices=kinds, help="may be given twice [verdict and answer]")
     options.add_argument("--request-id", metavar="ID")
     options.add_argument("--part-id", metavar="ID", help="of this part, as the line named it")
     options.add_argument("--line", help="from this line only")
@@ -113,6 +115,7 @@ def _search(given: argparse.Namespace, damage: list[str]) -> Iterator[Found]:
         since=given.since,
         until=given.until,
         decisions=decisions,
+        kinds=frozenset(given.kind or ()),
         request_id=given.request_id,
         caller=given.caller,
         line=given.line,
@@ -135,9 +138,14 @@ def _moment(text: str) -> str:
         raise argparse.ArgumentTypeError(f"{text!r} is no time") from None
 
 
+def _beside_verdicts(report: ChainReport) -> tuple[tuple[int, str], ...]:
+    return (report.answers, "answers"), (report.reviews, "reviews")
+
+
 def _lines(report: ChainReport) -> list[str]:
     """A report in words: its head, then breaks, warnings and notes, some of each."""
-    kinds = f"{report.verdicts} of them verdicts" + (f" and {report.answers} answers" if report.answers else "")
+    kinds = f"{report.verdicts} of them verdicts"
+    kinds += "".join(f" and {count} {what}" for count, what in _beside_verdicts(report) if count)
     head = f"{report.name}: {report.records} records, {kinds}, in {report.files} files"
     if report.last is not None:
         head += f"; the last is {report.last.seq}, {report.last.time}, hash {report.last.hash}"

@@ -1,4 +1,4 @@
-"""Searches the records of verdicts and answers in an audit folder, over all chains by time, and writes them as CSV."""
+"""Searches verdicts, answers and reviews in an audit folder, over all chains by time, and writes them as CSV."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from service.spreadsheet import cell
 
 COLUMNS = (
     "time",
+    "kind",
     "request_id",
     "index",
     "caller",
@@ -39,11 +40,16 @@ COLUMNS = (
     "trigger_id",
     "recipe",
     "code",
+    "action",
+    "label",
+    "class",
+    "note",
+    "by",
     "chain",
     "seq",
     "hash",
 )
-SHOWN = frozenset({"verdict", "answer"})
+SHOWN = frozenset({"verdict", "answer"})  # unless other kinds are asked for: a review has the decision once more
 _AGO = re.compile(r"([0-9]{1,6})([smhd])")
 _DAYS = {"today": 0, "yesterday": 1}
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
@@ -51,7 +57,7 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 @dataclass(frozen=True)
 class RecordFilter:
-    """Which verdicts and answers; None and empty are no condition.
+    """Which records, verdicts and answers where no kinds are named; None and empty are no condition.
 
     The times are as `time_text` writes them; `until` is outside.
     """
@@ -60,6 +66,7 @@ class RecordFilter:
     since: str | None = None
     until: str | None = None
     decisions: frozenset[str] = frozenset()
+    kinds: frozenset[str] = frozenset()
     request_id: str | None = None
     caller: str | None = None
     line: str | None = None
@@ -71,7 +78,7 @@ class RecordFilter:
         members = record.members
         context = members.get("context") or {}
         return (
-            record.kind in SHOWN
+            record.kind in (self.kinds or SHOWN)
             and (self.since is None or record.time >= self.since)
             and (self.until is None or record.time < self.until)
             and (self.product is None or members.get("product") == self.product)

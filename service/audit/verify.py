@@ -29,6 +29,7 @@ class ChainReport:
     records: int = 0
     verdicts: int = 0
     answers: int = 0
+    reviews: int = 0
     last: Record | None = None
     breaks: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
@@ -141,6 +142,8 @@ class ChainCheck:
                 self._images.check(record)
         elif record.kind == "answer":
             report.answers += 1
+        elif record.kind == "review":
+            report.reviews += 1
         elif record.kind == "gap":
             report.notes.append(
                 f"record {record.seq}: {members.get('lost')} records were lost from {members.get('from')} to "

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, TypeVar
 
-from service.errors import FeedbackUnavailable, PictureGone, PictureNotKept, VerdictNotFound
+from service.errors import FeedbackUnavailable, FormNotAvailable, PictureGone, PictureNotKept, VerdictNotFound
+from service.feedback.counts import Statistics, Summary
 from service.feedback.rows import Changes, Position, Review, Said, VerdictFilter, VerdictRow
 from service.feedback.store import FeedbackStore
 from service.logs import event
@@ -27,6 +29,7 @@ T = TypeVar("T")
 THREADS = 3
 ANSWER_S = 15.0  # within which a call must be answered
 RETRY_AFTER_S = 5.0
+ExportForm = Literal["mvtec", "parquet"]
 OnReview = Callable[[Mapping[str, Any]], None]
 
 
@@ -98,6 +101,29 @@ class FeedbackAccess:
         self._metrics.counter("mkd_reviews_total", label="withdrawn").inc()
         self._tell("withdrawn", judged, by)
         return judged.review
+
+    async def statistics(self, wanted: VerdictFilter, since: float, until: float, buckets: int) -> Statistics:
+        """Decisions over time and p-values of verdicts from `since` up to `until`."""
+        from service.feedback.statistics import statistics
+
+        return await self.read(statistics, wanted, since, until, buckets)
+
+    async def summary(self, wanted: VerdictFilter) -> Summary:
+        """What people's judgements say of the decisions."""
+        from service.feedback.summary import summary
+
+        return await self.read(summary, wanted)
+
+    def export(self, form: ExportForm, wanted: VerdictFilter) -> Iterator[bytes]:
+        """The pieces of an export, each of which blocks. Raises FormNotAvailable before the first."""
+        from service.feedback.export import mvtec, parquet
+
+        database = self._database()
+        if form == "mvtec":
+            return mvtec(database, self.store.pictures, wanted)
+        if importlib.util.find_spec("pyarrow") is None:
+            raise FormNotAvailable("form parquet needs pyarrow, which is not installed: pip install 'mkdserve[bulk]'")
+        return parquet(database, wanted)
 
     async def now(self) -> Position:
         """The end of all that is stored."""

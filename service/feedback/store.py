@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 NOT_OPEN = "it has not been opened yet"
+RETENTION_EVERY_S = 60.0
+RETENTION_SHARE = 0.02  # of the bytes to keep, after which retention looks in any case
+ORPHANS_EVERY_S = 86_400.0
 
 
 class FeedbackStore:
@@ -35,6 +39,9 @@ class FeedbackStore:
         self._database: Database | None = None
         self._logged: str | None = None
         self._picture_trouble = False
+        self._kept_since = 0  # bytes of pictures since retention looked last
+        self._looked_for_old = -RETENTION_EVERY_S
+        self._looked_for_orphans = -ORPHANS_EVERY_S
 
     @property
     def folder(self) -> Path:
@@ -109,11 +116,37 @@ class FeedbackStore:
             self._picture_trouble = True
             return {}
         self._picture_trouble = False
+        self._kept_since += len(data)
         return {"picture_file": name, "picture_type": kind_of(data)[1], "picture_bytes": len(data)}
 
     def upkeep(self) -> None:
-        """What is due beside storing: to open the store where it is not. Raises DatabaseFaultError."""
-        self.open()
+        """What is due beside storing: to open the store where it is not, and retention. Raises DatabaseFaultError."""
+        database = self.open()
+        now = time.monotonic()
+        much = self.settings.keep_bytes and self._kept_since >= self.settings.keep_bytes * RETENTION_SHARE
+        if much or now - self._looked_for_old >= RETENTION_EVERY_S:
+            self._looked_for_old, self._kept_since = now, 0
+            self._remove_old(database)
+        if now - self._looked_for_orphans >= ORPHANS_EVERY_S:
+            self._looked_for_orphans = now
+            self._remove_orphans(database)
+
+    def _remove_old(self, database: Database) -> None:
+        from service.feedback.retention import keep_within_bounds
+
+        removed = keep_within_bounds(database, self.pictures, self.settings, time.time())
+        for reason, count in removed.pictures.items():
+            self._metrics.counter("mkd_feedback_pictures_removed_total", reason=reason).inc(count)
+        self._metrics.gauge("mkd_feedback_picture_bytes").set(removed.picture_bytes)
+        self._metrics.gauge("mkd_reviews_waiting").set(removed.waiting)
+        if removed.anything:
+            event("feedback retention", logging.INFO, pictures=removed.pictures, verdicts=removed.verdicts)
+
+    def _remove_orphans(self, database: Database) -> None:
+        from service.feedback.retention import remove_orphans
+
+        if count := remove_orphans(database, self.pictures, time.time()):
+            event("pictures without a verdict removed", logging.INFO, pictures=count)
 
     def _failed(self, reason: str, text: str) -> None:
         self._metrics.counter("mkd_feedback_failures_total", reason=reason).inc()

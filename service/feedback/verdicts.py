@@ -93,10 +93,20 @@ def page(connection: Connection, wanted: VerdictFilter, before: int | None, limi
 
 def queue(connection: Connection, wanted: VerdictFilter, limit: int) -> tuple[list[VerdictRow], int]:
     """What waits for review, oldest first, and how many wait in all."""
-    waiting = (VERDICTS.c.waiting, *conditions(wanted))
-    chosen = select(VERDICTS).where(*waiting).order_by(VERDICTS.c.id).limit(limit)
-    count = connection.scalar(select(func.count()).select_from(VERDICTS).where(*waiting))
-    return with_reviews(connection, chosen), int(count or 0)
+    chosen = select(VERDICTS).where(VERDICTS.c.waiting, *conditions(wanted)).order_by(VERDICTS.c.id).limit(limit)
+    return with_reviews(connection, chosen), waiting_count(connection, wanted)
+
+
+def waiting_count(connection: Connection, wanted: VerdictFilter) -> int:
+    """How many wait for review."""
+    waiting = select(func.count()).select_from(VERDICTS).where(VERDICTS.c.waiting, *conditions(wanted))
+    return int(connection.scalar(waiting) or 0)
+
+
+def after(connection: Connection, wanted: VerdictFilter, last_id: int, limit: int) -> list[VerdictRow]:
+    """Oldest first, those with an id above `last_id`."""
+    chosen = select(VERDICTS).where(VERDICTS.c.id > last_id, *conditions(wanted)).order_by(VERDICTS.c.id)
+    return with_reviews(connection, chosen.limit(limit))
 
 
 def one(connection: Connection, verdict_id: int) -> VerdictRow | None:

@@ -25,6 +25,7 @@ from service.inspection.observers import Observers
 from service.inspection.options import InspectionOptions, choose_thresholds
 from service.inspection.thread_pool import WorkerThreads
 from service.inspection.verdict import ImageFailure, Verdict
+from service.products.product import ProductVersion
 from service.products.registry import Registry
 
 
@@ -65,13 +66,29 @@ class Inspector:
         """
         async with self.products.lease(product, deadline=context.deadline) as version:
             context.product, context.version = version.name, version.version
-            yield Inspection(
-                version=version,
-                thresholds=choose_thresholds(version.calibration, options),
-                pictures=options.pictures,
-                context=context,
-                engine=self.engine,
-                threads=self.threads,
-                image_limits=self.image_limits,
-                observers=self.observers,
-            )
+            yield self._inspection(version, options, context, self.observers)
+
+    @asynccontextmanager
+    async def open_again(
+        self, product: str, hash_: str, options: InspectionOptions, context: InspectionContext
+    ) -> AsyncIterator[Inspection]:
+        """An inspection of what was judged before, by the version of these contents; what it finds is no verdict.
+
+        No observer is told of it. Raises VersionGone where that version is not loaded any more.
+        """
+        async with self.products.lease_loaded(product, hash_) as version:
+            yield self._inspection(version, options, context, Observers((), self.engine.metrics))
+
+    def _inspection(
+        self, version: ProductVersion, options: InspectionOptions, context: InspectionContext, observers: Observers
+    ) -> Inspection:
+        return Inspection(
+            version=version,
+            thresholds=choose_thresholds(version.calibration, options),
+            pictures=options.pictures,
+            context=context,
+            engine=self.engine,
+            threads=self.threads,
+            image_limits=self.image_limits,
+            observers=observers,
+        )

@@ -52,6 +52,11 @@ class HeadCache:
             entry.used_at = self._clock()
             return entry.version
 
+    def find(self, name: str, hash_: str) -> VersionKey | None:
+        """A version of `name` in memory with these contents; None where there is none."""
+        with self._lock:
+            return next((key for key in self._entries if key.name == name and key.hash == hash_), None)
+
     def release(self, key: VersionKey) -> None:
         with self._lock:
             entry = self._entries[key]

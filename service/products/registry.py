@@ -15,7 +15,7 @@ from typing import Any, ParamSpec, TypeVar
 from watchfiles import awatch
 
 from models.artifact import Artifact
-from service.errors import DeadlineExceeded, NotReady, ProductNotFound, ProductRequired, ServiceError
+from service.errors import DeadlineExceeded, NotReady, ProductNotFound, ProductRequired, ServiceError, VersionGone
 from service.logs import event
 from service.metrics import Metrics
 from service.products.agreement import Agreement
@@ -118,6 +118,27 @@ class Registry:
             yield version
         finally:
             self._head_cache.release(version.key)
+
+    @asynccontextmanager
+    async def lease_loaded(self, product: str, hash_: str) -> AsyncIterator[ProductVersion]:
+        """The version of these contents as it is in memory, active or not, until the block ends.
+
+        Raises VersionGone where it is not: nothing is loaded for it but the active version.
+        """
+        active = self._version_manager.active(product)
+        if active is not None and active.hash == hash_:
+            async with self.lease(product) as version:
+                if version.hash == hash_:
+                    yield version
+                    return
+        key = self._head_cache.find(product, hash_)
+        found = self._head_cache.lease(key) if key is not None else None
+        if found is None:
+            raise VersionGone(f"of {product} the version with the hash {hash_[:12]} is not loaded any more")
+        try:
+            yield found
+        finally:
+            self._head_cache.release(found.key)
 
     def products(self) -> list[ProductStatus]:
         """All products of the folder by name, also those that are not served."""

@@ -16,7 +16,7 @@ from service.rest.middleware import RecordMiddleware
 from service.rest.openapi import DESCRIPTION, document_of
 from service.rest.prefix import PrefixMiddleware
 from service.rest.request_checks import RequestChecks
-from service.rest.routes import admin, drift, events, infer, operation, reviews, trainings, verdicts
+from service.rest.routes import admin, drift, events, export, infer, operation, reviews, statistics, trainings, verdicts
 
 Running = Callable[[], AbstractAsyncContextManager[AppState]]
 DOCS_ASSETS = "/docs/assets"
@@ -48,7 +48,7 @@ def rest_app(checks: RequestChecks, running: Running, more: Iterable[APIRouter] 
     problems.install(app)
     app.add_middleware(RecordMiddleware, checks=checks)
     app.add_middleware(PrefixMiddleware, root_path=checks.options.root_path)
-    for routes in (infer, operation, drift, admin, verdicts, reviews, events, trainings):
+    for routes in (infer, operation, drift, admin, verdicts, statistics, reviews, events, export, trainings):
         app.include_router(routes.router)
     for router in more:
         app.include_router(router)

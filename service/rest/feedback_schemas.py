@@ -138,3 +138,16 @@ class VerdictQuery(PlaceQuery):
     spot_check: bool | None = Field(default=None, description="Spot checks only, or all but these.")
     before: int | None = Field(default=None, ge=1, le=LARGEST_ID, description="`next` of the page before.")
     limit: int = Field(default=50, ge=1, le=MOST_ROWS)
+
+
+class ExportQuery(BaseModel):
+    """Query parameters of /export."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    form: Literal["mvtec", "parquet"] = Field(
+        default="mvtec",
+        description="mvtec: a tar of the pictures that people agree on; parquet: a row for each verdict.",
+    )
+    product: ProductName | None = Field(default=None, description="Of this product only.")
+    since: datetime | None = Field(default=None, description="From this time on; UTC where it has no zone.")

@@ -126,12 +126,17 @@ class RegionSchema(Schema):
     mean: float
 
 
-class LocalizedVerdict(Verdict):
-    """One image that has been judged, and where."""
+class Localization(Schema):
+    """Where a part is unusual."""
 
     map: str = Field(description="8-bit grey PNG at the size of the input, base64.")
     map_scale: MapScaleSchema
     regions: list[RegionSchema] = Field(description="Hottest first, 100 at most.")
+
+
+class LocalizedVerdict(Verdict, Localization):
+    """One image that has been judged, and where."""
+
     overlay: str | None = Field(default=None, description="RGB PNG at the size of the input, base64; where asked for.")
     mask: str | None = Field(default=None, description="8-bit PNG, 0 or 255, base64; where asked for.")
 

@@ -36,7 +36,13 @@ def entry_of(found: Verdict | ImageFailure) -> Entry:
     }
     if found.pictures is None:
         return schemas.Verdict.model_validate(members)
-    return schemas.LocalizedVerdict.model_validate({**members, **_pictures(found.pictures)})
+    more = {"overlay": in_base64(found.pictures.overlay), "mask": in_base64(found.pictures.mask)}
+    return schemas.LocalizedVerdict.model_validate({**members, **_localization(found.pictures), **more})
+
+
+def localization_of(pictures: MapPictures) -> schemas.Localization:
+    """Map and regions alone. It takes milliseconds, so call it in a thread."""
+    return schemas.Localization.model_validate(_localization(pictures))
 
 
 def _timing(times: StageTimes) -> schemas.Timing:
@@ -49,7 +55,7 @@ def _timing(times: StageTimes) -> schemas.Timing:
     )
 
 
-def _pictures(pictures: MapPictures) -> dict[str, object]:
+def _localization(pictures: MapPictures) -> dict[str, object]:
     scale = pictures.scale
     return {
         "map": in_base64(pictures.map),
@@ -57,8 +63,6 @@ def _pictures(pictures: MapPictures) -> dict[str, object]:
             low=scale.low, high=scale.high, threshold=scale.threshold, grey_at_threshold=GREY_AT_THRESHOLD
         ),
         "regions": [schemas.RegionSchema(**region._asdict()) for region in pictures.regions],
-        "overlay": in_base64(pictures.overlay),
-        "mask": in_base64(pictures.mask),
     }
 
 

@@ -1,4 +1,4 @@
-"""Stored verdicts: a list to go through, one of them, and its picture."""
+"""Stored verdicts: a list to go through, one of them, its picture, and where that is unusual."""
 
 from __future__ import annotations
 
@@ -6,10 +6,15 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Response
 
-from service.rest.dependencies import MayView, TheFeedback
+from service.feedback.localization import localize
+from service.inspection.context import InspectionContext
+from service.rest.dependencies import MayView, TheDeadline, TheFeedback, TheInspector, TheRecord
 from service.rest.feedback_schemas import LARGEST_ID, StoredVerdict, VerdictPage, VerdictQuery
 from service.rest.feedback_view import filter_of, row_of
 from service.rest.openapi import problems_for
+from service.rest.request_record import SURFACE
+from service.rest.schemas import Localization
+from service.rest.verdict_view import localization_of
 
 router = APIRouter(tags=["feedback"], dependencies=[MayView])
 VerdictId = Annotated[int, Path(ge=1, le=LARGEST_ID, description="Id of the stored verdict.")]
@@ -45,3 +50,21 @@ async def picture(feedback: TheFeedback, id: VerdictId) -> Response:
     """The file as it was received, where it is kept."""
     data, row = await feedback.picture(id)
     return Response(data, media_type=row.picture_type, headers=PRIVATE)
+
+
+@router.get(
+    "/verdicts/{id}/localization",
+    summary="Where the part is unusual",
+    responses=problems_for(401, 403, 404, 409, 410, 422, 429, 500, 503, 504),
+)
+async def localization(
+    feedback: TheFeedback, inspector: TheInspector, record: TheRecord, deadline: TheDeadline, id: VerdictId
+) -> Localization:
+    """Map and regions as /localize gives them, made now from the kept picture by the version that judged it.
+
+    It is no verdict: nothing is stored, counted as a part, or recorded.
+    """
+    data, row = await feedback.picture(id)
+    context = InspectionContext(record.request_id, SURFACE, deadline=deadline, caller=record.caller)
+    found = await localize(inspector, row, data, context)
+    return await inspector.threads.run(localization_of, found)

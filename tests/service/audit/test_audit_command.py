@@ -67,6 +67,22 @@ def test_verify_says_ok_with_the_heads_of_all_chains(full: Diary, capsys: pytest
     assert out.endswith("OK: 2 chains, 0 broken, 0 with warnings\n")
 
 
+def test_what_people_said_of_parts_is_verified_and_shown_where_it_is_asked_for(
+    diary: Diary, capsys: pytest.CaptureFixture[str]
+) -> None:
+    diary.chain.append("verdict", diary.at, VERDICT)
+    review = {"action": "judged", "caller": "ada", "label": "good", "request_id": "shift-1", "decision": "NG"}
+    diary.chain.append("review", diary.at + 60, review)
+    diary.chain.append("stop", diary.at + 61, {})
+    diary.leave()
+    assert main(["verify", str(diary.folder)]) == 0
+    assert "1 of them verdicts and 1 reviews" in capsys.readouterr().out
+    for kinds, labels in (([], [None]), (["review"], ["good"]), (["verdict", "review"], [None, "good"])):
+        asked = [word for kind in kinds for word in ("--kind", kind)]
+        assert main(["show", str(diary.folder), "--decision", "NG", *asked]) == 0
+        assert [json.loads(line).get("label") for line in capsys.readouterr().out.splitlines()] == labels
+
+
 def test_verify_says_where_and_exits_with_1(full: Diary, capsys: pytest.CaptureFixture[str]) -> None:
     full.rewrite([line.replace(b'"score":2.5', b'"score":1.5') for line in full.lines()])
     assert main(["verify", str(full.folder)]) == 1
@@ -179,6 +195,7 @@ def test_export_writes_a_table_in_which_no_cell_is_a_formula(full: Diary, tmp_pa
     assert rows[0] | {"hash": ""} == {
         **dict.fromkeys(COLUMNS, ""),
         "time": "2026-03-01T06:00:00.000Z",
+        "kind": "verdict",
         "request_id": "shift-1",
         "index": "0",
         "line": "7",

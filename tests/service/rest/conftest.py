@@ -31,7 +31,7 @@ from models.imaging.preprocess import Preprocessing
 from service.engine.admission import Admission
 from service.engine.engine import DrainReport, TimedJudgement
 from service.engine.observer import Observer
-from service.errors import ProductNotFound, ProductRequired, ServiceError, VersionNotFound
+from service.errors import ProductNotFound, ProductRequired, ServiceError, VersionGone, VersionNotFound
 from service.inspection.observers import VerdictObserver
 from service.logs import JsonLines
 from service.metrics import Metrics
@@ -164,6 +164,13 @@ class FakeRegistry:
             yield version
         finally:
             self.leased -= 1
+
+    @asynccontextmanager
+    async def lease_loaded(self, product: str, hash_: str) -> AsyncIterator[FakeVersion]:
+        found = self.versions.get(product)
+        if found is None or found.hash != hash_:
+            raise VersionGone(f"{product} {hash_[:12]} is not loaded any more")
+        yield found
 
     def products(self) -> list[ProductStatus]:
         return [status(version) for version in self.versions.values()]
