@@ -35,9 +35,15 @@
     |- Overloaded                   429 overloaded, with Retry-After
     |- NotReady                     503 not_ready, with Retry-After
     |- ShuttingDown                 503 shutting_down, with Retry-After
+<<<<<<< HEAD
     |- FormNotAvailable             501 form_not_available
     |- TrainingsOff                 503 trainings_off
     |- DiskFull                     507 disk_full
+=======
+    |- TrainingsOff                 503 trainings_off
+    |- DiskFull                     507 disk_full
+    |- FormNotAvailable             501 form_not_available
+>>>>>>> client
     |- FeedbackOff                  503 feedback_off
     |- FeedbackUnavailable          503 feedback_unavailable, with Retry-After
     |- DeadlineExceeded             504 deadline_exceeded

@@ -111,6 +111,7 @@ class AsyncClient:
     review_queue = awaited(feedback_calls.review_queue)
     review = awaited(feedback_calls.review)
     withdraw_review = awaited(feedback_calls.withdraw_review)
+    review_summary = awaited(feedback_calls.review_summary)
     statistics = awaited(feedback_calls.statistics)
     what_if = awaited(recalibration_calls.what_if)
     recalibrate = awaited(recalibration_calls.recalibrate)

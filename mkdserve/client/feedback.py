@@ -1,4 +1,4 @@
-"""What was judged and what people said of it: rows of the store, reviews, counts."""
+"""What was judged and what people said of it: rows of the store and reviews."""
 
 from __future__ import annotations
 
@@ -80,20 +80,3 @@ class StoredLocalization(Answer):
         return self is other  # arrays have no single answer
 
     __hash__ = object.__hash__
-
-
-class DecisionCounts(Answer):
-    """Decisions in one span of time that begins at `from_`."""
-
-    from_: datetime = Field(alias="from")
-    ok: int = Field(alias="OK")
-    review: int = Field(alias="REVIEW")
-    ng: int = Field(alias="NG")
-
-
-class Statistics(Answer):
-    """Decisions over time, 20 counts of p-values from 0 to 1, and the length of the review queue."""
-
-    decisions: tuple[DecisionCounts, ...]
-    p_values: tuple[int, ...]
-    waiting: int

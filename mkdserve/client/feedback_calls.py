@@ -15,12 +15,12 @@ from mkdserve.client.feedback import (
     Label,
     Review,
     ReviewQueue,
-    Statistics,
     StoredLocalization,
     StoredVerdict,
     VerdictPage,
 )
 from mkdserve.client.schema import read
+from mkdserve.client.statistics import ReviewSummary, Statistics
 from mkdserve.client.verdicts import Decision
 
 CREATED = frozenset({201})
@@ -91,6 +91,11 @@ def review(id: int, label: Label, *, defect_class: str | None = None, note: str 
 def withdraw_review(id: int) -> Call[Review]:
     """Take a review back; it stays on record as withdrawn."""
     return Call(method="DELETE", path=path("reviews", id), read=partial(read, Review))
+
+
+def review_summary(*, product: str | None = None, since: datetime | None = None) -> Call[ReviewSummary]:
+    """False rejects, misses and detection rate by class of defect, by what people said."""
+    return get(ReviewSummary, "reviews", "summary", params=params({"product": product, "since": iso_time(since)}))
 
 
 def statistics(

@@ -105,6 +105,7 @@ class Client:
     review_queue = blocking(feedback_calls.review_queue)
     review = blocking(feedback_calls.review)
     withdraw_review = blocking(feedback_calls.withdraw_review)
+    review_summary = blocking(feedback_calls.review_summary)
     statistics = blocking(feedback_calls.statistics)
     what_if = blocking(recalibration_calls.what_if)
     recalibrate = blocking(recalibration_calls.recalibrate)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import tarfile
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -70,6 +71,23 @@ def test_what_was_judged_is_found_filtered_and_reviewed(open_client: Open, pictu
     assert client.verdict(newest[1].id).reviews[0].id == said.id
     with pytest.raises(NotFound, match="verdict_not_found"):
         client.verdict(10**6)
+
+
+def test_counts_and_maps_of_stored_parts_come_as_objects(open_client: Open, picture: Picture, tmp_path: Path) -> None:
+    client = open_client()
+    client.score(picture(0.95), product="screw")
+    (row,) = stored(client, 1)
+    client.review(row.id, "defect", defect_class="Kratzer")
+    summary = client.review_summary(product="screw")
+    assert [(one.name, one.parts, one.ng, one.detection_rate) for one in summary.defects] == [("Kratzer", 1, 1, 1.0)]
+    counts = client.statistics(product="screw", buckets=4)
+    assert (sum(each.ng for each in counts.decisions), len(counts.p_values)) == (1, 20)
+    found = client.localization(row.id)
+    assert (found.map.shape, str(found.map.dtype)) == ((24, 40), "uint8")
+    assert found.map_scale.values(found.map).max() == pytest.approx(0.95, abs=0.01)
+    file = client.export(tmp_path / "judged.tar", product="screw")
+    with tarfile.open(file) as tar:
+        assert [name for name in tar.getnames() if "Kratzer" in name and name.endswith(".png")]
 
 
 def test_events_come_as_they_happen_and_go_on_behind_the_last_one(open_client: Open, picture: Picture) -> None:

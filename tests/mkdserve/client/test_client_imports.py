@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from mkdserve.client import feedback, products, trainings, verdicts
-from service.rest import drift_schemas, feedback_schemas, product_schemas, schemas, training_schemas
+from mkdserve.client import feedback, products, statistics, trainings, verdicts
+from service.rest import drift_schemas, feedback_schemas, product_schemas, schemas, statistics_schemas, training_schemas
 
 ROOT = Path(__file__).parents[3]
 HEAVY = ("torch", "torchvision", "fastapi", "starlette", "uvicorn", "sqlalchemy", "service", "trainer")
@@ -48,6 +48,12 @@ def test_the_client_runs_where_neither_torch_nor_the_web_framework_is_installed(
         (feedback.VerdictPage, feedback_schemas.VerdictPage),
         (feedback.ReviewQueue, feedback_schemas.ReviewQueue),
         (feedback.Review, feedback_schemas.ReviewRow),
+        (feedback.StoredLocalization, schemas.Localization),
+        (statistics.Statistics, statistics_schemas.StatisticsReply),
+        (statistics.DecisionCounts, statistics_schemas.DecisionCounts),
+        (statistics.ReviewSummary, statistics_schemas.SummaryReply),
+        (statistics.GoodParts, statistics_schemas.GoodParts),
+        (statistics.DefectParts, statistics_schemas.DefectParts),
         (trainings.Training, training_schemas.Training),
         (trainings.Progress, training_schemas.ProgressSchema),
         (trainings.RefusedPicture, training_schemas.RefusedPictureSchema),
