@@ -1,4 +1,7 @@
-"""A Ray cluster of several nodes in one machine, running this checkout; skips where Ray is not installed."""
+"""A Ray cluster of several nodes in one machine, running this checkout; skips where Ray is not installed.
+
+It asks for Ray's token, as docs/scaling.md wants: tests/conftest.py sets that before anything imports Ray.
+"""
 
 from __future__ import annotations
 
