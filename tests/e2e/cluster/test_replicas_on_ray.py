@@ -159,8 +159,14 @@ def test_where_rays_own_queue_is_full_the_answer_is_our_429(deployed: Deployed, 
 
 def test_replicas_come_and_go_with_the_load_and_no_request_fails(deployed: Deployed, good_images: list[bytes]) -> None:
     scaling = {
-        **{"min_replicas": 1, "max_replicas": 2, "initial_replicas": 1, "target_ongoing_requests": 1},
-        **{"upscale_delay_s": 0.5, "downscale_delay_s": 0.5, "look_back_period_s": 1.0, "metrics_interval_s": 0.5},
+        "min_replicas": 1,
+        "max_replicas": 2,
+        "initial_replicas": 1,
+        "target_ongoing_requests": 1,
+        "upscale_delay_s": 0.5,
+        "downscale_delay_s": 0.5,
+        "look_back_period_s": 1.0,
+        "metrics_interval_s": 0.5,
     }
     deployed.deploy(num_replicas=None, autoscaling_config=scaling)
     assert replicas_after(lambda count: count == 1) == 1
