@@ -71,6 +71,8 @@ def cluster(artifacts_folder: Path) -> Iterator[LocalCluster]:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         patch.setenv("MKD_NO_DOWNLOAD", "1")
         patch.setenv("RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH", "service.cluster.edge:middlewares")
+        for which in ("REPLICA", "HANDLE"):  # so that replicas come and go within seconds
+            patch.setenv(f"RAY_SERVE_{which}_AUTOSCALING_METRIC_PUSH_INTERVAL_S", "0.5")
         patch.setenv("OMP_WAIT_POLICY", "PASSIVE")
         from ray.cluster_utils import Cluster
 
