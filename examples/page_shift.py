@@ -85,7 +85,7 @@ class Shift:
         begun = self._call("anna", "POST", path, json={"max_false_reject": RATE})
         while (found := self._call("anna", "GET", f"{path}/{begun['id']}"))["state"] == "running":
             time.sleep(0.2)
-        return found
+        return dict(found)
 
     def _call(self, who: str, method: str, path: str, **options: Any) -> Any:
         headers = {"X-API-Key": self._keys[who], **options.pop("headers", {})}

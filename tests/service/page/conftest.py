@@ -100,13 +100,8 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         spot_check_share=0.0,
     )
     engine = FakeEngine()
-    parts = Components(
-        engine,
-        FakeRegistry(FakeVersion()),
-        engine.metrics,
-        1,
-        observers(settings, engine.metrics),  # type: ignore[arg-type]
-    )
+    told = observers(settings, engine.metrics)
+    parts = Components(engine, FakeRegistry(FakeVersion()), engine.metrics, 1, told)  # type: ignore[arg-type]
     server = make_server(create_app(settings, lambda _: parts), settings)
     port = socket.create_server(("127.0.0.1", 0))
     thread = threading.Thread(target=server.run, args=([port],))

@@ -29,7 +29,7 @@ def a_morning(served: Served) -> None:
     served.wait_for(last)
 
 
-def decision(page: Page, text: str) -> None:
+def decision(page: Page, text: str | re.Pattern[str]) -> None:
     see(page, "[data-testid=decision]", text)
 
 
@@ -221,12 +221,12 @@ def test_one_logs_in_with_a_key_and_out_again(open_page: Open, served: Served) -
     assert page.context.cookies() == []
 
 
-def test_a_forged_cookie_is_as_good_as_none(open_page: Open) -> None:
+def test_a_forged_cookie_is_as_good_as_none(open_page: Open, served: Served) -> None:
     page = open_page("live")
     decision(page, re.compile("OK|REVIEW|NG"))
     (cookie,) = page.context.cookies()
     body, _, signature = cookie["value"].partition(".")
-    page.context.add_cookies([{**cookie, "value": f"{body[:-2]}AA.{signature}"}])  # type: ignore[list-item]
+    page.context.add_cookies([{"name": cookie["name"], "value": f"{body[:-2]}AA.{signature}", "url": served.url}])
     page.reload()
     see(page, "h1", "Log in")
 
