@@ -19,6 +19,7 @@ from sqlalchemy import (
     MetaData,
     String,
     Table,
+    Text,
     text,
 )
 
@@ -113,3 +114,34 @@ REVIEW_CHANGES = Table(
     sqlite_autoincrement=True,
 )
 Index("review_changes_after", REVIEW_CHANGES.c.after_verdict)
+
+RECALIBRATIONS = Table(
+    "recalibrations",
+    METADATA,
+    Column("id", ROW_ID, primary_key=True, autoincrement=True),
+    Column("product", String(64), nullable=False),
+    Column("state", String(16), nullable=False),  # running, ready, refused, applied, failed
+    Column("at", DOUBLE, nullable=False),
+    Column("by", String(64), nullable=False),
+    Column("since", DOUBLE),
+    Column("until", DOUBLE),
+    Column("from_version", String(64), nullable=False),
+    Column("from_hash", String(64), nullable=False),
+    Column("to_version", String(64)),
+    Column("reason", Text),
+    Column("claimed_at", DOUBLE),  # when somebody began to apply it
+    Column("applied_at", DOUBLE),
+    Column("applied_by", String(64)),
+    Column("result", Text),  # JSON, as service.feedback.recalibration.outcome writes it
+    Column("content", Text),  # likewise
+    sqlite_autoincrement=True,
+)
+IS_RUNNING = text("state = 'running'")
+Index("recalibrations_by_product", RECALIBRATIONS.c.product, RECALIBRATIONS.c.id)
+Index(  # of each product one runs
+    "recalibrations_running",
+    RECALIBRATIONS.c.product,
+    unique=True,
+    sqlite_where=IS_RUNNING,
+    postgresql_where=IS_RUNNING,
+)

@@ -15,6 +15,7 @@ from service.drift.observer import DriftObserver
 from service.errors import NotReady, ServiceError
 from service.feedback.access import FeedbackAccess
 from service.feedback.observer import FeedbackObserver
+from service.feedback.recalibration.recalibrator import Recalibrator
 from service.inspection.inspector import Inspector
 from service.inspection.metrics_observer import MetricsObserver
 from service.inspection.observers import Observers, VerdictObserver
@@ -28,7 +29,10 @@ from service.rest.options import RestOptions
 from service.rest.request_checks import RequestChecks
 from service.run.components import Assemble, Components
 from service.run.interpreter import give_memory_back
-from service.run.settings import Settings
+from service.run.settings import MIB, Settings
+from service.sessions import Sessions, shared_secret
+from service.trainings.child import TrainingOptions
+from service.trainings.trainings import Trainings
 
 if TYPE_CHECKING:
     from service.gateway.settings import LineSettings
@@ -50,6 +54,7 @@ class Lifecycle:
         self._settings = settings
         self._line = _line_settings(settings)
         self._assemble = assemble
+        self._trainings = trainings_of(settings)
         self._running: tuple[Components, AppState] | None = None
         self._last_drain: asyncio.Task[None] | None = None
 
@@ -75,7 +80,8 @@ class Lifecycle:
         grpc: Stoppable | None = None
         inspector = Inspector(parts.registry, parts.engine, threads, image_limits(self._settings), observers)
         self._running = parts, self._state_with(inspector, parts)
-        self.checks.start(parts.engine.admission, parts.metrics)
+        secret = await asyncio.to_thread(shared_secret, parts.secret_folder)
+        self.checks.start(parts.engine.admission, parts.metrics, Sessions(secret))
         try:
             await asyncio.to_thread(observers.start)
             await asyncio.to_thread(parts.engine.start)
@@ -93,7 +99,11 @@ class Lifecycle:
             self.ready()  # for the gauge
             if grpc is not None:
                 await grpc.stop(self._settings.drain_s)
+            if self._trainings is not None:
+                await self._trainings.stop_own()
             await self._drain(self._settings.drain_s)
+            if (recalibrating := self.state["recalibrator"]) is not None:
+                await recalibrating.stop()
             await parts.registry.stop()
             threads.close()
             if (feedback := self.state["feedback"]) is not None:
@@ -115,7 +125,14 @@ class Lifecycle:
             state = EventState(self, parts.registry, drift, self.checks.options)
             events = EventHub(feedback, state, self.checks.shutdown, parts.metrics)
         return AppState(
-            checks=self.checks, inspector=inspector, drift=drift, operation=self, feedback=feedback, events=events
+            checks=self.checks,
+            inspector=inspector,
+            drift=drift,
+            operation=self,
+            feedback=feedback,
+            events=events,
+            recalibrator=recalibrator(parts, inspector, feedback),
+            trainings=self._trainings,
         )
 
     async def own_metrics_page(self) -> bytes:
@@ -173,6 +190,15 @@ def feedback_access(parts: Components) -> FeedbackAccess | None:
     return FeedbackAccess(observer.store, parts.metrics, trail.on_review if trail is not None else lambda _: None)
 
 
+def recalibrator(parts: Components, inspector: Inspector, feedback: FeedbackAccess | None) -> Recalibrator | None:
+    """What makes thresholds from confirmed parts; None where there is no store. Its steps go into the audit trail."""
+    if feedback is None:
+        return None
+    trail = one_of(AuditTrail, parts.observers)
+    on_step = trail.on_recalibration if trail is not None else lambda _: None
+    return Recalibrator(feedback, parts.registry, inspector.image_limits, on_step)
+
+
 def one_of(kind: type[Observing], observers: Iterable[VerdictObserver]) -> Observing | None:
     """The observer of this kind; None where there is none."""
     return next((observer for observer in observers if isinstance(observer, kind)), None)
@@ -227,6 +253,20 @@ async def start_grpc(
 def image_limits(settings: Settings) -> ImageLimits:
     """What of an image is refused before it is decoded."""
     return ImageLimits(settings.max_image_bytes, settings.max_image_pixels, settings.format_names)
+
+
+def trainings_of(settings: Settings) -> Trainings | None:
+    """The trainings that are started over HTTP; None where they are switched off."""
+    folder = settings.trainings_folder
+    if folder is None:
+        return None
+    options = TrainingOptions(
+        max_pictures=settings.training_max_images,
+        max_bytes=settings.training_max_mb * MIB,
+        threads=settings.training_threads,
+        weights=settings.weights,
+    )
+    return Trainings(folder, settings.artifacts, options)
 
 
 def rest_options(settings: Settings) -> RestOptions:

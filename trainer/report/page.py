@@ -37,7 +37,9 @@ def write_report(
     thresholds = artifact.calibration.thresholds()
     at_rates: Any = numbers["at_rates"]
     marks = [(one["rate_promised"], one["rejected"]["share"], 1 - one["not_rejected"]["share"]) for one in at_rates]
-    histogram = plots.score_histogram(artifact.calibration.scores, scores[~anomalous], scores[anomalous], thresholds)
+    histogram = plots.score_histogram(
+        artifact.calibration.even_scores, scores[~anomalous], scores[anomalous], thresholds
+    )
     curve: Any = numbers["pro_curve"]
     page = (
         environment()
@@ -54,6 +56,7 @@ def write_report(
             roc=data_uri(plots.roc(anomalous, scores, float(str(numbers["image_auroc"])), marks)),
             pro=data_uri(plots.pro(curve[0], curve[1], float(str(numbers["pro"])))) if curve else None,
             galleries=_galleries(found, artifact),
+            chart=chart_of(numbers.get("painted_defects")),
         )
     )
     atomic_file.write_text(path, page)
@@ -69,10 +72,24 @@ def environment() -> jinja2.Environment:
     return found
 
 
+def chart_of(record: Any) -> dict[str, object] | None:
+    """The painted defects' cells as rows by size and columns by contrast; None where none were painted."""
+    if record is None:
+        return None
+    cells = {(tuple(cell["size"]), tuple(cell["contrast"])): cell for cell in record["cells"]}
+    sizes = sorted({(size, tuple(cell["side_px"])) for (size, _), cell in cells.items()})
+    contrasts = sorted({contrast for _, contrast in cells})
+    rows = [
+        {"size": size, "side_px": side, "cells": [cells.get((size, contrast)) for contrast in contrasts]}
+        for size, side in sizes
+    ]
+    return {"contrasts": contrasts, "rows": rows}
+
+
 def what_if(artifact: Artifact, found: Sequence[Evaluated]) -> dict[str, object]:
     """What the page's slider counts with: the held-out scores, and every judged image's kind and score."""
     return {
-        "held_out": list(artifact.calibration.scores),
+        "held_out": list(artifact.calibration.even_scores),
         "judged": [[one.image.defect if one.image.anomalous else "", one.score] for one in found],
         "rate": artifact.calibration.ng_rate,
     }

@@ -1,0 +1,143 @@
+"""Says which painted defects an artifact would find, by their size and contrast, at its own thresholds.
+
+Good pictures that had no part in training are painted on; no labelled defect is used. The painted defects stand for no
+real kind of defect: what the chart tells is how large and how strong a change has to be before it is seen at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from models.calibration.conformal import Thresholds
+from models.detector import Detector
+from models.image_judge import ImageJudge, PreparedImage
+from models.imaging.decode import Pixels
+from trainer import metrics
+from trainer.data import read_pixels
+from trainer.fit_run import Display
+from trainer.painted.paint import Painted
+from trainer.painted.painted_set import painted_set
+from trainer.painted.scene import CannotPaint
+from trainer.painted.separation import DetectionRate, detection_rates
+
+MOST_PICTURES = 40
+ENOUGH = 0.9  # share found from which defects of a cell count as found
+PAINTED = "Of defects painted on good pictures"
+FEWEST = 10  # defects, before their share is spoken of
+
+
+def visible_defects(
+    files: Sequence[Path],
+    judge: ImageJudge,
+    detector: Detector,
+    thresholds: Thresholds,
+    *,
+    count: int,
+    seed: int,
+    display: Display,
+) -> dict[str, Any] | None:
+    """`count` defects painted on the good pictures of `files`, judged -> for each bin of size and contrast the shares
+    that are NG and that are not OK, each with its 95 % interval; None where nothing can be painted on.
+
+    Sizes are shares of the picture's area; `side_px` is the side of a square of that size on the first picture.
+    """
+    chosen = [
+        files[place] for place in np.linspace(0, len(files) - 1, min(len(files), MOST_PICTURES)).round().astype(int)
+    ]
+    if not chosen or count < 1:
+        return None
+    painted: list[Painted] = []
+    area = 0
+
+    def prepared() -> Iterator[PreparedImage]:
+        nonlocal area
+        pictures: list[Pixels] = [read_pixels(file) for file in chosen]
+        area = pictures[0].shape[0] * pictures[0].shape[1]
+        with display.bar("painted defects", count) as bar:
+            for one in painted_set(pictures, -(-count // len(chosen)), seed):
+                if len(painted) == count:
+                    return
+                if not _is_looked_at(one, judge):
+                    continue
+                painted.append(one._replace(pixels=one.pixels[:0], mask=one.mask[:0]))
+                bar.update(len(painted))
+                yield judge.prepare(one.pixels)
+
+    try:
+        scores = np.array([one.score for one in judge.judge_all(detector, prepared())], dtype=np.float32)
+    except CannotPaint as error:
+        display.say(f"no chart of the defects that would be found: {error}")
+        return None
+    if not painted:
+        display.say("no chart of the defects that would be found: none could be painted where the product looks")
+        return None
+    lowest = thresholds.ng if thresholds.review is None else thresholds.review
+    pairs = zip(
+        detection_rates(scores, painted, thresholds.ng.value),
+        detection_rates(scores, painted, min(lowest.value, thresholds.ng.value)),
+        strict=True,
+    )
+    return {
+        "painted": len(painted),
+        "pictures": len(chosen),
+        "picture_px": area,
+        "cells": [_cell(ng, not_ok, area) for ng, not_ok in pairs],
+    }
+
+
+def smallest_found(record: dict[str, Any]) -> str:
+    """One sentence: from which size on the defects are found, else from which contrast on, else how many at most."""
+    sizes, contrasts = _found_from(record["cells"], "size"), _found_from(record["cells"], "contrast")
+    if not sizes and not contrasts:
+        return "Too few defects could be painted to say which are found."
+    for name, found in (("size", sizes), ("contrast", contrasts)):
+        enough = [low for low, share in found.items() if share >= ENOUGH]
+        if enough:
+            low, share = enough[0], found[enough[0]]
+            side = side_px(low, record["picture_px"])
+            what = f"the picture (about {side} x {side} pixels)" if name == "size" else "white"
+            return f"{PAINTED} {100 * share:.0f} % are found from a {name} of {100 * low:.2g} % of {what} on."
+    most = max([*sizes.values(), *contrasts.values()])
+    return f"{PAINTED} {100 * most:.0f} % are found at most, whatever their size or contrast."
+
+
+def _found_from(cells: Sequence[dict[str, Any]], axis: str) -> dict[float, float]:
+    """Lower end of each bin -> the share found of all defects from there on, where there are enough of them."""
+    found = {}
+    for low in sorted({cell[axis][0] for cell in cells}):
+        rest = [cell["not_ok"] for cell in cells if cell[axis][0] >= low]
+        total = sum(one["total"] for one in rest)
+        if total >= FEWEST:
+            found[low] = sum(one["count"] for one in rest) / total
+    return found
+
+
+def side_px(share: float, area: int) -> int:
+    """The side of a square that has this share of the picture, in its pixels."""
+    return max(1, round(float(np.sqrt(share * area))))
+
+
+def _is_looked_at(painted: Painted, judge: ImageJudge) -> bool:
+    """Whether half of the defect or more lies where the product looks."""
+    if judge.regions is None:
+        return True
+    height, width = painted.mask.shape
+    return bool(judge.regions.on_map(width, height)[painted.mask].mean() >= 0.5)
+
+
+def _cell(ng: DetectionRate, not_ok: DetectionRate, area: int) -> dict[str, Any]:
+    return {
+        "size": list(ng.size),
+        "side_px": [side_px(share, area) for share in ng.size],
+        "contrast": list(ng.contrast),
+        "ng": _share(ng.rate),
+        "not_ok": _share(not_ok.rate),
+    }
+
+
+def _share(rate: metrics.Rate) -> dict[str, float]:
+    return {"count": rate.hits, "total": rate.total, "share": rate.share, "low_95": rate.low, "high_95": rate.high}
