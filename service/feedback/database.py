@@ -103,6 +103,17 @@ def url_of(settings: FeedbackSettings) -> URL:
         raise DatabaseFaultError("the URL of the database cannot be read") from None
 
 
+def unreachable(url: str) -> str | None:
+    """Why the server of a PostgreSQL database cannot be asked, None where it can; nothing is changed in it."""
+    try:
+        with _faults():
+            engine = create_engine(make_url(url), connect_args=_connect_args(is_sqlite=False))
+            with engine.connect():
+                return None
+    except DatabaseFaultError as error:
+        return str(error)
+
+
 def migrate(connection: Connection) -> None:
     """Bring the tables up to the newest revision, in the transaction of `connection`: all of it or nothing."""
     config = Config()

@@ -40,7 +40,7 @@ class FeedbackObserver(VerdictObserver):
             self._metrics.counter("mkd_feedback_verdicts_total", outcome="dropped").inc()
             if self.store.trouble is None:  # else the database's own failures are counted
                 self._metrics.counter("mkd_feedback_failures_total", reason="queue").inc()
-        self._metrics.gauge("mkd_feedback_queue").set(len(self._waiting))
+            self._metrics.gauge("mkd_feedback_queue").set(len(self._waiting))  # else the writer sets it
 
     def stop(self) -> None:
         """Store what waits, for some seconds at most."""

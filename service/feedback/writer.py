@@ -19,7 +19,7 @@ from service.logs import event
 from service.metrics import Metrics
 
 RETRY_S = 1.0
-GATHER_S = 0.02  # after the first verdict, for those that come with it
+GATHER_S = 0.1  # after the first verdict, for those that come with it
 MOST_AT_ONCE = 256
 LOOK_EVERY_S = 5.0  # while nothing is to be stored
 STOP_S = 10.0  # for what waits to be stored
@@ -77,6 +77,7 @@ class Writer:
         """Store them, however long that takes; at the stop, give up with them."""
         rows = [self._row_of(entry) for entry in batch]
         while not self._store.attempt(partial(self._store.add, rows)):
+            self._metrics.gauge("mkd_feedback_queue").set(len(self._waiting))
             if self._waiting.is_closed:
                 self._metrics.counter("mkd_feedback_verdicts_total", outcome="dropped").inc(len(rows))
                 event("verdicts given up at the stop", logging.ERROR, verdicts=len(rows), reason=self._store.trouble)

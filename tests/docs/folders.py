@@ -121,6 +121,7 @@ PREPARED: dict[str, Callable[[Path, Stock], None]] = {
     "docs/api.md": api,
     "docs/audit.md": audit,
     "docs/bulk.md": bulk,
+    "docs/feedback.md": audit,
     "docs/operate.md": operate,
     "docs/settings.md": settings,
     "docs/train.md": train,
