@@ -6,6 +6,7 @@
     |  |- Unauthorized              401 unauthorized
     |  |- Forbidden                 403 forbidden
     |  |- ForeignRequest            403 foreign_request (without keys: admin routes, and what was judged)
+    |  |- CrossSiteRequest          403 cross_site_request (a session cookie without its proofs)
     |  |- ProductNotFound           404 product_not_found
     |  |- VersionNotFound           404 version_not_found
     |  |- VerdictNotFound           404 verdict_not_found
@@ -20,16 +21,29 @@
     |  |- PictureGone               410 picture_gone
     |  |- ProductRequired           422 product_required
     |  |- RateNotPromised           422 rate_not_promised
+    |  |- TooFewPictures            422 too_few_pictures (a training)
     |  |- NoImages                  422 no_images
     |  |- TooManyImages             413 too_many_images
     |  |- BodyTooLarge              413 body_too_large
     |  |- BodyTooSlow               408 body_too_slow
     |  |- UnsupportedBody           415 unsupported_body
-    |  `- ArtifactRefused           409 artifact_refused (admin routes)
+    |  |- ArtifactRefused           409 artifact_refused (admin routes)
+    |  |- TrainingNotFound          404 training_not_found
+    |  |- TrainingRunning           409 training_running
+    |  |- TrainingRefused           409 training_refused
+    |  `- TrainingNotReady          409 training_not_ready
     |- Overloaded                   429 overloaded, with Retry-After
     |- NotReady                     503 not_ready, with Retry-After
     |- ShuttingDown                 503 shutting_down, with Retry-After
+<<<<<<< HEAD
     |- FormNotAvailable             501 form_not_available
+    |- TrainingsOff                 503 trainings_off
+    |- DiskFull                     507 disk_full
+=======
+    |- TrainingsOff                 503 trainings_off
+    |- DiskFull                     507 disk_full
+    |- FormNotAvailable             501 form_not_available
+>>>>>>> client
     |- FeedbackOff                  503 feedback_off
     |- FeedbackUnavailable          503 feedback_unavailable, with Retry-After
     |- DeadlineExceeded             504 deadline_exceeded
@@ -77,6 +91,10 @@ class Forbidden(RequestError):
 
 class ForeignRequest(RequestError):
     code, status, title = "foreign_request", 403, "Without API keys this is for this machine's own address"
+
+
+class CrossSiteRequest(RequestError):
+    code, status, title = "cross_site_request", 403, "The request does not come from the service's own page"
 
 
 class ProductNotFound(RequestError):
@@ -157,6 +175,34 @@ class UnsupportedBody(RequestError):
 
 class ArtifactRefused(RequestError):
     code, status, title = "artifact_refused", 409, "The artifact was refused; nothing has changed"
+
+
+class TrainingNotFound(RequestError):
+    code, status, title = "training_not_found", 404, "No such training of the product"
+
+
+class TrainingRunning(RequestError):
+    code, status, title = "training_running", 409, "Another training is under way"
+
+
+class TrainingRefused(RequestError):
+    code, status, title = "training_refused", 409, "There is no place for the artifact"
+
+
+class TrainingNotReady(RequestError):
+    code, status, title = "training_not_ready", 409, "The training has nothing to activate"
+
+
+class TooFewPictures(RequestError):
+    code, status, title = "too_few_pictures", 422, "Too few pictures to train on"
+
+
+class TrainingsOff(ServiceError):
+    code, status, title = "trainings_off", 503, "This service trains nothing"
+
+
+class DiskFull(ServiceError):
+    code, status, title = "disk_full", 507, "The disk has no room for it"
 
 
 class Overloaded(ServiceError):

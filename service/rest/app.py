@@ -25,13 +25,30 @@ from service.rest.routes import (
     operation,
     recalibrations,
     reviews,
+    session,
     statistics,
+    trainings,
     verdicts,
     what_if,
 )
 
 Running = Callable[[], AbstractAsyncContextManager[AppState]]
 DOCS_ASSETS = "/docs/assets"
+ROUTES = (
+    infer,
+    operation,
+    drift,
+    admin,
+    verdicts,
+    statistics,
+    reviews,
+    events,
+    export,
+    recalibrations,
+    what_if,
+    trainings,
+    session,
+)
 
 
 def rest_app(checks: RequestChecks, running: Running, more: Iterable[APIRouter] = ()) -> FastAPI:
@@ -60,19 +77,7 @@ def rest_app(checks: RequestChecks, running: Running, more: Iterable[APIRouter] 
     problems.install(app)
     app.add_middleware(RecordMiddleware, checks=checks)
     app.add_middleware(PrefixMiddleware, root_path=checks.options.root_path)
-    for routes in (
-        infer,
-        operation,
-        drift,
-        admin,
-        verdicts,
-        statistics,
-        reviews,
-        events,
-        export,
-        recalibrations,
-        what_if,
-    ):
+    for routes in ROUTES:
         app.include_router(routes.router)
     for router in more:
         app.include_router(router)

@@ -10,6 +10,7 @@ from service.feedback.recalibration.recalibrator import Recalibrator
 from service.inspection.inspector import Inspector
 from service.rest.event_hub import EventHub
 from service.rest.request_checks import RequestChecks
+from service.trainings.trainings import Trainings
 
 
 class Operation(Protocol):
@@ -39,6 +40,7 @@ class AppState(TypedDict):
     inspector: Inspector
     drift: DriftObserver | None  # None where drift is not watched
     operation: Operation
+    trainings: Trainings | None  # None where trainings over HTTP are switched off
     feedback: FeedbackAccess | None  # None where there is no feedback store
     events: EventHub | None  # likewise
     recalibrator: Recalibrator | None  # likewise

@@ -146,6 +146,14 @@ REQUEST_BODY: Document = {
     }
 }
 
+PICTURES_BODY: Document = {
+    "requestBody": {
+        "required": True,
+        "description": "The pictures of good parts.",
+        "content": {MULTIPART: {"schema": _MULTIPART_SCHEMA, "encoding": {"image": {"contentType": "image/*"}}}},
+    }
+}
+
 _VERDICT: Document = {
     "index": 0,
     "filename": "part-0815.png",

@@ -20,6 +20,7 @@ FIRST_OF_TABLE = {
     "audit": "audit_folder",
     "drift": "drift",
     "feedback": "feedback",
+    "training": "training_folder",
     "running": "log_level",
 }
 RENAMED = {"engine": "backend"}

@@ -29,7 +29,10 @@ from service.rest.options import RestOptions
 from service.rest.request_checks import RequestChecks
 from service.run.components import Assemble, Components
 from service.run.interpreter import give_memory_back
-from service.run.settings import Settings
+from service.run.settings import MIB, Settings
+from service.sessions import Sessions, shared_secret
+from service.trainings.child import TrainingOptions
+from service.trainings.trainings import Trainings
 
 if TYPE_CHECKING:
     from service.gateway.settings import LineSettings
@@ -51,6 +54,7 @@ class Lifecycle:
         self._settings = settings
         self._line = _line_settings(settings)
         self._assemble = assemble
+        self._trainings = trainings_of(settings)
         self._running: tuple[Components, AppState] | None = None
         self._last_drain: asyncio.Task[None] | None = None
 
@@ -76,7 +80,8 @@ class Lifecycle:
         grpc: Stoppable | None = None
         inspector = Inspector(parts.registry, parts.engine, threads, image_limits(self._settings), observers)
         self._running = parts, self._state_with(inspector, parts)
-        self.checks.start(parts.engine.admission, parts.metrics)
+        secret = await asyncio.to_thread(shared_secret, parts.secret_folder)
+        self.checks.start(parts.engine.admission, parts.metrics, Sessions(secret))
         try:
             await asyncio.to_thread(observers.start)
             await asyncio.to_thread(parts.engine.start)
@@ -94,6 +99,8 @@ class Lifecycle:
             self.ready()  # for the gauge
             if grpc is not None:
                 await grpc.stop(self._settings.drain_s)
+            if self._trainings is not None:
+                await self._trainings.stop_own()
             await self._drain(self._settings.drain_s)
             if (recalibrating := self.state["recalibrator"]) is not None:
                 await recalibrating.stop()
@@ -125,6 +132,7 @@ class Lifecycle:
             feedback=feedback,
             events=events,
             recalibrator=recalibrator(parts, inspector, feedback),
+            trainings=self._trainings,
         )
 
     async def own_metrics_page(self) -> bytes:
@@ -245,6 +253,20 @@ async def start_grpc(
 def image_limits(settings: Settings) -> ImageLimits:
     """What of an image is refused before it is decoded."""
     return ImageLimits(settings.max_image_bytes, settings.max_image_pixels, settings.format_names)
+
+
+def trainings_of(settings: Settings) -> Trainings | None:
+    """The trainings that are started over HTTP; None where they are switched off."""
+    folder = settings.trainings_folder
+    if folder is None:
+        return None
+    options = TrainingOptions(
+        max_pictures=settings.training_max_images,
+        max_bytes=settings.training_max_mb * MIB,
+        threads=settings.training_threads,
+        weights=settings.weights,
+    )
+    return Trainings(folder, settings.artifacts, options)
 
 
 def rest_options(settings: Settings) -> RestOptions:

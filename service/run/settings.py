@@ -254,6 +254,18 @@ class Settings(BaseSettings):
         description="Probability with which a part, whatever its score, is sent to review as a spot check.",
     )
 
+    # Training
+    training_folder: Path | None = Field(
+        default=None,
+        description="Folder for the pictures and logs of trainings that are started over HTTP; by default "
+        "ARTIFACTS.trainings beside the artifact folder, off for no such trainings.",
+    )
+    training_max_images: int = Field(default=5000, ge=8, description="Pictures of one such training at most.")
+    training_max_mb: int = Field(default=4096, ge=1, description="MiB of pictures of one such training at most.")
+    training_threads: int = Field(
+        default=1, ge=1, description="Threads of such a training, which runs at the lowest priority."
+    )
+
     # Running
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="Least level that is logged."
@@ -293,6 +305,13 @@ class Settings(BaseSettings):
             beside = self.artifacts.absolute()
             return self.feedback_folder or beside.with_name(f"{beside.name}.feedback")
         return Path(self.feedback)
+
+    @property
+    def trainings_folder(self) -> Path | None:
+        """Where trainings started over HTTP keep their files; None where there are none."""
+        if self.training_folder is None:
+            return self.artifacts.absolute().with_name(f"{self.artifacts.absolute().name}.trainings")
+        return None if str(self.training_folder) == "off" else self.training_folder
 
     @property
     def device_names(self) -> tuple[str, ...]:

@@ -1,6 +1,6 @@
-"""Finds the blocks of shell commands in a page of Markdown, and what the comment before each says of it.
+"""Finds the blocks of shell commands and of Python in a page of Markdown, and what the comment before each says of it.
 
-A block is indented by four spaces or fenced as sh, bash or console. Two comments may stand right before one:
+A block is indented by four spaces or fenced as sh, bash, console or python. Two comments may stand right before one:
 
     <!-- run: after COMMAND -->     it is run, and COMMAND before it, which a reader has given already or would give
     <!-- not run: REASON -->        it is not run; REASON is one of REASONS
@@ -19,6 +19,7 @@ REASONS = frozenset(
         "needs docker",
         "needs kubernetes",
         "needs a ray cluster",
+        "needs a broker",  # tests/docs/test_cookbook.py has one
         "needs the measuring data",
         "installs packages",
         "takes minutes",
@@ -26,6 +27,7 @@ REASONS = frozenset(
     }
 )
 SHELLS = ("sh", "bash", "console")
+PYTHON = "python"
 MARKER = re.compile(r"<!-- (?P<kind>run: after|not run:) (?P<text>.+?) -->")
 FENCE = re.compile(r"(```+|~~~+)\s*(\w*)")
 
@@ -39,6 +41,7 @@ class Block:
     lines: tuple[str, ...]
     before: str = ""
     reason: str = ""
+    language: str = "sh"
 
     def __str__(self) -> str:
         return f"{self.page}:{self.line}"
@@ -46,6 +49,8 @@ class Block:
     @property
     def commands(self) -> list[str]:
         """What a reader types: without the `$ `, the output below it, and comments; continued lines in one."""
+        if self.language == PYTHON:
+            return ["\n".join(["python - <<'END_OF_BLOCK'", *self.lines, "END_OF_BLOCK"])]
         console = any(line.startswith("$ ") for line in self.lines)
         typed = [line[2:] if console else line for line in self.lines if not console or line.startswith("$ ")]
         joined = re.sub(r"\\\n\s*", "", "\n".join(typed))
@@ -61,29 +66,29 @@ def blocks(page: Path, root: Path) -> list[Block]:
     """Every block of `page`, in order. Raises ValueError for a comment that is none of the two."""
     lines = page.read_text(encoding="utf-8").splitlines()
     found = []
-    for start, body in _bodies(lines):
+    for start, body, language in _bodies(lines):
         comment = _comment(lines, start)
         name = page.relative_to(root).as_posix()
         before, reason = _marked(comment, f"{name}:{start + 1}")
-        found.append(Block(name, start + 1, tuple(body), before, reason))
+        found.append(Block(name, start + 1, tuple(body), before, reason, language))
     return found
 
 
-def _bodies(lines: list[str]) -> Iterator[tuple[int, list[str]]]:
-    """(index of the first line of the block or of its fence, the lines in it)."""
+def _bodies(lines: list[str]) -> Iterator[tuple[int, list[str], str]]:
+    """(index of the first line of the block or of its fence, the lines in it, their language)."""
     at = 0
     while at < len(lines):
         fence = FENCE.fullmatch(lines[at].strip())
         if fence:
             end = next(i for i in range(at + 1, len(lines)) if lines[i].strip() == fence[1])
-            if fence[2] in SHELLS:
-                yield at, lines[at + 1 : end]
+            if fence[2] in (*SHELLS, PYTHON):
+                yield at, lines[at + 1 : end], PYTHON if fence[2] == PYTHON else "sh"
             at = end + 1
         elif lines[at].startswith("    ") and (at == 0 or not lines[at - 1].strip()) and not _in_list(lines, at):
             end = at
             while end < len(lines) and (lines[end].startswith("    ") or not lines[end].strip()):
                 end += 1
-            yield at, [line[4:] for line in lines[at:end] if line.strip()]
+            yield at, [line[4:] for line in lines[at:end] if line.strip()], "sh"
             at = end
         else:
             at += 1

@@ -71,6 +71,12 @@ def api(folder: Path, stock: Stock) -> None:
     stock.train("screw", folder / "artifacts", "")
 
 
+def cookbook(folder: Path, stock: Stock) -> None:
+    """A folder of pictures, and a product."""
+    write_all(folder / "pictures", [*stock.pictures.good[:2], stock.pictures.bad])
+    stock.train("screw", folder / "artifacts", "")
+
+
 def audit(folder: Path, stock: Stock) -> None:
     """After `make demo`, with a part to send."""
     stock.train("brick", folder / "demo" / "artifacts", "")
@@ -121,7 +127,10 @@ PREPARED: dict[str, Callable[[Path, Stock], None]] = {
     "docs/api.md": api,
     "docs/audit.md": audit,
     "docs/bulk.md": bulk,
+    "docs/client.md": api,
+    "docs/cookbook.md": cookbook,
     "docs/feedback.md": audit,
+    "docs/open-inference.md": api,
     "docs/operate.md": operate,
     "docs/settings.md": settings,
     "docs/train.md": train,

@@ -37,15 +37,25 @@ fi
 echo $! > "{state}/server"
 """
 # The pages' port is 8000, where on this machine another service may listen.
-CURL = """
+WAIT = """
 for try in $(seq 600); do
     {curl} --silent --fail --output /dev/null "http://127.0.0.1:$MKD_PORT/readyz" && break
     kill -0 "$(cat "{state}/server")" || exit 1
     sleep 0.1
 done
+"""
+CURL = (
+    WAIT
+    + """
 exec {curl} --silent --show-error --fail-with-body "${{@//:8000/:$MKD_PORT}}"
 """
+)
 PYTHON = """
+if [ "$*" = - ]; then
+    if [ -e "{state}/server" ]; then{wait}    fi
+    sed "s/:8000/:$MKD_PORT/g" | {python} -
+    exit "${{PIPESTATUS[1]}}"
+fi
 case "$1 $2" in
     "-m service") shift 2; exec mkd-serve "$@" ;;
     "-m trainer") shift 2; exec mkd-train "$@" ;;
@@ -69,7 +79,7 @@ class Programs:
         self._write("mkd-score", MODULE.format(module="service.bulk", **values))
         self._write("mkd-audit", MODULE.format(module="service.audit", **values))
         self._write("curl", CURL.format(**values))
-        self._write("python", PYTHON.format(**values))
+        self._write("python", PYTHON.format(wait=WAIT.format(**values), **values))
         for name in FORBIDDEN:
             self._write(name, NEVER)
 

@@ -102,6 +102,14 @@ def test_blocks_are_found_by_indentation_and_by_fence(page: Write) -> None:
     assert [block.commands for block in blocks(file, file.parent)] == [["echo one", "echo two"], ["echo three"]]
 
 
+def test_a_block_of_python_is_run_as_it_is_written(page: Write, tmp_path: Path) -> None:
+    file = page("```python\nfor word in (\"it's\", '$HOME'):\n    print(word)  # a comment\n```\n")
+    (block,) = blocks(file, file.parent)
+    programs = Programs(tmp_path / "programs", ROOT, "curl")
+    (tmp_path / "reader").mkdir()
+    assert run(block, tmp_path / "reader", programs.environment()) == "it's\n$HOME\n"
+
+
 def test_output_comments_and_line_ends_are_no_commands(page: Write) -> None:
     file = page("    $ echo one\n    one\n    $ echo two\n\n```bash\n# why\necho \\\n  three\n```\n")
     assert [block.commands for block in blocks(file, file.parent)] == [["echo one", "echo two"], ["echo three"]]
@@ -121,9 +129,12 @@ def test_another_reason_or_a_mistyped_comment_is_refused(page: Write, comment: s
         blocks(file, file.parent)
 
 
-@pytest.mark.parametrize("commands", ["false\n    true", "pip install anything", "echo ${UNSET_BY_ANYBODY}"])
+@pytest.mark.parametrize(
+    "commands",
+    ["    false\n    true", "    pip install anything", "    echo ${UNSET_BY_ANYBODY}", "```python\n1 / 0\n```"],
+)
 def test_a_command_that_fails_or_must_not_be_called_fails_the_page(page: Write, commands: str, tmp_path: Path) -> None:
-    file = page(f"    {commands}\n")
+    file = page(f"{commands}\n")
     (block,) = blocks(file, file.parent)
     programs = Programs(tmp_path / "programs", ROOT, "curl")
     (tmp_path / "reader").mkdir()

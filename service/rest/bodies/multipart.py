@@ -30,6 +30,7 @@ class ImageParts:
             raise UnsupportedBody("multipart/form-data must name its boundary")
         self._limits = limits
         self._images: list[EncodedImage] = []
+        self._begun = 0
         self._header_name = bytearray()
         self._header_value = bytearray()
         self._disposition = b""
@@ -64,11 +65,17 @@ class ImageParts:
         """The images in the order in which they came; raises MalformedRequest where the last boundary is missing."""
         if not self._complete:
             raise MalformedRequest("the multipart body ends before its closing boundary")
-        return self._images
+        return self.take()
+
+    def take(self) -> list[EncodedImage]:
+        """Those that are whole and have not been taken yet, so that a long body need not be held as a whole."""
+        taken, self._images = self._images, []
+        return taken
 
     def _begin(self) -> None:
-        if len(self._images) >= self._limits.max_images:
+        if self._begun >= self._limits.max_images:
             raise TooManyImages(f"at most {self._limits.max_images} images are taken in one request")
+        self._begun += 1
         self._disposition = b""
         self._file_name = None
         self._data = bytearray()

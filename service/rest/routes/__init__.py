@@ -1,1 +1,1 @@
-"""The routes by who asks: infer (images), operation and drift (probes and people), admin (who changes products)."""
+"""The routes by who asks: infer (images), operation and drift (probes, people), admin and trainings (operators)."""

@@ -66,5 +66,5 @@ async def localization(
     """
     data, row = await feedback.picture(id)
     context = InspectionContext(record.request_id, SURFACE, deadline=deadline, caller=record.caller)
-    found = await localize(inspector, row, data, context)
+    found = await feedback.maps.get(id, lambda: localize(inspector, row, data, context))
     return await inspector.threads.run(localization_of, found)

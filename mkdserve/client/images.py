@@ -1,0 +1,64 @@
+"""What can be sent for judging: a file's bytes, a path, an array of pixels; each becomes a named part of a form."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+TYPE = "application/octet-stream"  # the service looks at the bytes, never at the declared type
+
+
+@dataclass(frozen=True)
+class ImageFile:
+    """The bytes of an image file with the name under which its result is to come back."""
+
+    data: bytes
+    name: str
+
+
+Pixels = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
+ImageInput = bytes | str | os.PathLike[str] | ImageFile | Pixels
+Part = tuple[str, tuple[str, bytes, str]]
+
+
+def parts(images: Sequence[ImageInput], field: str = "image") -> tuple[Part, ...]:
+    """The parts of a multipart form, in order. Raises ValueError where an input is no image, OSError from reading."""
+    files = [image_file(image, f"{number:03}") for number, image in enumerate(images)]
+    return tuple((field, (file.name, file.data, TYPE)) for file in files)
+
+
+def image_file(image: ImageInput, name: str) -> ImageFile:
+    """`image` as a file; `name` is taken where it has none.
+
+    An array is sent as PNG, without loss: (H, W) grey or (H, W, 3) RGB, uint8 or uint16.
+    """
+    if isinstance(image, ImageFile):
+        return image
+    if isinstance(image, bytes | bytearray | memoryview):
+        return ImageFile(bytes(image), name)
+    if isinstance(image, np.ndarray):
+        return ImageFile(png(image), f"{name}.png")
+    if isinstance(image, str | os.PathLike):
+        path = Path(image)
+        return ImageFile(path.read_bytes(), path.name)
+    raise ValueError(f"{type(image).__name__} is no image: give bytes, a path, an ImageFile or an array")
+
+
+def png(pixels: npt.NDArray[Any]) -> bytes:
+    """(H, W) grey or (H, W, 3) RGB, uint8 or uint16, as a PNG file. Raises ValueError for anything else."""
+    if pixels.dtype not in (np.uint8, np.uint16):
+        raise ValueError(f"an array of {pixels.dtype} is no image: scale it to uint8 or uint16 yourself")
+    if not (pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] == 3)) or 0 in pixels.shape:
+        raise ValueError(f"an array of shape {pixels.shape} is no image: (H, W) is grey, (H, W, 3) is RGB")
+    in_file = pixels if pixels.ndim == 2 else pixels[:, :, ::-1]
+    done, encoded = cv2.imencode(".png", np.ascontiguousarray(in_file))
+    if not done:
+        raise ValueError(f"an array of shape {pixels.shape} cannot be written as PNG")
+    return encoded.tobytes()
