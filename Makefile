@@ -14,7 +14,7 @@ BENCH ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install install-cpu install-dev demo test check docs lock figures serve bench study chaos image findings clean
+.PHONY: help install install-cpu install-dev demo test test-long check docs lock figures serve bench study chaos image findings clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null \
@@ -33,6 +33,9 @@ demo: $(LIGHT)  ## train on photographs of bricks, serve, judge, and write demo/
 
 test: $(STAMP)  ## all tests
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+test-long: $(STAMP)  ## the tests that take minutes, and that `make test` leaves out
+	$(BIN)/python -m pytest -m long
 
 check: $(STAMP)  ## lint, format and types
 	$(BIN)/ruff check .

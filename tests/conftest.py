@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +25,9 @@ IMAGE_SIZE = 32  # the smallest the source takes: one place at pool5
 PICTURE_SIDE = 40  # pictures are not of the network's size, so that resizing is part of every test
 STEPS = 4
 GOOD_IMAGES = 12
+# Ray reads both once, when it is first imported.
+os.environ["RAY_AUTH_MODE"] = "token"
+os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
 NEEDS_WEIGHTS = {"source_weights", "lite0_weights", "artifacts_folder"}
 
 Picture = npt.NDArray[np.uint8]

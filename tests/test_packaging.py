@@ -84,7 +84,7 @@ def test_every_folder_that_holds_code_is_a_package_and_is_found() -> None:
     found = set(find_packages(str(ROOT), include=project()["tool"]["setuptools"]["packages"]["find"]["include"]))
     folders = {
         file.parent.relative_to(ROOT).as_posix().replace("/", ".")
-        for top in ("service", "models", "trainer")
+        for top in ("mkdserve", "service", "models", "trainer")
         for file in (ROOT / top).rglob("*.py")
     }
     assert found == folders
@@ -96,7 +96,7 @@ def test_every_file_inside_a_package_that_is_no_code_is_packed() -> None:
     data = [
         file.relative_to(ROOT)
         for file in tracked_files()
-        if file.relative_to(ROOT).parts[0] in {"service", "models", "trainer"} and file.suffix != ".py"
+        if file.relative_to(ROOT).parts[0] in {"mkdserve", "service", "models", "trainer"} and file.suffix != ".py"
     ]
     assert [file.as_posix() for file in data if not any(file.match(pattern) for pattern in patterns)] == []
 

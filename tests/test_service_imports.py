@@ -43,3 +43,9 @@ def test_a_started_service_has_imported_what_serving_needs_and_no_more(artifacts
     assert "served" in states
     assert [name for name in UNNEEDED if name in modules] == []
     assert not any(name.startswith("models.backends.") and "ncnn" in name for name in modules)  # asked for winograd
+
+
+def test_the_parent_of_several_processes_has_imported_no_network_and_no_framework() -> None:
+    program = "import json, sys; import service.__main__, service.run.processes; print(json.dumps(sorted(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert not {"torch", "numpy", "cv2", "fastapi", "uvicorn"} & set(json.loads(done.stdout))

@@ -32,6 +32,9 @@ from trainer.fit_run import Display
 from trainer.labelled import passed_over_in, read_labelled_set
 from trainer.report.bottom_line import bottom_line
 from trainer.report.page import write_report
+from trainer.visible_defects import visible_defects
+
+PAINTED_DEFECTS = 200  # some 12 in each cell of the chart
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,7 @@ class JudgedSet:
     """A labelled set as one artifact judges it."""
 
     artifact: Artifact
+    detector: Detector
     truth: Truth
     judged: ScoresAndMaps
     found: list[Evaluated]
@@ -75,11 +79,18 @@ def judge_set(artifact_path: Path, data: Path, machine: Machine, display: Displa
     judge = replace(artifact.judge, levels=None)  # levels were looked at above, in the picture as it is
     with display.bar("test images", len(truth.images)) as bar:
         judged = judge_all(detector, artifact.judge, _read_prepared(truth, judge, bar))
-    return JudgedSet(artifact, truth, judged, evaluated(truth, judged, artifact.calibration), passed_over)
+    return JudgedSet(artifact, detector, truth, judged, evaluated(truth, judged, artifact.calibration), passed_over)
 
 
-def evaluate(artifact_path: Path, data: Path, out: Path | None, machine: Machine, display: Display) -> Path:
-    """Judges every test image and writes the report. Returns the path of report.html.
+def evaluate(
+    artifact_path: Path,
+    data: Path,
+    out: Path | None,
+    machine: Machine,
+    display: Display,
+    painted_defects: int = PAINTED_DEFECTS,
+) -> Path:
+    """Judges every test image, and as many painted defects, and writes the report. Returns the path of report.html.
 
     Raises ArtifactError, DataError or SourceWeightsError in clear words.
     """
@@ -102,6 +113,17 @@ def evaluate(artifact_path: Path, data: Path, out: Path | None, machine: Machine
             made.truth,
         ),
     }
+    judge = replace(artifact.judge, levels=None)
+    good = [image.file for image in made.truth.images if not image.anomalous]
+    numbers["painted_defects"] = visible_defects(
+        good,
+        judge,
+        made.detector,
+        calibration.thresholds(),
+        count=painted_defects,
+        seed=0,
+        display=display,
+    )
     folder = out or Path("reports") / artifact.manifest.product
     folder.mkdir(parents=True, exist_ok=True)
     atomic_file.write_text(folder / "metrics.json", json.dumps(numbers, indent=2) + "\n")

@@ -11,12 +11,14 @@ import mmap
 import struct
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from filelock import FileLock
 
 from models.atomic_file import write_text
-from service.products.product import VersionKey
+
+if TYPE_CHECKING:  # the parent of several processes has this module, and no torch
+    from service.products.product import VersionKey
 
 COUNTER, FILE, LOCK = "generation", "agreed.json", "agreed.lock"
 NUMBER = struct.Struct("<Q")

@@ -1,8 +1,10 @@
 """Runs several server processes on one port and keeps them alive until the stop.
 
 The parent binds the port, hands the socket down, passes signals on and replaces a process that died; it gives up only
-where none has ever started. A process whose parent is gone, by whatever cause, ends. All of them share a folder: their
-metrics add up in it, and by it they agree on the version of each product.
+where none has ever started. All are forked from one process that has imported what they need (`multiprocessing`'s fork
+server), so that they share that memory and a replacement starts at once. A process ends when its parent is gone or that
+process, by whatever cause. All of them share a folder: their metrics add up in it, and by it they agree on the version
+of each product.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing.connection import wait
-from multiprocessing.context import SpawnProcess
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import FrameType
 
@@ -35,6 +37,8 @@ SERVED_PAUSE_S = 4.0  # at most, before one that has served: whatever killed it 
 LIVED_S = 60.0  # after which a death is no sign of a start that fails
 PORT_PATIENCE_S = 10.0  # for the processes of a parent that was killed a moment ago to let go of the port
 LAST_WORDS_S = 10.0
+PRELOADED = ("service.run.preload",)
+ONE_THREAD = "OPENBLAS_NUM_THREADS"  # numpy's own products: none is worth a thread, and none may run where is forked
 STARTED = "started-{}"  # the file by which the process of that number says that it serves
 
 Child = Callable[[Settings, socket.socket, Path], None]
@@ -79,7 +83,7 @@ def bound_socket(settings: Settings, patience_s: float = PORT_PATIENCE_S) -> soc
 class _Place:
     """One of the processes: the one that runs now, and how those before it ended."""
 
-    process: SpawnProcess | None = None
+    process: BaseProcess | None = None
     started_at: float = 0.0
     pause_s: float = 0.0
     restart_at: float = 0.0
@@ -95,6 +99,9 @@ class Parent:
         self._socket = port
         self._shared = shared
         self._places = [_Place() for _ in range(settings.processes)]
+        self._processes = multiprocessing.get_context("forkserver")
+        self._processes.set_forkserver_preload(list(PRELOADED))
+        os.environ.setdefault(ONE_THREAD, "1")
         self._stop = threading.Event()
         self._exit_code = 0
 
@@ -116,7 +123,7 @@ class Parent:
 
     def _start(self, place: _Place) -> None:
         arguments = (self._child, self._settings, self._socket, self._shared)
-        place.process = multiprocessing.get_context("spawn").Process(target=run_child, args=arguments)
+        place.process = self._processes.Process(target=run_child, args=arguments)
         place.process.start()
         place.started_at = time.monotonic()
 
@@ -167,14 +174,16 @@ def forget_gauges_of(pid: int | None) -> None:
 def end_with_parent(drain_s: float) -> None:
     """From here on this process ends when its parent does, by whatever cause: as at SIGTERM, or at once if that hangs.
 
-    The pipe that `multiprocessing` keeps to the parent is closed by the kernel, so no death goes unnoticed.
+    The pipe that `multiprocessing` keeps to the parent is closed by the kernel, so no death goes unnoticed. Without the
+    process that it was forked from the parent could not see whether this one lives, so that one's end is the same.
     """
     parent = multiprocessing.parent_process()
     if parent is None:
         return
+    forked_from = os.pidfd_open(os.getppid()) if hasattr(os, "pidfd_open") else None
 
     def watch() -> None:
-        wait([parent.sentinel])
+        wait([parent.sentinel, *([] if forked_from is None else [forked_from])])
         event("the parent process is gone", logging.ERROR)
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(drain_s + LAST_WORDS_S)
@@ -184,7 +193,7 @@ def end_with_parent(drain_s: float) -> None:
 
 
 def run_child(child: Child, settings: Settings, port: socket.socket, shared: Path) -> None:
-    """What a process runs; a module-level function, as it is found by name in the fresh interpreter."""
+    """What a process runs; a module-level function, as it is found by name in the forked interpreter."""
     end_with_parent(settings.drain_delay_s + settings.drain_s)
     child(settings, port, shared)
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import random
 import shutil
+import threading
 import time
 import urllib.error
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -26,22 +28,36 @@ ACTIONS = ("activate", "activate", "rollback", "load", "unpin", "unload")
 class Orders:
     """What operators have ordered: for each product the times and the version that each order made the active one.
 
-    An entry begins when the order was answered and ends when the next one was sent; None where no one version follows.
+    An entry begins when the order was answered and ends when the next one was sent. Orders that overlap in time make
+    none: nobody outside knows which of them came last.
     """
 
     spans: dict[str, list[tuple[float, float, str]]] = field(default_factory=dict)
     statuses: list[int] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
+    _under_way: Counter[str] = field(default_factory=Counter)
+    _sent: Counter[str] = field(default_factory=Counter)
+    _overlapped_until: Counter[str] = field(default_factory=Counter)  # the last order that was not alone
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def sent(self, product: str) -> None:
-        """From now on the last order no longer tells the version."""
-        spans = self.spans.setdefault(product, [])
-        if spans and spans[-1][1] == float("inf"):
-            spans[-1] = (spans[-1][0], time.monotonic(), spans[-1][2])
+    def sent(self, product: str) -> int:
+        """From now on the last order no longer tells the version; the number of this one."""
+        with self._lock:
+            spans = self.spans.setdefault(product, [])
+            if spans and spans[-1][1] == float("inf"):
+                spans[-1] = (spans[-1][0], time.monotonic(), spans[-1][2])
+            self._sent[product] += 1
+            self._under_way[product] += 1
+            if self._under_way[product] > 1:
+                self._overlapped_until[product] = self._sent[product]
+            return self._sent[product]
 
-    def done(self, product: str, version: str) -> None:
-        """The order has been carried out, everywhere."""
-        self.spans.setdefault(product, []).append((time.monotonic(), float("inf"), version))
+    def ended(self, product: str, number: int, version: str | None = None) -> None:
+        """The order was answered; `version` is the one that it has made the active one everywhere."""
+        with self._lock:
+            self._under_way[product] -= 1
+            if version is not None and number > self._overlapped_until[product]:
+                self.spans[product].append((time.monotonic(), float("inf"), version))
 
 
 Act = Callable[[World, Event, Orders], Awaitable[None]]
@@ -157,20 +173,20 @@ async def _storm(world: World, product: str, seed: int, until: float, orders: Or
 
 def order(world: World, orders: Orders, product: str, action: str, version: str | None = None) -> int:
     """One order of an operator; its status, 0 where the connection ended."""
-    orders.sent(product)
+    number, made = orders.sent(product), None
     body = {"version": version} if version is not None else None
     try:
         world.service.post(f"/admin/products/{product}/{action}", body)
-        status = 200
+        status, made = 200, version
     except urllib.error.HTTPError as error:
         status = error.code
         if status not in ADMIN_ANSWERS:
             orders.faults.append(f"{action} {product}: {status} {error.read()[:300]!r}")
     except (urllib.error.URLError, OSError, ValueError):
         return 0
+    finally:
+        orders.ended(product, number, made)
     orders.statuses.append(status)
-    if action == "activate" and status == 200:
-        orders.done(product, str(version))
     return status
 
 

@@ -107,3 +107,18 @@ def test_memory_that_stays_is_a_fault(world: World, monkeypatch: pytest.MonkeyPa
     over = list(invariants.memory_is_back(world, {1: 100, 2: 100}, most=102))
     assert len(over) == 1
     assert over[0].startswith("process 2")
+
+
+def test_an_order_that_was_alone_tells_the_version_and_overlapping_ones_do_not() -> None:
+    orders = Orders()
+    alone = orders.sent("bolt")
+    orders.ended("bolt", alone, "1")
+    assert [version for _, _, version in orders.spans["bolt"]] == ["1"]
+    first, second = orders.sent("bolt"), orders.sent("bolt")
+    assert orders.spans["bolt"][0][1] < float("inf")
+    orders.ended("bolt", second, "2")
+    orders.ended("bolt", first, "1")
+    assert len(orders.spans["bolt"]) == 1
+    after = orders.sent("bolt")
+    orders.ended("bolt", after, "2")
+    assert [version for _, _, version in orders.spans["bolt"]] == ["1", "2"]

@@ -86,8 +86,8 @@ class World:
     def servers(self) -> list[psutil.Process]:
         """The server processes that are alive."""
         with suppress(psutil.NoSuchProcess):
-            children = psutil.Process(self.service.pid).children()
-            return [child for child in children if is_server(child)]
+            forked_from = filter(is_fork_server, psutil.Process(self.service.pid).children())
+            return [child for each in forked_from for child in each.children()]
         return []
 
     def waited_s(self) -> float:
@@ -129,10 +129,10 @@ class World:
                 server.resume()
 
 
-def is_server(process: psutil.Process) -> bool:
-    """Whether it is one of those that serve, and not multiprocessing's tracker."""
+def is_fork_server(process: psutil.Process) -> bool:
+    """Whether the server processes are its children; multiprocessing has a tracker besides."""
     try:
-        return any("spawn_main" in word for word in process.cmdline())
+        return any("forkserver" in word for word in process.cmdline())
     except psutil.Error:
         return False
 

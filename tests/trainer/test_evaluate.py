@@ -26,6 +26,7 @@ from trainer.metrics import auroc
 from trainer.report.bottom_line import missed_share
 
 CPU = torch.device("cpu")
+PAINTED = 24
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ def labelled(tmp_path_factory: pytest.TempPathFactory, good_images: list[bytes],
 
 
 def run(artifact: Path, data: Path, out: Path, display: Display) -> Evaluation:
-    report = evaluate(artifact, data, out, Machine(CPU, "torch", 1, None), display)
+    report = evaluate(artifact, data, out, Machine(CPU, "torch", 1, None), display, PAINTED)
     return Evaluation(json.loads((out / "metrics.json").read_text()), report.read_text(), report, data)
 
 
@@ -236,3 +237,20 @@ def test_the_control_measures_twelve_bit_images_by_the_products_white_level(tmp_
         assert cv2.imwrite(str(folder / f"{number}.png"), np.full((40, 40, 3), 2000 + number, np.uint16))
     twelve = Preprocessing(image_size=32, sixteen_bit_white=4095)
     assert training_brightness(tmp_path, PictureViews(twelve)) == pytest.approx(2000.5 / 4095, rel=1e-4)
+
+
+def test_the_chart_of_painted_defects_counts_each_once(evaluation: Evaluation) -> None:
+    record = evaluation.numbers["painted_defects"]
+    assert record["pictures"] == 3
+    assert sum(cell["not_ok"]["total"] for cell in record["cells"]) == record["painted"] == PAINTED
+    assert all(cell["ng"]["count"] <= cell["not_ok"]["count"] for cell in record["cells"])
+    assert evaluation.page.count('class="seen"') == len(record["cells"])
+
+
+def test_no_defects_are_painted_where_none_are_asked(
+    labelled: Path, artifacts_folder: Path, tmp_path: Path, module_display: Display
+) -> None:
+    machine = Machine(CPU, "torch", 1, None)
+    report = evaluate(artifacts_folder / "bolt", labelled, tmp_path, machine, module_display, 0)
+    assert json.loads((tmp_path / "metrics.json").read_text())["painted_defects"] is None
+    assert "Which sizes would be seen" not in report.read_text()

@@ -17,6 +17,7 @@ from trainer.activations import DEFAULT_LIMIT_BYTES
 from trainer.advise.candidates import SIZES
 from trainer.cli.trainer_parser import TrainerParser
 from trainer.config import TrainingSettings
+from trainer.evaluate import PAINTED_DEFECTS
 from trainer.perturb import CHANGES
 
 UNDER = "let the promise hold under these small changes, too: costs a source pass for each [none]"
@@ -139,6 +140,13 @@ def _add_evaluate(command: argparse.ArgumentParser) -> None:
     command.add_argument("data", type=Path, help="labelled set in the MVTec layout (test/good, test/<defect>)")
     command.add_argument("--out", type=Path, help="folder of the report [reports/<product>]")
     command.add_argument("--json", action="store_true", help="print metrics.json on standard output, too")
+    command.add_argument(
+        "--painted-defects",
+        type=int,
+        default=PAINTED_DEFECTS,
+        metavar="N",
+        help=f"painted on good test pictures, to chart what would be seen; 0 for none [{PAINTED_DEFECTS}]",
+    )
     _add_device(command)
 
 

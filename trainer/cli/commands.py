@@ -145,7 +145,7 @@ def run_preview(arguments: argparse.Namespace, display: RichDisplay) -> int:
 def run_evaluate(arguments: argparse.Namespace, display: RichDisplay) -> int:
     """A report over a labelled set."""
     path = _active(arguments.artifact, display)
-    report = evaluate(path, arguments.data, arguments.out, _machine(arguments), display)
+    report = evaluate(path, arguments.data, arguments.out, _machine(arguments), display, arguments.painted_defects)
     if arguments.json:
         sys.stdout.write((report.parent / "metrics.json").read_text())
     display.say(f"open {report}")

@@ -14,6 +14,7 @@ from typing import Any
 from models.artifact import Manifest
 from models.calibration.conformal import images_for_review
 from trainer import metrics
+from trainer.visible_defects import smallest_found
 
 POOR_AUROC = 0.8  # below it good and defective parts overlap too much for any threshold
 LIGHT_AUROC = 0.15  # distance of the brightness control from one half, from which it is named
@@ -40,7 +41,7 @@ def bottom_line(numbers: Mapping[str, Any], manifest: Manifest) -> BottomLine:
     limits = tuple(limit for limit, _ in found)
     steps = tuple(dict.fromkeys(step for _, step in found))
     return BottomLine(
-        on_the_line=(_good_parts(numbers, manifest), _defective_parts(numbers), _kinds(numbers)),
+        on_the_line=(_good_parts(numbers, manifest), _defective_parts(numbers), _kinds(numbers), *_painted(numbers)),
         limits=limits or ("nothing that these images show",),
         next_steps=steps or ("serve it, and watch drift and rejects on the line",),
     )
@@ -75,6 +76,11 @@ def _kinds(numbers: Mapping[str, Any]) -> str:
         return "Kinds of defects: none."
     worst = sorted(kinds.items(), key=lambda item: -_missed(item[1]))
     return "Missed by kind: " + ", ".join(f"{name} {d['OK']} of {d['ng_share']['total']}" for name, d in worst) + "."
+
+
+def _painted(numbers: Mapping[str, Any]) -> list[str]:
+    record = numbers.get("painted_defects")
+    return [smallest_found(record)] if record is not None else []
 
 
 def missed_share(numbers: Mapping[str, Any]) -> metrics.Rate | None:

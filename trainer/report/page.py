@@ -54,6 +54,7 @@ def write_report(
             roc=data_uri(plots.roc(anomalous, scores, float(str(numbers["image_auroc"])), marks)),
             pro=data_uri(plots.pro(curve[0], curve[1], float(str(numbers["pro"])))) if curve else None,
             galleries=_galleries(found, artifact),
+            chart=chart_of(numbers.get("painted_defects")),
         )
     )
     atomic_file.write_text(path, page)
@@ -67,6 +68,20 @@ def environment() -> jinja2.Environment:
     )
     found.filters["percent"] = lambda share: "not known" if share is None else f"{100 * share:.1f} %"
     return found
+
+
+def chart_of(record: Any) -> dict[str, object] | None:
+    """The painted defects' cells as rows by size and columns by contrast; None where none were painted."""
+    if record is None:
+        return None
+    cells = {(tuple(cell["size"]), tuple(cell["contrast"])): cell for cell in record["cells"]}
+    sizes = sorted({(size, tuple(cell["side_px"])) for (size, _), cell in cells.items()})
+    contrasts = sorted({contrast for _, contrast in cells})
+    rows = [
+        {"size": size, "side_px": side, "cells": [cells.get((size, contrast)) for contrast in contrasts]}
+        for size, side in sizes
+    ]
+    return {"contrasts": contrasts, "rows": rows}
 
 
 def what_if(artifact: Artifact, found: Sequence[Evaluated]) -> dict[str, object]:

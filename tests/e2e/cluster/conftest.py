@@ -1,4 +1,7 @@
-"""A Ray cluster of several nodes in one machine, running this checkout; skips where Ray is not installed."""
+"""A Ray cluster of several nodes in one machine, running this checkout; skips where Ray is not installed.
+
+It asks for Ray's token, as docs/scaling.md wants: tests/conftest.py sets that before anything imports Ray.
+"""
 
 from __future__ import annotations
 
@@ -68,6 +71,8 @@ def cluster(artifacts_folder: Path) -> Iterator[LocalCluster]:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         patch.setenv("MKD_NO_DOWNLOAD", "1")
         patch.setenv("RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH", "service.cluster.edge:middlewares")
+        for which in ("REPLICA", "HANDLE"):  # so that replicas come and go within seconds
+            patch.setenv(f"RAY_SERVE_{which}_AUTOSCALING_METRIC_PUSH_INTERVAL_S", "0.5")
         patch.setenv("OMP_WAIT_POLICY", "PASSIVE")
         from ray.cluster_utils import Cluster
 

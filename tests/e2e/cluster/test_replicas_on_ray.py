@@ -6,8 +6,9 @@ import asyncio
 import json
 import logging
 import re
+import time
 from collections import Counter
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -39,9 +40,8 @@ class Deployed(NamedTuple):
     def deploy(self, **options: Any) -> None:
         """Bring settings and options into force, as `serve deploy` does; returns when all replicas have them."""
         router = {"request_router_class": ROUTER, "request_router_kwargs": {"homes": 1}}
-        wanted = deployment(settings_of(self.arguments)).options(
-            num_replicas=2, request_router_config=router, **options
-        )
+        options = {"num_replicas": 2, **options}
+        wanted = deployment(settings_of(self.arguments)).options(request_router_config=router, **options)
         serve.run(wanted.bind(dict(self.arguments)), name="mkdserve")
 
     def ask(self, path: str, image: bytes | None = None, **headers: str) -> httpx.Response:
@@ -155,6 +155,48 @@ def test_where_rays_own_queue_is_full_the_answer_is_our_429(deployed: Deployed, 
     assert tally.unanswered == []
     assert tally.statuses.keys() == {200, 429}
     assert {refusal["code"] for refusal in refusals} == {"overloaded"}
+
+
+@pytest.mark.long
+def test_replicas_come_and_go_with_the_load_and_no_request_fails(deployed: Deployed, good_images: list[bytes]) -> None:
+    scaling = {
+        "min_replicas": 1,
+        "max_replicas": 2,
+        "initial_replicas": 1,
+        "target_ongoing_requests": 1,
+        "upscale_delay_s": 0.5,
+        "downscale_delay_s": 0.5,
+        "look_back_period_s": 11.0,
+    }
+    deployed.deploy(num_replicas=None, autoscaling_config=scaling)
+    assert replicas_after(lambda count: count == 1) == 1
+
+    async def grown() -> Tally:
+        growth = asyncio.create_task(asyncio.to_thread(replicas_after, lambda count: count == 2))
+        tally = await deployed.loop(good_images, clients=2 * CLIENTS, until=growth.done)
+        assert await growth == 2
+        return tally
+
+    tally = asyncio.run(asyncio.wait_for(grown(), SECONDS))
+    assert tally.unanswered == []
+    assert tally.statuses.keys() == {200}
+    assert replicas_after(lambda count: count == 1) == 1
+    assert deployed.ask("/score?product=bolt", good_images[0]).status_code == 200
+    deployed.deploy()
+
+
+def replicas_after(enough: Callable[[int], bool]) -> int:
+    """How many replicas run, once that is `enough` or the time is over."""
+    until = time.monotonic() + SECONDS / 2
+    while True:
+        (found,) = serve.status().applications["mkdserve"].deployments.values()
+        states = {
+            str(state): int(count) for state, count in found.replica_states.items()
+        }  # plain text, whatever its type says
+        running = states.get("RUNNING", 0)
+        if (enough(running) and sum(states.values()) == running) or time.monotonic() > until:
+            return running
+        time.sleep(0.2)
 
 
 def test_a_node_that_dies_leaves_every_request_answered(

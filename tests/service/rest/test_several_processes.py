@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from multiprocessing.context import SpawnProcess
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
@@ -99,7 +99,7 @@ def test_processes_share_a_port_and_their_metrics_and_a_dead_one_is_replaced(fam
     for _ in range(20):
         assert family.get("/version").status_code == 200
     assert 'mkd_requests_total{outcome="ok",route="/version"} 20.0' in family.get("/metrics").text
-    servers = [child for child in psutil.Process(family.parent.pid).children() if "spawn_main" in str(child.cmdline())]
+    servers = servers_of(family)
     assert len(servers) == 2
     servers[0].kill()
     family.wait_until(ready=1)
@@ -119,8 +119,24 @@ def test_a_start_that_fails_ends_the_family(tmp_path: Path) -> None:
 
 
 def servers_of(family: Family) -> list[psutil.Process]:
+    """All are forked from one child of the parent."""
+    (fork_server,) = forked_from(family)
+    return fork_server.children()
+
+
+def forked_from(family: Family) -> list[psutil.Process]:
     children = psutil.Process(family.parent.pid).children()
-    return [child for child in children if "spawn_main" in str(child.cmdline())]
+    return [child for child in children if "forkserver" in str(child.cmdline())]
+
+
+def test_without_the_process_they_are_forked_from_all_are_replaced(family: Family) -> None:
+    family.wait_until(ready=2)
+    (fork_server,), servers = forked_from(family), servers_of(family)
+    fork_server.kill()
+    _, alive = psutil.wait_procs(servers, timeout=60)
+    assert not alive
+    family.wait_until(ready=2)
+    assert not {server.pid for server in servers} & {server.pid for server in servers_of(family)}
 
 
 def test_a_process_that_cannot_be_started_again_leaves_the_others_serving(tmp_path: Path) -> None:
@@ -169,7 +185,7 @@ def test_a_process_that_served_is_started_again_soon_however_often_it_dies(
         parent = processes.Parent(Settings(), port, tmp_path, lambda *_: None)
     place = processes._Place()
     for _ in range(20):
-        place.process = cast(SpawnProcess, SimpleNamespace(pid=7, exitcode=-9))
+        place.process = cast(BaseProcess, SimpleNamespace(pid=7, exitcode=-9))
         parent._note_the_death(place, now=0.0)
     assert place.pause_s == most_s
     assert 0.0 < place.restart_at <= most_s
