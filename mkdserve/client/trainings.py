@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Literal
 
+from mkdserve.client.products import RatedThreshold
 from mkdserve.client.schema import Answer
 
 
@@ -24,6 +25,19 @@ class Progress(Answer):
     total: int
 
 
+class TrainedArtifact(Answer):
+    """What a training has made and nobody has activated yet; `doubts` say why its training set is degenerate."""
+
+    method: str
+    image_size: int
+    images_trained: int
+    images_held_out: int
+    smallest_false_reject: float
+    threshold: RatedThreshold
+    review_threshold: RatedThreshold | None
+    doubts: tuple[str, ...]
+
+
 class Training(Answer):
     """One training; `reason` says why it was stopped or has failed, `log` has the last lines of the trainer."""
 
@@ -40,6 +54,7 @@ class Training(Answer):
     refused: tuple[RefusedPicture, ...]
     progress: Progress | None
     log: tuple[str, ...]
+    artifact: TrainedArtifact | None
 
     @property
     def over(self) -> bool:

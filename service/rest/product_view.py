@@ -25,8 +25,8 @@ def detail_of(status: ProductStatus, version: ProductVersion | None) -> ProductD
             "calibration_images": len(calibration.scores),
             "smallest_false_reject": calibration.smallest_rate,
             "smallest_fitted_false_reject": calibration.smallest_fitted_rate,
-            "threshold": _rated(thresholds.ng),
-            "review_threshold": _rated(thresholds.review) if thresholds.review is not None else None,
+            "threshold": rated(thresholds.ng),
+            "review_threshold": rated(thresholds.review) if thresholds.review is not None else None,
         }
     return ProductDetail.model_validate(members)
 
@@ -35,5 +35,6 @@ def _members(status: ProductStatus) -> dict[str, object]:
     return {**asdict(status), "versions": list(status.versions), "doubts": list(status.doubts)}
 
 
-def _rated(threshold: Threshold) -> RatedThreshold:
+def rated(threshold: Threshold) -> RatedThreshold:
+    """A threshold with the rate that was asked for and the one that is promised."""
     return RatedThreshold(**threshold._asdict())

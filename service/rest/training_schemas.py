@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from models.heads.registry import method_names
+from service.rest.product_schemas import RatedThreshold
 from service.rest.schemas import ProductName, Schema
 
 AUTO = "auto"
@@ -63,6 +64,19 @@ class ProgressSchema(Schema):
     total: int
 
 
+class TrainedArtifact(Schema):
+    """What a training has made and nobody has activated yet."""
+
+    method: str
+    image_size: int
+    images_trained: int
+    images_held_out: int = Field(description="Kept for the calibration.")
+    smallest_false_reject: float = Field(description="The smallest false-reject rate that it can promise.")
+    threshold: RatedThreshold
+    review_threshold: RatedThreshold | None
+    doubts: list[str] = Field(description="Why its training set is degenerate; empty for a sound one.")
+
+
 class Training(Schema):
     """One training."""
 
@@ -79,6 +93,7 @@ class Training(Schema):
     refused: list[RefusedPictureSchema] = Field(description="Pictures that are not, by the name they were sent under.")
     progress: ProgressSchema | None = Field(description="While it runs, where the trainer tells.")
     log: list[str] = Field(description="The last lines that the trainer said, 40 at most.")
+    artifact: TrainedArtifact | None = Field(description="While it is ready: what to know before it is activated.")
 
 
 class TrainingList(Schema):

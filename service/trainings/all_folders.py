@@ -29,13 +29,15 @@ class AllFolders:
         path = self.root / product
         names = sorted((each.name for each in path.iterdir()), reverse=True) if _is_folder(path) else []
         return [
-            folder for folder in (TrainingFolder(path / name) for name in names if is_name(name)) if _has_record(folder)
+            folder
+            for folder in (TrainingFolder(path / name) for name in names if is_name(name))
+            if _record(folder) is not None
         ]
 
     def one(self, product: str, id: str) -> TrainingFolder:
         """Raises TrainingNotFound."""
         folder = TrainingFolder(self.root / product / id)
-        if is_name(product) and is_name(id) and _has_record(folder):
+        if is_name(product) and is_name(id) and _record(folder) is not None:
             return folder
         known = [each.path.name for each in self.of(product)]
         raise TrainingNotFound(f"{product} has no training {id[:64]!r}; there are: {', '.join(known) or 'none'}")
@@ -54,27 +56,31 @@ class AllFolders:
             return folder
 
     def as_it_is(self, folder: TrainingFolder) -> TrainingRecord:
-        """The record, where a training whose process is gone has failed."""
-        record = folder.read()
+        """The record, where a training whose process is gone has failed. Raises TrainingNotFound."""
+        record = _record(folder)
+        if record is None:
+            raise TrainingNotFound(f"training {folder.path.name} was removed")
         if record.state != "running" or is_held(self.lock):
             return record
-        again = folder.read()  # it may have ended between the two looks
+        again = _record(folder) or record  # it may have ended between the two looks
         if again.state != "running":
             return again
         return again.model_copy(update={"state": "failed", "reason": ENDED_UNSEEN})
 
     def any_runs(self) -> bool:
         """Whether a training of any product has not ended by its record."""
-        return any(folder.read().state == "running" for each in self._products() for folder in self.of(each.name))
+        records = [_record(folder) for each in self._products() for folder in self.of(each.name)]
+        return any(record.state == "running" for record in records if record is not None)
 
     def tidy(self) -> None:
         """Nothing runs: settle what seems to, remove what was given up and what is old. Raises OSError."""
         for product in self._products():
             paths = sorted((each for each in product.iterdir() if is_name(each.name)), key=lambda each: each.name)
             for folder in map(TrainingFolder, paths):
-                if not _has_record(folder):
+                record = _record(folder)
+                if record is None:
                     shutil.rmtree(folder.path, ignore_errors=True)
-                elif (record := folder.read()).state == "running":
+                elif record.state == "running":
                     folder.ended(record, "failed", ENDED_UNSEEN)
             for path in paths[:-KEPT]:
                 shutil.rmtree(path, ignore_errors=True)
@@ -87,9 +93,9 @@ def _is_folder(path: Path) -> bool:
     return is_name(path.name) and path.is_dir()
 
 
-def _has_record(folder: TrainingFolder) -> bool:
+def _record(folder: TrainingFolder) -> TrainingRecord | None:
+    """None where there is none, or none that can be understood."""
     try:
-        folder.read()
+        return folder.read()
     except (OSError, ValueError):
-        return False
-    return True
+        return None

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from models.artifact.manifest import MANIFEST
 from models.atomic_file import replace_folder
-from service.errors import DiskFull, TrainingNotReady, TrainingRefused, TrainingsOff
+from service.errors import DiskFull, TrainingNotFound, TrainingNotReady, TrainingRefused, TrainingsOff
 from service.logs import event
 from service.trainings.all_folders import AllFolders
 from service.trainings.child import TrainingOptions, check_installed, start
@@ -91,7 +91,11 @@ class Trainings:
 
     def all(self, product: str) -> list[tuple[TrainingRecord, TrainingFolder]]:
         """Those of a product, the newest first."""
-        return [(self._folders.as_it_is(folder), folder) for folder in self._folders.of(product)]
+        found = []
+        for folder in self._folders.of(product):
+            with contextlib.suppress(TrainingNotFound):  # removed at this moment
+                found.append((self._folders.as_it_is(folder), folder))
+        return found
 
     def one(self, product: str, id: str) -> tuple[TrainingRecord, TrainingFolder]:
         """Raises TrainingNotFound."""

@@ -35,6 +35,9 @@ def test_a_product_is_trained_and_served_without_a_shell(
             assert len(client.score(png(bolt_picture(300)), product="bolt").verdicts) == 1
             time.sleep(0.2)
         assert found.state == "ready", found
+        assert found.artifact is not None
+        assert (found.artifact.method, found.artifact.images_trained + found.artifact.images_held_out) == ("padim", 16)
+        assert found.artifact.threshold.rate_promised == pytest.approx(found.artifact.smallest_false_reject)
         assert [one.name for one in client.products()] == ["bolt"]
 
         assert client.activate_training("tile", begun.id).version == "1"

@@ -17,8 +17,8 @@ from service.rest.product_schemas import ProductSummary
 from service.rest.product_view import summary_of
 from service.rest.request_record import log_admin
 from service.rest.routes.operation import Name
-from service.rest.training_schemas import ProgressSchema, RefusedPictureSchema, Training, TrainingList, TrainingQuery
-from service.trainings.folder import TrainingFolder, progress_of
+from service.rest.training_schemas import Training, TrainingList, TrainingQuery
+from service.rest.training_view import shown
 from service.trainings.record import TrainingRecord
 from service.trainings.trainings import Trainings
 
@@ -123,16 +123,3 @@ async def activate(
     async with trainings.installed(name, id) as version:
         status = await products.activate(name, version)
     return summary_of(status)
-
-
-def shown(record: TrainingRecord, folder: TrainingFolder) -> Training:
-    """A training as its callers see it."""
-    lines = folder.tail()
-    progress = progress_of(lines) if record.state == "running" else None
-    members = record.model_dump(exclude={"refused"})
-    return Training(
-        **members,
-        refused=[RefusedPictureSchema(**each.model_dump()) for each in record.refused],
-        progress=ProgressSchema(**vars(progress)) if progress is not None else None,
-        log=lines,
-    )

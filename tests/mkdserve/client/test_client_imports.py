@@ -55,6 +55,7 @@ def test_the_client_runs_where_neither_torch_nor_the_web_framework_is_installed(
         (statistics.GoodParts, statistics_schemas.GoodParts),
         (statistics.DefectParts, statistics_schemas.DefectParts),
         (trainings.Training, training_schemas.Training),
+        (trainings.TrainedArtifact, training_schemas.TrainedArtifact),
         (trainings.Progress, training_schemas.ProgressSchema),
         (trainings.RefusedPicture, training_schemas.RefusedPictureSchema),
         (products.Versions, schemas.Version),
