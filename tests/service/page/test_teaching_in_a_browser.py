@@ -53,6 +53,17 @@ TRAINING: dict[str, Any] = {
     "refused": [{"name": "notes.png", "code": "image_undecodable", "detail": "it is no image"}],
     "progress": {"stage": "source activations", "done": 3, "total": 9},
     "log": ["9 images of good parts", "source activations: 3 of 9"],
+    "artifact": None,
+}
+ARTIFACT: dict[str, Any] = {
+    "method": "padim",
+    "image_size": 128,
+    "images_trained": 7,
+    "images_held_out": 2,
+    "smallest_false_reject": 1 / 3,
+    "threshold": {"value": 2.5, "rate_asked": 0.01, "rate_promised": 0.34, "origin": "counted"},
+    "review_threshold": None,
+    "doubts": ["9 pictures are few"],
 }
 
 
@@ -208,7 +219,9 @@ def test_a_first_training_from_a_folder(open_page: Open, tmp_path: Path) -> None
     see(page, ".training-one", "source activations: 33%")
     see(page, ".training-one", "notes.png: it is no image")
     see(page, ".log", "9 images of good parts")
-    found[:] = [{**TRAINING, "state": "ready", "progress": None}]
+    found[:] = [{**TRAINING, "state": "ready", "progress": None, "artifact": ARTIFACT}]
+    for words in ("trained on 7, 2 held out", "9 pictures are few", "2.50"):
+        see(page, ".report", words)
     page.get_by_role("button", name="Activate").click()
     page.wait_for_url("**/#/products/bracket")
     assert ("POST /activate", None) in answers.sent

@@ -1,14 +1,14 @@
 // One product: versions, thresholds with their promises, doubts, drift; load, activate, roll back, take out of service.
 import { html, useState } from "../vendor/htm-preact.js";
 import { get, post } from "../api.js";
-import { figure, percent, t } from "../i18n.js";
+import { percent, t } from "../i18n.js";
 import { useLoaded } from "../loading.js";
 import { may } from "../session.js";
 import { Confirm } from "./dialog.js";
 import { Drift } from "./drift.js";
 import { Icon } from "./icons.js";
 import { failed, notify } from "./notices.js";
-import { Sign } from "./sign.js";
+import { Promises } from "./promises.js";
 import { Loaded } from "./states.js";
 import { TrainingList } from "./training_list.js";
 
@@ -32,7 +32,7 @@ export function ProductDetail({ name, onChanged }) {
   return html`<${Loaded} of=${detail}>${(found) => html`<div class="product">
     <header class="product-head"><h2>${found.name}</h2><span class="product-state product-${found.state}">${t(`product.state.${found.state}`)}</span></header>
     <${Doubts} found=${found} />
-    <section class="card"><h3>${t("product.promise")}</h3><${Promises} found=${found} /></section>
+    <section class="card"><h3>${t("product.promise")}</h3><${Promised} found=${found} /></section>
     <section class="card"><h3>${t("product.versions")}</h3><${Versions} found=${found} onAsk=${ask} /></section>
     <${Loaded} of=${drift}>${(seen) => html`<${Drift} seen=${seen} onReset=${may("admin") ? () => ask("drift/reset") : null} />`}</${Loaded}>
     ${may("admin") && html`<${TrainingList} name=${name} onDone=${onChanged} />`}
@@ -46,13 +46,9 @@ function Doubts({ found }) {
   return rows.map((words) => html`<p key=${words} class="banner banner-review"><${Icon} name="warn" /><span>${words}</span></p>`);
 }
 
-function Promises({ found }) {
-  const rows = [["NG", found.threshold], ["REVIEW", found.review_threshold]].filter(([, one]) => one);
-  if (!rows.length) return html`<p class="soft">${t("product.no_promise")}</p>`;
-  return html`<table class="table"><thead><tr><th>${t("product.threshold")}</th><th class="num">${t("product.value")}</th><th class="num">${t("product.asked")}</th>
-      <th class="num">${t("product.promised")}</th><th class="wide-only">${t("product.origin")}</th></tr></thead>
-    <tbody>${rows.map(([name, one]) => html`<tr key=${name}><th scope="row"><${Sign} decision=${name} />${name}</th><td class="num strong">${figure(one.value)}</td>
-      <td class="num">${percent(one.rate_asked)}</td><td class="num">${percent(one.rate_promised)}</td><td class="soft wide-only">${one.origin}</td></tr>`)}</tbody></table>
+function Promised({ found }) {
+  if (!found.threshold) return html`<p class="soft">${t("product.no_promise")}</p>`;
+  return html`<${Promises} of=${found} />
     <p class="soft small">${t("product.calibration", { count: found.calibration_images, smallest: percent(found.smallest_false_reject) })}</p>
     <dl class="facts facts-row"><div><dt>${t("product.method")}</dt><dd>${found.method}</dd></div><div><dt>${t("product.size")}</dt><dd>${found.image_size} px</dd></div>
       <div><dt>${t("product.hash")}</dt><dd class="code">${found.hash?.slice(0, 12)}</dd></div></dl>`;

@@ -4,6 +4,7 @@ import { get, post, remove } from "../api.js";
 import { dateTime, percent, t } from "../i18n.js";
 import { useEvery, useLoaded } from "../loading.js";
 import { failed, notify } from "./notices.js";
+import { Promises } from "./promises.js";
 
 const WATCH_MS = 1500;
 const RUNNING = "running";
@@ -31,6 +32,14 @@ export function TrainingList({ name, onDone }) {
     ${list.data.map((one) => html`<${Training} key=${one.id} one=${one} onStop=${() => stop(one)} onActivate=${() => activate(one)} />`)}</ul></section>`;
 }
 
+// What to know before it is activated.
+function Report({ of }) {
+  return html`<div class="report"><p class="words">${t("training.report", { method: of.method, size: of.image_size, trained: of.images_trained, held_out: of.images_held_out })}</p>
+    ${of.doubts.map((words) => html`<p key=${words} class="words why-not">${words}</p>`)}
+    <${Promises} of=${of} />
+    <p class="soft small">${t("training.smallest", { smallest: percent(of.smallest_false_reject) })}</p></div>`;
+}
+
 function Training({ one, onStop, onActivate }) {
   const atWork = one.state === RUNNING;
   const share = one.progress ? one.progress.done / Math.max(1, one.progress.total) : 0;
@@ -42,6 +51,7 @@ function Training({ one, onStop, onActivate }) {
     ${one.reason && html`<p class="words why-not">${one.reason}</p>`}
     ${one.refused.length > 0 && html`<p class="words why-not">${t("training.refused", { count: one.refused.length, words: one.refused.slice(0, 3).map((each) => `${each.name ?? "–"}: ${each.detail}`).join("; ") })}</p>`}
     ${one.log.length > 0 && html`<pre class="log" tabindex="0" aria-label=${t("training.log")}>${one.log.join("\n")}</pre>`}
+    ${one.artifact && html`<${Report} of=${one.artifact} />`}
     <div class="buttons">
       ${one.state === "ready" && html`<button class="button main" onClick=${onActivate}>${t("training.activate")}</button>`}
       <button class="button ${atWork ? "danger" : ""}" onClick=${onStop}>${t(atWork ? "training.stop" : "training.remove")}</button>
