@@ -184,4 +184,4 @@ def see(page: Page, locator: str, text: str | re.Pattern[str]) -> None:
     """Wait until the first element of `locator` shows this text."""
     from playwright.sync_api import expect
 
-    expect(page.locator(locator).first).to_contain_text(text)
+    expect(page.locator(locator).first).to_contain_text(text, timeout=2 * PATIENCE_MS)

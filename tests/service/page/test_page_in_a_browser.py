@@ -66,6 +66,9 @@ def test_a_picture_that_was_not_kept_and_one_that_was_thinned_away_say_so(open_p
     page = open_page("live")
     see(page, ".verdict-part", part)
     see(page, ".stage", "No picture was kept")
+    page.locator(".stage button").click()
+    see(page, ".verdict-time", "Looking back")
+    page.keyboard.press("Escape")
     problem = {"status": 410, "json": {"code": "picture_gone", "detail": "it was kept and has been removed"}}
     page.route("**/verdicts/*/picture", lambda route: route.fulfill(**problem))
     served.judge(NG)
@@ -255,6 +258,20 @@ def test_another_page_can_change_nothing_with_the_cookie(open_page: Open, served
     }"""
     assert other.evaluate(attack, [served.url, row["id"]])[1] == "refused"
     assert served.wait_for(part)["reviews"] == row["reviews"]
+
+
+def test_below_a_proxys_prefix_everything_stays_below_it(open_page: Open, served: Served) -> None:
+    page = open_page("live", who=None)
+    see(page, "h1", "Log in")
+    asked: list[str] = []
+    page.context.set_extra_http_headers({"X-Forwarded-Prefix": "/line-7"})
+    page.on("request", lambda request: asked.append(request.url.removeprefix(served.url)))
+    page.goto("/line-7/ui")
+    page.locator("input").fill(served.keys["eye"])
+    page.keyboard.press("Enter")
+    decision(page, re.compile("OK|REVIEW|NG"))
+    assert [path for path in asked if not path.startswith("/line-7/")] == []
+    assert [cookie["path"] for cookie in page.context.cookies()] == ["/line-7"]
 
 
 # Everybody

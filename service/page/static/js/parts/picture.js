@@ -11,14 +11,14 @@ const LOOK_MS = 600; // a part that passes by at once costs the engine nothing
 
 export const pictureOf = (row) => address(`verdicts/${row.id}/picture`);
 
-export function Picture({ row, map = true, bar = true }) {
+export function Picture({ row, instead = null }) {
   const [gone, setGone] = useState(null);
   const shown = useStore(strength);
   const [found, setFound] = useState(null);
   useEffect(() => {
     setGone(null);
     setFound(null);
-    if (!row || !row.picture || !map) return undefined;
+    if (!row || !row.picture) return undefined;
     let mine = true;
     const read = async () => {
       try {
@@ -33,20 +33,20 @@ export function Picture({ row, map = true, bar = true }) {
       mine = false;
       clearTimeout(timer);
     };
-  }, [row?.id, row?.picture, map]);
+  }, [row?.id, row?.picture]);
   if (!row) return html`<div class="stage stage-empty"><${Icon} name="picture" /></div>`;
   const missing = !row.picture ? t("picture.not_kept") : gone;
   const here = found?.id === row.id ? found : null;
   return html`<div class="picture">
     <div class="stage ${missing ? "stage-empty" : ""}">
       ${missing
-        ? html`<${Icon} name="picture" /><p>${missing}</p>`
+        ? html`<${Icon} name="picture" /><p>${missing}</p>${instead}`
         : html`<img key=${row.id} src=${pictureOf(row)} alt=${t("picture.alt", { decision: row.decision })}
               onError=${() => whyGone(row).then(setGone)} />
             ${here?.map && html`<${MapLayer} found=${here} strength=${shown} />`}
             ${here?.regions && shown > 0 && html`<${Regions} row=${row} regions=${here.regions} />`}`}
     </div>
-    ${bar && !missing && map && html`<${MapBar} found=${here} />`}
+    ${!missing && html`<${MapBar} found=${here} />`}
   </div>`;
 }
 

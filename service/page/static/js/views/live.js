@@ -11,8 +11,9 @@ import { PValueChart, RateChart } from "../parts/charts.js";
 import { Picture, strength } from "../parts/picture.js";
 import { Choice } from "../parts/settings.js";
 import { Empty, Loaded } from "../parts/states.js";
+import { Sign } from "../parts/sign.js";
 import { LENGTH, Strip } from "../parts/strip.js";
-import { Facts, Gauge, VerdictBlock } from "../parts/verdict.js";
+import { Facts, Gauge, VerdictBlock, partName } from "../parts/verdict.js";
 
 const shift = keptStore("shift", "8");
 const STATISTICS_MS = 15000;
@@ -51,6 +52,7 @@ function Shown({ rows, filter, trust, chosen, onChoose }) {
     ArrowRight: step(-1),
     m: () => strength.set((before) => (before > 0 ? 0 : 60)),
   });
+  const shown = rows.find((one) => one.picture); // of most OK parts no picture is kept
   const untrusted = trust.cut || trust.unready !== null;
   return html`<div class="live">
     <div class="live-side">
@@ -60,7 +62,8 @@ function Shown({ rows, filter, trust, chosen, onChoose }) {
       ${row ? html`<section class="card"><${Gauge} row=${row} /><${Facts} row=${row} /></section>`
         : html`<section class="card"><${Empty} icon="live" title=${t("live.empty")}>${t("live.empty.words")}</${Empty}></section>`}
     </div>
-    <div class="live-picture card"><${Picture} row=${row} /></div>
+    <div class="live-picture card"><${Picture} row=${row} instead=${shown && html`<button class="button" onClick=${() => choose(shown)}>
+      <${Sign} decision=${shown.decision} />${t("live.last_shown", { part: partName(shown) })}</button>`} /></div>
     <${Strip} rows=${rows} chosen=${chosen} onChoose=${choose} />
     <${Shift} filter=${filter} />
   </div>`;
