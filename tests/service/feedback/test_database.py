@@ -112,8 +112,15 @@ def test_a_transaction_that_raises_changes_nothing(opened: OpenStore) -> None:
 
 
 def test_a_full_disk_is_told_apart(opened_in_sqlite: OpenStore) -> None:
-    with pytest.raises(DatabaseFaultError) as caught, opened_in_sqlite.database.writing():
-        raise OSError(28, "No space left on device", "x")
+    rows = "WITH RECURSIVE n(i) AS (SELECT 1 UNION SELECT i + 1 FROM n WHERE i < 500) SELECT zeroblob(1000) FROM n"
+
+    def fill() -> None:
+        with opened_in_sqlite.database.writing() as connection:
+            connection.exec_driver_sql("PRAGMA max_page_count = 1")  # no page more than there are
+            connection.exec_driver_sql(f"CREATE TABLE more AS {rows}")
+
+    with pytest.raises(DatabaseFaultError, match="full") as caught:
+        fill()
     assert caught.value.is_full
 
 
