@@ -194,10 +194,10 @@ class Calibration(BaseModel):
 
 
 def _weighted_threshold(weighted: WeightedScores, rate: float, count: int) -> Threshold:
-    value, promised = weighted.quantile(rate)
+    value, promised, effective = weighted.told(rate)
     words = (
         f"counted, weighted split-conformal on {count} parts of the line confirmed good, which tell it as "
-        f"{weighted.effective(rate):.0f} drawn at random would: at most {promised:.3g} of good parts above"
+        f"{effective:.0f} drawn at random would: at most {promised:.3g} of good parts above"
     )
     if promised > rate:
         words += f" ({rate:.3g} was asked for and needs more of them)"
