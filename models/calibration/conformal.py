@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import bisect
 import math
+from collections.abc import Mapping
 from functools import cached_property
-from typing import Literal, NamedTuple, Self
+from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -112,6 +113,12 @@ class Calibration(BaseModel):
     def weighted(self) -> WeightedScores | None:
         """The scores with their weights; None where all weigh the same."""
         return None if self.selection is None else WeightedScores(self.scores, self.selection)
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """As pydantic's, without what was worked out from the fields as they were."""
+        copied = super().model_copy(update=update, deep=deep)
+        copied.__dict__.pop("weighted", None)
+        return copied
 
     @property
     def even_scores(self) -> tuple[float, ...]:
