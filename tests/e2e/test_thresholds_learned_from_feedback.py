@@ -67,15 +67,19 @@ class Line:
     def __init__(self, client: httpx.Client, defective: frozenset[str]) -> None:
         self.client = client
         self.defective = defective
+        self.sent = 0
 
     def inspect(self, files: Sequence[Path]) -> Inspected:
-        """Send the parts under the drifted light."""
+        """Send the parts under the drifted light, and wait until all are stored."""
         entries: list[dict[str, Any]] = []
         for start in range(0, len(files), AT_ONCE):
             some = files[start : start + AT_ONCE]
             answer = self.client.post("/score", files=[("image", (each.name, drifted(each))) for each in some])
             assert answer.status_code == 200, answer.text
             entries += answer.json()["results"]
+        self.sent += len(entries)
+        while self.get("/verdicts?limit=1")["verdicts"][0]["id"] < self.sent:
+            time.sleep(0.05)
         return Inspected([one["score"] for one in entries], Counter(one["decision"] for one in entries))
 
     def review(self, most: int | None = None) -> Counter[str]:
