@@ -66,7 +66,8 @@ ENV PATH=/opt/mkdserve/bin:/usr/local/bin:/usr/bin:/bin \
     MKD_NO_DOWNLOAD=1 \
     MKD_HOST=0.0.0.0 \
     MKD_PORT=8000 \
-    MKD_ARTIFACTS=/artifacts
+    MKD_ARTIFACTS=/artifacts \
+    MKD_FEEDBACK=/state/feedback
 WORKDIR /tmp
 USER 10001:10001
 EXPOSE 8000

@@ -184,7 +184,9 @@ def print_what_to_open(out: Path, seconds: float) -> None:
     print(f"  {out / 'overlays'}/         the overlay of every test picture")
     print(f"  {out / 'answer.json'}       the answer above in full")
     print(f"  mkd-train evaluate {out / 'artifacts' / PRODUCT} {out / 'data'}    a report with AUROC, curves and maps")
-    print(f"  python -m service --artifacts {out / 'artifacts'}         serve it on http://127.0.0.1:8000/docs")
+    print(f"  python -m service --artifacts {out / 'artifacts'}         serve it, then open the page:")
+    print("      http://127.0.0.1:8000/ui    verdicts as they happen, review, new thresholds, products")
+    print("      http://127.0.0.1:8000/docs  the HTTP interface")
 
 
 @contextmanager

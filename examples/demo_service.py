@@ -28,10 +28,13 @@ class ServiceFailed(Exception):
 
 
 class RunningService:
-    """`python -m service` as a process of its own, from ready to stopped: `with RunningService(...) as service`."""
+    """`python -m service` as a process of its own, from ready to stopped: `with RunningService(...) as service`.
 
-    def __init__(self, artifacts: Path, log: Path) -> None:
-        self._artifacts, self._log = artifacts, log
+    `more` are further flags; without any, nothing of what is judged is kept.
+    """
+
+    def __init__(self, artifacts: Path, log: Path, more: Sequence[str] = ("--feedback", "off")) -> None:
+        self._artifacts, self._log, self._more = artifacts, log, more
         self._port = _free_port()
         self._process: subprocess.Popen[bytes] | None = None
         self.url = f"http://127.0.0.1:{self._port}"
@@ -39,7 +42,7 @@ class RunningService:
 
     def __enter__(self) -> Self:
         command = [sys.executable, "-m", "service", "--artifacts", str(self._artifacts)]
-        command += ["--host", "127.0.0.1", "--port", str(self._port)]
+        command += ["--host", "127.0.0.1", "--port", str(self._port), *self._more]
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=_environment())
         try:

@@ -103,18 +103,23 @@ class KeyRing:
         """The name of the key `secret`; Unauthorized where it is none of ours, Forbidden where it lacks `scope`."""
         return self.key_for(secret, scope).name
 
-    def key_for(self, secret: str | None, scope: str) -> ApiKey:
-        """The key itself, as `check` finds it."""
-        if time.monotonic() - self._looked >= LOOK_EVERY_S:
-            self.reload()
+    def key_for(self, secret: str | None, *scopes: str) -> ApiKey:
+        """The key itself, as `check` finds it; it must cover one of `scopes`, where any are named."""
+        self._reload_in_time()
         if not secret:
             raise Unauthorized("send a key as Authorization: Bearer KEY or as X-API-Key: KEY")
         key = self._find(secret)
         if key is None:
             raise Unauthorized("the key is not known")
-        if not key.covers(scope):
-            raise Forbidden(f"key {key.name!r} lacks the scope {scope!r}")
-        return key
+        return _permitted(key, scopes)
+
+    def key_of_session(self, name: str, digest: str, *scopes: str) -> ApiKey:
+        """The same for the key of this name whose SHA-256 begins with `digest`: what a session remembers of a key."""
+        self._reload_in_time()
+        for key in self._keys:
+            if key.name == name and key.digest.startswith(digest):
+                return _permitted(key, scopes)
+        raise Unauthorized(f"the key {name!r} has been taken away: log in with another one")
 
     def __len__(self) -> int:
         return len(self._keys)
@@ -128,6 +133,10 @@ class KeyRing:
                 event("api keys read", keys=[key.name for key in self._keys])  # an emptied file revokes them all
         except (OSError, ValueError) as error:  # KeyFileError and UnicodeDecodeError are ValueErrors
             event("api keys not read, the old ones stay in force", logging.ERROR, reason=str(error))
+
+    def _reload_in_time(self) -> None:
+        if time.monotonic() - self._looked >= LOOK_EVERY_S:
+            self.reload()
 
     def _find(self, secret: str) -> ApiKey | None:
         digest = digest_of(secret)
@@ -150,3 +159,9 @@ class KeyRing:
             return None
         status = self._path.stat()
         return status.st_mtime_ns, status.st_size, status.st_ino
+
+
+def _permitted(key: ApiKey, scopes: tuple[str, ...]) -> ApiKey:
+    if scopes and not any(key.covers(scope) for scope in scopes):
+        raise Forbidden(f"key {key.name!r} lacks the scope {' or '.join(map(repr, scopes))}")
+    return key

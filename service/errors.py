@@ -6,6 +6,7 @@
     |  |- Unauthorized              401 unauthorized
     |  |- Forbidden                 403 forbidden
     |  |- ForeignRequest            403 foreign_request (without keys: admin routes, and what was judged)
+    |  |- CrossSiteRequest          403 cross_site_request (a session cookie without its proofs)
     |  |- ProductNotFound           404 product_not_found
     |  |- VersionNotFound           404 version_not_found
     |  |- VerdictNotFound           404 verdict_not_found
@@ -13,6 +14,10 @@
     |  |- ReviewNotFound            404 review_not_found
     |  |- AlreadyReviewed           409 already_reviewed
     |  |- VersionGone               409 version_gone
+    |  |- RecalibrationNotFound     404 recalibration_not_found
+    |  |- RecalibrationRunning      409 recalibration_running
+    |  |- RecalibrationNotReady     409 recalibration_not_ready
+    |  |- RecalibrationStale        409 recalibration_stale
     |  |- PictureGone               410 picture_gone
     |  |- ProductRequired           422 product_required
     |  |- RateNotPromised           422 rate_not_promised
@@ -30,9 +35,15 @@
     |- Overloaded                   429 overloaded, with Retry-After
     |- NotReady                     503 not_ready, with Retry-After
     |- ShuttingDown                 503 shutting_down, with Retry-After
+<<<<<<< HEAD
+    |- FormNotAvailable             501 form_not_available
+    |- TrainingsOff                 503 trainings_off
+    |- DiskFull                     507 disk_full
+=======
     |- TrainingsOff                 503 trainings_off
     |- DiskFull                     507 disk_full
     |- FormNotAvailable             501 form_not_available
+>>>>>>> client
     |- FeedbackOff                  503 feedback_off
     |- FeedbackUnavailable          503 feedback_unavailable, with Retry-After
     |- DeadlineExceeded             504 deadline_exceeded
@@ -82,6 +93,10 @@ class ForeignRequest(RequestError):
     code, status, title = "foreign_request", 403, "Without API keys this is for this machine's own address"
 
 
+class CrossSiteRequest(RequestError):
+    code, status, title = "cross_site_request", 403, "The request does not come from the service's own page"
+
+
 class ProductNotFound(RequestError):
     code, status, title = "product_not_found", 404, "No such product"
 
@@ -108,6 +123,22 @@ class AlreadyReviewed(RequestError):
 
 class VersionGone(RequestError):
     code, status, title = "version_gone", 409, "The version that judged is not loaded any more"
+
+
+class RecalibrationNotFound(RequestError):
+    code, status, title = "recalibration_not_found", 404, "No such recalibration of the product"
+
+
+class RecalibrationRunning(RequestError):
+    code, status, title = "recalibration_running", 409, "A recalibration of the product runs"
+
+
+class RecalibrationNotReady(RequestError):
+    code, status, title = "recalibration_not_ready", 409, "This recalibration cannot be applied"
+
+
+class RecalibrationStale(RequestError):
+    code, status, title = "recalibration_stale", 409, "What the recalibration rests on has changed"
 
 
 class PictureGone(RequestError):

@@ -90,6 +90,7 @@ CORE = BOTTOM | {"engine", "products", "inspection"}
 ARROWS = {  # a part of service/ (a folder, or a module beside them) -> the parts that it may import
     **{part: set() for part in BOTTOM},
     "auth": BOTTOM,
+    "sessions": BOTTOM,
     "engine": BOTTOM,
     "products": BOTTOM,
     "inspection": BOTTOM | {"engine", "products"},
@@ -98,9 +99,10 @@ ARROWS = {  # a part of service/ (a folder, or a module beside them) -> the part
     "feedback": CORE,
     "bulk": CORE,
     "trainings": BOTTOM,
-    "rest": CORE | {"auth", "drift", "feedback", "trainings"},
+    "rest": CORE | {"auth", "drift", "feedback", "sessions", "trainings"},
     "oip": CORE | {"auth", "rest"},
-    "run": CORE | {"auth", "audit", "drift", "feedback", "gateway", "oip", "rest", "trainings"},
+    "page": set(),
+    "run": CORE | {"auth", "audit", "drift", "feedback", "gateway", "oip", "page", "rest", "sessions", "trainings"},
     "cluster": CORE | {"rest", "run"},
     "gateway": {"auth", "audit", "errors", "logs", "metrics", "version"},  # it needs nothing of what judges
     "__main__": BOTTOM | {"auth", "run"},

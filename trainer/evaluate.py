@@ -107,7 +107,7 @@ def evaluate(
         "masks": made.truth.mask_record(),
         **measure(made.found, calibration, training_brightness(data, artifact.judge.views)),
         **realised_of(
-            np.array(calibration.scores, dtype=np.float32),
+            np.array(calibration.even_scores, dtype=np.float32),
             np.array(calibration.map_peaks, dtype=np.float32) if calibration.map_peaks else None,
             made.judged,
             made.truth,

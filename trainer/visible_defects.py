@@ -26,7 +26,8 @@ from trainer.painted.separation import DetectionRate, detection_rates
 
 MOST_PICTURES = 40
 ENOUGH = 0.9  # share found from which defects of a cell count as found
-FEWEST = 5  # defects of a cell, before it is spoken of
+PAINTED = "Of defects painted on good pictures"
+FEWEST = 10  # defects, before their share is spoken of
 
 
 def visible_defects(
@@ -89,27 +90,30 @@ def visible_defects(
 
 
 def smallest_found(record: dict[str, Any]) -> str:
-    """One sentence: from which size on the defects are found, or that none are."""
-    by_size: dict[tuple[float, float], list[int]] = {}
-    for cell in record["cells"]:
-        row = by_size.setdefault(tuple(cell["size"]), [0, 0])
-        row[0] += cell["not_ok"]["count"]
-        row[1] += cell["not_ok"]["total"]
-    shares = {size: hits / total for size, (hits, total) in sorted(by_size.items()) if total >= FEWEST}
-    found = [size for size in shares if all(share >= ENOUGH for other, share in shares.items() if other >= size)]
-    if not shares:
-        return "Too few defects could be painted to say from which size on they are found."
-    if found:
-        low, side = found[0][0], side_px(found[0][0], record["picture_px"])
-        return (
-            f"Of defects painted on good pictures {100 * ENOUGH:.0f} % or more are found from {100 * low:.2g} % of the "
-            f"picture on (about {side} x {side} pixels)."
-        )
-    largest = max(shares)
-    return (
-        f"Of defects painted on good pictures {100 * shares[largest]:.0f} % are found at most, even at "
-        f"{100 * largest[0]:.2g} to {100 * largest[1]:.2g} % of the picture."
-    )
+    """One sentence: from which size on the defects are found, else from which contrast on, else how many at most."""
+    sizes, contrasts = _found_from(record["cells"], "size"), _found_from(record["cells"], "contrast")
+    if not sizes and not contrasts:
+        return "Too few defects could be painted to say which are found."
+    for name, found in (("size", sizes), ("contrast", contrasts)):
+        enough = [low for low, share in found.items() if share >= ENOUGH]
+        if enough:
+            low, share = enough[0], found[enough[0]]
+            side = side_px(low, record["picture_px"])
+            what = f"the picture (about {side} x {side} pixels)" if name == "size" else "white"
+            return f"{PAINTED} {100 * share:.0f} % are found from a {name} of {100 * low:.2g} % of {what} on."
+    most = max([*sizes.values(), *contrasts.values()])
+    return f"{PAINTED} {100 * most:.0f} % are found at most, whatever their size or contrast."
+
+
+def _found_from(cells: Sequence[dict[str, Any]], axis: str) -> dict[float, float]:
+    """Lower end of each bin -> the share found of all defects from there on, where there are enough of them."""
+    found = {}
+    for low in sorted({cell[axis][0] for cell in cells}):
+        rest = [cell["not_ok"] for cell in cells if cell[axis][0] >= low]
+        total = sum(one["total"] for one in rest)
+        if total >= FEWEST:
+            found[low] = sum(one["count"] for one in rest) / total
+    return found
 
 
 def side_px(share: float, area: int) -> int:

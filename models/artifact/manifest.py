@@ -13,7 +13,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
 from models.calibration.conformal import Calibration
 from models.imaging.input_statistics import InputStatistics
@@ -81,10 +81,28 @@ class TrainingRecord(_Record):
     outcome: dict[str, object] = {}
 
 
+class FeedbackRecord(_Record):
+    """How confirmed parts of a line became a calibration; times are ISO 8601 in UTC.
+
+    `inspected` parts were judged from `since` to `until`; `confirmed` ones were chosen for review by a known chance and
+    are good, and `held_back` of these have checked the thresholds and not chosen them.
+    """
+
+    recalibration: int = Field(ge=1)  # its id in the feedback store
+    proposed_by: str
+    applied_by: str
+    since: str
+    until: str
+    inspected: int = Field(ge=1)
+    confirmed: int = Field(ge=1)
+    held_back: int = Field(ge=0)
+
+
 class RecalibrationRecord(_Record):
     """Where a calibration came from that is not the training's: the artifact before it, and the new good images.
 
-    `independent` and `groups` as in TrainingRecord: near-duplicates among the new images count once.
+    `independent` and `groups` as in TrainingRecord: near-duplicates among the new images count once. `feedback` is
+    there where the images are parts of the line that people have confirmed; `data_sha256` is of their ids and scores.
     """
 
     from_version: str
@@ -96,6 +114,13 @@ class RecalibrationRecord(_Record):
     passed_over: dict[str, PassedOver] = {}
     data_sha256: str
     under: tuple[str, ...] = ()
+    feedback: FeedbackRecord | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_not_there(self, handler: SerializerFunctionWrapHandler) -> dict[str, object]:
+        """One from images is written as it was before there was feedback."""
+        written: dict[str, object] = handler(self)
+        return {name: value for name, value in written.items() if name != "feedback" or value is not None}
 
 
 class GoldenRecord(_Record):

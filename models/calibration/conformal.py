@@ -13,13 +13,16 @@ from __future__ import annotations
 
 import bisect
 import math
+from functools import cached_property
 from typing import Literal, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
+from models.calibration.selection import Selection
 from models.calibration.tail import REACH, Tail
+from models.calibration.weighted import WeightedScores
 
 Decision = Literal["OK", "REVIEW", "NG"]
 DEFAULT_REVIEW_RATE = 0.05
@@ -72,7 +75,8 @@ class Calibration(BaseModel):
     """The held-out good images' scores, ascending, with the two default false-reject rates and the map's scale.
 
     `map_peaks` are the same images' highest map values, ascending (empty in artifacts of version 0.1). `tail` is there
-    where the set is small or the trainer was asked for it.
+    where the set is small or the trainer was asked for it. `selection` is there where the scores are those of parts of
+    a line that people have confirmed: then each score weighs what `models.calibration.weighted` says.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -84,6 +88,13 @@ class Calibration(BaseModel):
     map_peaks: tuple[float, ...] = ()
     map_rate: float = Field(default=DEFAULT_MAP_RATE, gt=0, lt=1)  # asked for; the scale says what is promised
     tail: Tail | None = None
+    selection: Selection | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_not_there(self, handler: SerializerFunctionWrapHandler) -> dict[str, object]:
+        """A calibration of images drawn at random is written as it was before there were others."""
+        written: dict[str, object] = handler(self)
+        return {name: value for name, value in written.items() if name != "selection" or value is not None}
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -93,22 +104,36 @@ class Calibration(BaseModel):
             raise ValueError("calibration scores and map peaks must be in ascending order")
         if self.ng_rate > self.review_rate:
             raise ValueError("the NG rate must not be above the REVIEW rate")
+        if self.selection is not None and self.tail is not None:
+            raise ValueError("a tail is fitted to scores drawn at random, and not to a selection")
         return self
 
+    @cached_property
+    def weighted(self) -> WeightedScores | None:
+        """The scores with their weights; None where all weigh the same."""
+        return None if self.selection is None else WeightedScores(self.scores, self.selection)
+
+    @property
+    def even_scores(self) -> tuple[float, ...]:
+        """Scores as if drawn at random, ascending: all of them, or of weighted ones those that stay by their weight."""
+        return self.scores if self.weighted is None else self.weighted.even()
+
     def p_value(self, score: float) -> float:
-        """Conformal p-value: (1 + number of held-out scores >= score) / (n + 1). Uniform on good images.
+        """Conformal p-value: (1 + number of held-out scores >= score) / (n + 1), or weighted. Uniform on good images.
 
         Raises ValueError for NaN, which would compare as the most usual score of all.
         """
         if math.isnan(score):
             raise ValueError(f"the score is {score}, not a number to compare")
+        if self.weighted is not None:
+            return self.weighted.p_value(score)
         at_least = len(self.scores) - bisect.bisect_left(self.scores, score)
         return (1 + at_least) / (len(self.scores) + 1)
 
     @property
     def smallest_rate(self) -> float:
-        """The smallest false-reject rate that this many held-out images can promise: 1 / (n + 1)."""
-        return 1 / (len(self.scores) + 1)
+        """The smallest false-reject rate that this many held-out images can promise: 1 / (n + 1), or weighted."""
+        return 1 / (len(self.scores) + 1) if self.weighted is None else self.weighted.smallest_rate
 
     @property
     def smallest_fitted_rate(self) -> float | None:
@@ -119,6 +144,8 @@ class Calibration(BaseModel):
         """The counted threshold for a false-reject rate in (0, 1); see Threshold for a rate too small to promise."""
         if not 0 < rate < 1:
             raise ValueError(f"a false-reject rate lies between 0 and 1; got {rate}")
+        if self.weighted is not None:
+            return _weighted_threshold(self.weighted, rate, len(self.scores))
         count = len(self.scores)
         value, promised = conformal_quantile(self.scores, rate)
         words = f"counted, split-conformal on {count} held-out good images: at most {promised:.3g} of good parts above"
@@ -160,10 +187,21 @@ class Calibration(BaseModel):
         if found.value < ng.value:
             return found
         words = f"{found.origin}; REVIEW is never given, as NG has no higher threshold"
-        needed = images_for_review(rate, ng.rate_asked)
+        needed = images_for_review(rate, ng.rate_asked) if self.weighted is None else None
         if needed is not None and needed > len(self.scores):
             words += f": {needed} held-out images would have one, {needed - len(self.scores)} more"
         return found._replace(origin=words)
+
+
+def _weighted_threshold(weighted: WeightedScores, rate: float, count: int) -> Threshold:
+    value, promised = weighted.quantile(rate)
+    words = (
+        f"counted, weighted split-conformal on {count} parts of the line confirmed good, which tell it as "
+        f"{weighted.effective(rate):.0f} drawn at random would: at most {promised:.3g} of good parts above"
+    )
+    if promised > rate:
+        words += f" ({rate:.3g} was asked for and needs more of them)"
+    return Threshold(value, rate, promised, words)
 
 
 def images_for_review(review_rate: float, ng_rate: float) -> int | None:

@@ -43,7 +43,7 @@ def parser() -> argparse.ArgumentParser:
     check.add_argument("--images", action="store_true", help="compare the images kept with their records")
     check.add_argument("--strict", action="store_true", help="exit code 1 for warnings as well")
     check.set_defaults(run=run_verify)
-    show = _search_parser(commands, "show", "print the records of verdicts, answers and reviews as JSON lines, by time")
+    show = _search_parser(commands, "show", "print the records of verdicts, answers and what people did as JSON lines")
     show.set_defaults(run=run_show)
     export = _search_parser(commands, "export", "write the records of verdicts, answers and reviews as a table")
     export.add_argument("--csv", required=True, metavar="FILE", help="the file to write, - for standard output")
@@ -63,7 +63,7 @@ def _search_parser(
     options.add_argument("--until", type=_moment, help="before this time")
     decisions = ["OK", "REVIEW", "NG", "REJECT"]
     options.add_argument("--decision", action="append", choices=decisions, help="may be given twice")
-    kinds = ["verdict", "answer", "review"]
+    kinds = ["verdict", "answer", "review", "recalibration"]
     options.add_argument("--kind", action="append", choices=kinds, help="may be given twice [verdict and answer]")
     options.add_argument("--request-id", metavar="ID")
     options.add_argument("--part-id", metavar="ID", help="of this part, as the line named it")

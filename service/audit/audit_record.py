@@ -5,8 +5,9 @@ A record is one line of JSON that ends with its own hash:
     {"seq":7,"time":"...","kind":"verdict",...,"prev":"HASH OF RECORD 6","hash":"HASH OF RECORD 7"}
 
 `hash` is the SHA-256 of the line's bytes before `,"hash":`, so it is checked without knowing how JSON was written.
-Kinds: verdict, answer (of the line gateway to a PLC), review (what a person said of a part, or took back), start and
-stop (of a process), gap (records that were lost), removal (old files that retention took).
+Kinds: verdict, answer (of the line gateway to a PLC), review (what a person said of a part, or took back),
+recalibration (a step of one), start and stop (of a process), gap (records that were lost), removal (old files that
+retention took).
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-Kind = Literal["verdict", "answer", "review", "start", "stop", "gap", "removal"]
+Kind = Literal["verdict", "answer", "review", "recalibration", "start", "stop", "gap", "removal"]
 
 NO_RECORD = "0" * 64  # what the first record of a chain has as `prev`
 _SEAL = re.compile(rb',"hash":"([0-9a-f]{64})"\}\n')

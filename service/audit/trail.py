@@ -65,6 +65,10 @@ class AuditTrail(VerdictObserver):
         """Put the record of a person's judgement, or of its withdrawal, into the queue likewise."""
         self._put(PendingRecord(time.time(), members, kind="review"))
 
+    def on_recalibration(self, members: Mapping[str, object]) -> None:
+        """The same of a step of a recalibration."""
+        self._put(PendingRecord(time.time(), members, kind="recalibration"))
+
     def _put(self, entry: PendingRecord) -> None:
         reason = self._writer.trouble or "queue"
         if not self._waiting.put(entry, reason):

@@ -67,7 +67,7 @@ class ProductDrift:
 
     def __init__(self, calibration: Calibration | None, inputs: InputStatistics | None, rules: DriftRules) -> None:
         """`calibration` is None where its scores are not those of parts as they are."""
-        scores = calibration.scores if calibration is not None else ()
+        scores = calibration.even_scores if calibration is not None else ()
         references = {SCORE: scores} if len(scores) >= FEWEST else {}
         known = [name for name in STATISTICS if inputs is not None and len(inputs.values.get(name, ())) >= FEWEST]
         self.rules = rules

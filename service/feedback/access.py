@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, TypeVar
 from service.errors import FeedbackUnavailable, FormNotAvailable, PictureGone, PictureNotKept, VerdictNotFound
 from service.feedback.counts import Statistics, Summary
 from service.feedback.rows import Changes, Position, Review, Said, VerdictFilter, VerdictRow
+from service.feedback.shared_results import SharedResults
 from service.feedback.store import FeedbackStore
+from service.inspection.map_pictures import MapPictures
 from service.logs import event
 from service.metrics import Metrics
 
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 T = TypeVar("T")
 THREADS = 3
+MOST_MAPS = 64  # a map is some tens of kilobytes
 ANSWER_S = 15.0  # within which a call must be answered
 RETRY_AFTER_S = 5.0
 ExportForm = Literal["mvtec", "parquet"]
@@ -36,7 +39,8 @@ OnReview = Callable[[Mapping[str, Any]], None]
 class FeedbackAccess:
     """Asks the store. Every call raises FeedbackUnavailable where it cannot be used at present.
 
-    `on_review` is told of each judgement and each withdrawal, with the members of its audit record.
+    `maps` are the newest that somebody looked at, by verdict. `on_review` is told of each judgement and each
+    withdrawal, with the members of its audit record.
     """
 
     def __init__(self, store: FeedbackStore, metrics: Metrics, on_review: OnReview = lambda _: None) -> None:
@@ -44,6 +48,7 @@ class FeedbackAccess:
         self._metrics = metrics
         self._on_review = on_review
         self._threads = ThreadPoolExecutor(THREADS, "mkd-feedback-ask")
+        self.maps: SharedResults[MapPictures] = SharedResults(MOST_MAPS)
 
     def close(self) -> None:
         """Let go of the threads; what runs in them is not waited for."""

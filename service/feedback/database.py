@@ -7,6 +7,7 @@ writes holds one lock. So ids become visible in their order, and whoever has rea
 from __future__ import annotations
 
 import errno
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,6 +25,7 @@ from service.feedback.settings import FeedbackSettings
 
 FILE = "feedback.sqlite"
 FOLDER_MODE = 0o750
+FILE_MODE = 0o640
 BUSY_S = 10.0  # for which a transaction waits for another one's end
 CONNECT_S = 5
 STATEMENT_MS = 30_000
@@ -47,7 +49,7 @@ class Database:
         self.is_sqlite = url.get_backend_name() == "sqlite"
         with _faults():
             if self.is_sqlite:
-                settings.folder.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+                _make_private(settings.folder)
             self._engine = create_engine(url, connect_args=_connect_args(self.is_sqlite), pool_size=4, max_overflow=4)
             self._writing = self._engine.execution_options(mkd_write=True)
             if self.is_sqlite:
@@ -85,6 +87,12 @@ class Database:
         self._engine.dispose()
 
 
+def _make_private(folder: Path) -> None:
+    """The folder and the file of the database for owner and group only; SQLite's further files take after that one."""
+    folder.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+    os.close(os.open(folder / FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE))
+
+
 def _identity(file: Path) -> tuple[int, int] | None:
     try:
         found = file.stat()
@@ -101,6 +109,17 @@ def url_of(settings: FeedbackSettings) -> URL:
         return make_url(settings.url)
     except (ArgumentError, ValueError):
         raise DatabaseFaultError("the URL of the database cannot be read") from None
+
+
+def unreachable(url: str) -> str | None:
+    """Why the server of a PostgreSQL database cannot be asked, None where it can; nothing is changed in it."""
+    try:
+        with _faults():
+            engine = create_engine(make_url(url), connect_args=_connect_args(is_sqlite=False))
+            with engine.connect():
+                return None
+    except DatabaseFaultError as error:
+        return str(error)
 
 
 def migrate(connection: Connection) -> None:

@@ -19,6 +19,7 @@ from sqlalchemy import (
     MetaData,
     String,
     Table,
+    Text,
     text,
 )
 
@@ -63,7 +64,10 @@ VERDICTS = Table(
 IS_WAITING_SQLITE, IS_WAITING_POSTGRESQL = text("waiting = 1"), text("waiting")  # as each writes the condition
 HAS_PICTURE = text("picture_file IS NOT NULL")
 Index("verdicts_by_product", VERDICTS.c.product, VERDICTS.c.id)
-Index("verdicts_by_time", VERDICTS.c.at)
+Index(  # with all that statistics read, so that they need not look the rows up
+    "verdicts_by_time",
+    *(VERDICTS.c.at, VERDICTS.c.product, VERDICTS.c.station, VERDICTS.c.decision, VERDICTS.c.p_value),
+)
 Index("verdicts_by_part", VERDICTS.c.part_id)
 Index(
     "verdicts_waiting",
@@ -74,7 +78,7 @@ Index(
 )
 Index("verdicts_with_picture", VERDICTS.c.at, sqlite_where=HAS_PICTURE, postgresql_where=HAS_PICTURE)
 IS_JUDGED = text("judged <> ''")
-Index("verdicts_judged", VERDICTS.c.product, VERDICTS.c.id, sqlite_where=IS_JUDGED, postgresql_where=IS_JUDGED)
+Index("verdicts_judged", VERDICTS.c.id, sqlite_where=IS_JUDGED, postgresql_where=IS_JUDGED)
 
 REVIEWS = Table(
     "reviews",
@@ -110,3 +114,34 @@ REVIEW_CHANGES = Table(
     sqlite_autoincrement=True,
 )
 Index("review_changes_after", REVIEW_CHANGES.c.after_verdict)
+
+RECALIBRATIONS = Table(
+    "recalibrations",
+    METADATA,
+    Column("id", ROW_ID, primary_key=True, autoincrement=True),
+    Column("product", String(64), nullable=False),
+    Column("state", String(16), nullable=False),  # running, ready, refused, applied, failed
+    Column("at", DOUBLE, nullable=False),
+    Column("by", String(64), nullable=False),
+    Column("since", DOUBLE),
+    Column("until", DOUBLE),
+    Column("from_version", String(64), nullable=False),
+    Column("from_hash", String(64), nullable=False),
+    Column("to_version", String(64)),
+    Column("reason", Text),
+    Column("claimed_at", DOUBLE),  # when somebody began to apply it
+    Column("applied_at", DOUBLE),
+    Column("applied_by", String(64)),
+    Column("result", Text),  # JSON, as service.feedback.recalibration.outcome writes it
+    Column("content", Text),  # likewise
+    sqlite_autoincrement=True,
+)
+IS_RUNNING = text("state = 'running'")
+Index("recalibrations_by_product", RECALIBRATIONS.c.product, RECALIBRATIONS.c.id)
+Index(  # of each product one runs
+    "recalibrations_running",
+    RECALIBRATIONS.c.product,
+    unique=True,
+    sqlite_where=IS_RUNNING,
+    postgresql_where=IS_RUNNING,
+)

@@ -9,22 +9,21 @@ The key comes first: who has none learns nothing of the load. Whatever else is w
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-from fastapi.security.utils import get_authorization_scheme_param
 from starlette.requests import HTTPConnection
 from starlette.types import Scope
 
 from service.engine.admission import Permit
 from service.errors import Overloaded, ServiceError, ShuttingDown
 from service.inspection.deadlines import seconds_to
+from service.rest.credentials import HeaderValues, authenticate, first_values, text
 from service.rest.dependencies import CONTEXT_HEADERS, InvalidParameter, context_of, deadline_of
 from service.rest.request_checks import RequestChecks
 from service.rest.request_record import SCOPE_KEY, RequestRecord, accepted_request_id
 
-HeaderValues = Mapping[bytes, bytes]
 PATHS = frozenset({"/score", "/localize"})
 OPEN_INFERENCE_PATH = re.compile(r"/v2/models/[^/]+(/versions/[^/]+)?/infer")
 OPEN_INFERENCE_ROUTE = "/v2/models/{name}/infer"
@@ -98,7 +97,7 @@ def _try_admit(scope: Scope, decision: AdmissionDecision, checks: RequestChecks)
     chunked = b"transfer-encoding" in headers
     try:
         if checks.keys is not None:
-            record.caller = checks.keys.check(secret_of(headers), INFER)
+            record.caller = authenticate(headers, scope["method"], checks, INFER).name
         decision.caller = caller_of(scope, record)
         decision.deadline = deadline_of(text(headers, b"x-deadline-ms"), checks.options, record)
         admission = checks.admission
@@ -127,20 +126,3 @@ def caller_of(scope: Mapping[str, Any], record: RequestRecord) -> str:
         return f"key {record.caller}"
     client = scope.get("client")
     return str(client[0]) if client else ""
-
-
-def first_values(headers: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
-    """An ASGI scope's headers by name, the first of each: looked up often, and the framework searches its list."""
-    return dict(reversed(list(headers)))
-
-
-def text(headers: HeaderValues, name: bytes) -> str | None:
-    """One header's value as the framework would give it."""
-    value = headers.get(name)
-    return None if value is None else value.decode("latin-1")
-
-
-def secret_of(headers: HeaderValues) -> str | None:
-    """The key as the routes' security schemes would find it."""
-    scheme, credentials = get_authorization_scheme_param(text(headers, b"authorization"))
-    return credentials if scheme.lower() == "bearer" and credentials else text(headers, b"x-api-key")

@@ -16,10 +16,39 @@ from service.rest.middleware import RecordMiddleware
 from service.rest.openapi import DESCRIPTION, document_of
 from service.rest.prefix import PrefixMiddleware
 from service.rest.request_checks import RequestChecks
-from service.rest.routes import admin, drift, events, export, infer, operation, reviews, statistics, trainings, verdicts
+from service.rest.routes import (
+    admin,
+    drift,
+    events,
+    export,
+    infer,
+    operation,
+    recalibrations,
+    reviews,
+    session,
+    statistics,
+    trainings,
+    verdicts,
+    what_if,
+)
 
 Running = Callable[[], AbstractAsyncContextManager[AppState]]
 DOCS_ASSETS = "/docs/assets"
+ROUTES = (
+    infer,
+    operation,
+    drift,
+    admin,
+    verdicts,
+    statistics,
+    reviews,
+    events,
+    export,
+    recalibrations,
+    what_if,
+    trainings,
+    session,
+)
 
 
 def rest_app(checks: RequestChecks, running: Running, more: Iterable[APIRouter] = ()) -> FastAPI:
@@ -48,7 +77,7 @@ def rest_app(checks: RequestChecks, running: Running, more: Iterable[APIRouter] 
     problems.install(app)
     app.add_middleware(RecordMiddleware, checks=checks)
     app.add_middleware(PrefixMiddleware, root_path=checks.options.root_path)
-    for routes in (infer, operation, drift, admin, verdicts, statistics, reviews, events, export, trainings):
+    for routes in ROUTES:
         app.include_router(routes.router)
     for router in more:
         app.include_router(router)

@@ -6,6 +6,7 @@ from typing import Protocol, TypedDict
 
 from service.drift.observer import DriftObserver
 from service.feedback.access import FeedbackAccess
+from service.feedback.recalibration.recalibrator import Recalibrator
 from service.inspection.inspector import Inspector
 from service.rest.event_hub import EventHub
 from service.rest.request_checks import RequestChecks
@@ -42,3 +43,4 @@ class AppState(TypedDict):
     trainings: Trainings | None  # None where trainings over HTTP are switched off
     feedback: FeedbackAccess | None  # None where there is no feedback store
     events: EventHub | None  # likewise
+    recalibrator: Recalibrator | None  # likewise

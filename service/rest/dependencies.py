@@ -9,13 +9,14 @@ from dataclasses import replace
 from typing import Annotated, TypeVar, cast
 
 from fastapi import Depends, Header, Query, Request, Security
-from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
+from fastapi.security import APIKeyCookie, APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import BaseModel, ValidationError
 from starlette.requests import HTTPConnection
 
 from service.drift.observer import DriftObserver
 from service.errors import FeedbackOff, RequestError, UnsupportedBody
 from service.feedback.access import FeedbackAccess
+from service.feedback.recalibration.recalibrator import Recalibrator
 from service.inspection.context import CONTEXT_RULE, InspectionContext, LineContext, LineContextError
 from service.inspection.inspector import Inspector
 from service.inspection.thread_pool import WorkerThreads
@@ -23,17 +24,26 @@ from service.products.registry import Registry
 from service.rest.app_state import Operation
 from service.rest.bodies.forms import JSON
 from service.rest.bodies.reader import declared_length, pieces
+from service.rest.credentials import CSRF_HEADER, SESSION_COOKIE, authenticate, first_values
 from service.rest.event_hub import EventHub
 from service.rest.feedback_schemas import ReviewBody
 from service.rest.foreign import refuse_foreign
 from service.rest.options import RestOptions
 from service.rest.product_schemas import LoadBody, VersionBody
+from service.rest.recalibration_schemas import RecalibrationBody
 from service.rest.request_checks import RequestChecks
 from service.rest.request_record import SURFACE, RequestRecord, record_of
 from service.rest.schemas import LocalizeQuery, ScoreQuery
+from service.rest.session_schemas import SessionBody
 
 BEARER = HTTPBearer(auto_error=False, description="API key", scheme_name="bearer")
 API_KEY = APIKeyHeader(name="X-API-Key", auto_error=False, scheme_name="apiKey")
+SESSION = APIKeyCookie(
+    name=SESSION_COOKIE,
+    auto_error=False,
+    scheme_name="session",
+    description=f"Cookie of POST /session; what changes something needs {CSRF_HEADER} and Origin as well",
+)
 B = TypeVar("B", bound=BaseModel)
 ADMIN, VIEW, REVIEW = "admin", "view", "review"
 OF_THIS_MACHINE = frozenset({ADMIN, VIEW, REVIEW})  # without keys, for nobody whom a web page of others sends
@@ -94,6 +104,14 @@ async def feedback(request: Request) -> FeedbackAccess:
     return found
 
 
+async def recalibrator(request: Request) -> Recalibrator:
+    """What recalibrates products from the store. Raises FeedbackOff where there is none."""
+    found = cast("Recalibrator | None", request.state.recalibrator)
+    if found is None:
+        raise FeedbackOff("the service was started without a feedback store; the setting is feedback")
+    return found
+
+
 async def event_hub(request: Request) -> EventHub:
     """Who tells pages of what is new. Raises FeedbackOff where there is no store that it could read."""
     found = cast("EventHub | None", request.state.events)
@@ -107,21 +125,26 @@ async def the_record(request: Request) -> RequestRecord:
     return record_of(request.scope)
 
 
-def allowed(scope: str) -> Callable[..., Awaitable[None]]:
-    """A dependency that lets a request pass whose key covers `scope`; everything passes where there are no keys."""
+def allowed(*scopes: str) -> Callable[..., Awaitable[None]]:
+    """A dependency that lets a request pass whose key, or session, covers one of `scopes`.
+
+    Everything passes where there are no keys, but for what another's page has made a browser ask of our page's routes.
+    """
+    own_pages_alone = OF_THIS_MACHINE.issuperset(scopes)
 
     async def check(
         request: Request,
         checks: Annotated[RequestChecks, Depends(checks)],
         record: Annotated[RequestRecord, Depends(the_record)],
-        bearer: Annotated[HTTPAuthorizationCredentials | None, Security(BEARER)],
-        api_key: Annotated[str | None, Security(API_KEY)],
+        _bearer: Annotated[HTTPAuthorizationCredentials | None, Security(BEARER)],
+        _api_key: Annotated[str | None, Security(API_KEY)],
+        _session: Annotated[str | None, Security(SESSION)],
     ) -> None:
-        if checks.keys is not None:
-            key = checks.keys.key_for(bearer.credentials if bearer else api_key, scope)
+        if checks.keys is not None:  # the three schemes above are for the document; one function reads them all
+            key = authenticate(first_values(request.scope["headers"]), request.method, checks, *scopes)
             record.caller, record.is_admin = key.name, key.covers(ADMIN)
             return
-        if scope in OF_THIS_MACHINE:
+        if own_pages_alone:
             refuse_foreign(request, checks.options.host)
         record.is_admin = True
 
@@ -221,6 +244,17 @@ async def review_body(request: Request, options: Annotated[RestOptions, Depends(
     return _parsed(ReviewBody, await _small_body(request, options, REVIEW_BODY_BYTES))
 
 
+async def session_body(request: Request, options: Annotated[RestOptions, Depends(options)]) -> SessionBody:
+    """The body of POST /session."""
+    return _parsed(SessionBody, await _small_body(request, options))
+
+
+async def recalibration_body(request: Request, options: Annotated[RestOptions, Depends(options)]) -> RecalibrationBody:
+    """The body of /recalibrations, which may be left out."""
+    data = await _small_body(request, options)
+    return _parsed(RecalibrationBody, data) if data else RecalibrationBody()
+
+
 async def _small_body(request: Request, options: RestOptions, most: int = SMALL_BODY_BYTES) -> bytes:
     """Read here and not by the framework, which would read any length from anybody before it looks at the key."""
     limits = replace(options.body_limits, max_bytes=most)
@@ -240,6 +274,7 @@ def _parsed(schema: type[B], data: bytes) -> B:
         raise InvalidParameter(where) from None
 
 
+TheChecks = Annotated[RequestChecks, Depends(checks)]
 TheRecord = Annotated[RequestRecord, Depends(the_record)]
 TheOptions = Annotated[RestOptions, Depends(options)]
 TheInspector = Annotated[Inspector, Depends(inspector)]
@@ -248,6 +283,7 @@ TheThreads = Annotated[WorkerThreads, Depends(threads)]
 TheOperation = Annotated[Operation, Depends(operation)]
 TheDriftObserver = Annotated[DriftObserver | None, Depends(drift_observer)]
 TheFeedback = Annotated[FeedbackAccess, Depends(feedback)]
+TheRecalibrator = Annotated[Recalibrator, Depends(recalibrator)]
 TheEvents = Annotated[EventHub, Depends(event_hub)]
 TheDeadline = Annotated[float | None, Depends(deadline)]
 TheContext = Annotated[InspectionContext, Depends(inspection_context)]
@@ -256,9 +292,12 @@ LocalizeParameters = Annotated[LocalizeQuery, Query()]
 LoadRequest = Annotated[LoadBody, Depends(load_body)]
 VersionRequest = Annotated[VersionBody, Depends(version_body)]
 ReviewRequest = Annotated[ReviewBody, Depends(review_body)]
+RecalibrationRequest = Annotated[RecalibrationBody, Depends(recalibration_body)]
+SessionRequest = Annotated[SessionBody, Depends(session_body)]
 KnownParameters = Depends(known_parameters)
 MayInfer = Depends(allowed("infer"))
 MayReadMetrics = Depends(allowed("metrics"))
 MayView = Depends(allowed(VIEW))
 MayReview = Depends(allowed(REVIEW))
 MayAdminister = Depends(allowed(ADMIN))
+MayInferOrView = Depends(allowed("infer", VIEW))

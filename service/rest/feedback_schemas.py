@@ -140,6 +140,16 @@ class VerdictQuery(PlaceQuery):
     limit: int = Field(default=50, ge=1, le=MOST_ROWS)
 
 
+class PictureQuery(BaseModel):
+    """Query parameters of /verdicts/{id}/picture."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    form: Literal["received", "png"] = Field(
+        default="received", description="received: the file as it came; png: upright, 8 bits, for any browser."
+    )
+
+
 class ExportQuery(BaseModel):
     """Query parameters of /export."""
 

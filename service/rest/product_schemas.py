@@ -55,7 +55,9 @@ class ProductDetail(ProductSummary):
     image_size: int | None = None
     calibration_images: int | None = None
     smallest_false_reject: float | None = Field(
-        default=None, description="The smallest max_false_reject that can be promised: 1 / (calibration images + 1)."
+        default=None,
+        description="The smallest max_false_reject that can be promised: 1 / (calibration images + 1), or what the "
+        "weights of confirmed parts allow.",
     )
     smallest_fitted_false_reject: float | None = Field(
         default=None,

@@ -7,11 +7,12 @@ from service.engine.admission import Admission
 from service.metrics import Metrics
 from service.rest.options import RestOptions
 from service.rest.refusal_pace import RefusalPace
+from service.sessions import Sessions
 from service.shutdown_flag import ShutdownFlag
 
 
 class RequestChecks:
-    """Options, keys and the shutdown flag are there from the start; admission and metrics once the engine is made."""
+    """Options, keys and the shutdown flag are there from the start; the rest once the engine is made."""
 
     def __init__(self, options: RestOptions, keys: KeyRing | None) -> None:
         self.options = options
@@ -20,10 +21,11 @@ class RequestChecks:
         self.refusal_pace = RefusalPace()
         self._admission: Admission | None = None
         self._metrics: Metrics | None = None
+        self._sessions: Sessions | None = None
 
-    def start(self, admission: Admission, metrics: Metrics) -> None:
+    def start(self, admission: Admission, metrics: Metrics, sessions: Sessions) -> None:
         """Called before the first request."""
-        self._admission, self._metrics = admission, metrics
+        self._admission, self._metrics, self._sessions = admission, metrics, sessions
 
     @property
     def admission(self) -> Admission:
@@ -36,3 +38,9 @@ class RequestChecks:
         """Where requests are counted."""
         assert self._metrics is not None, "the service has not been started"
         return self._metrics
+
+    @property
+    def sessions(self) -> Sessions:
+        """Who is logged in at the page."""
+        assert self._sessions is not None, "the service has not been started"
+        return self._sessions

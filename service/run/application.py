@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastapi import FastAPI
 
 from service.oip.routes import router as open_inference
+from service.page.routes import router as page
 from service.rest.app import rest_app
 from service.run.assembly import assemble as assemble_components
 from service.run.components import Assemble
@@ -18,7 +19,7 @@ def create_app(settings: Settings, assemble: Assemble = assemble_components) -> 
     Raises KeyFileError where the API keys cannot be read, SettingsError where the line cannot.
     """
     lifecycle = Lifecycle(settings, assemble)
-    app = rest_app(lifecycle.checks, lifecycle.running, (open_inference,))
+    app = rest_app(lifecycle.checks, lifecycle.running, (open_inference, page))
     app.state.lifecycle = lifecycle
     return app
 

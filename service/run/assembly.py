@@ -42,7 +42,9 @@ def assemble(settings: Settings, shared: Path | None = None) -> Components:
     )
     engine = Engine(runners, engine_settings(settings), metrics)
     registry = registry_of(settings, engine, metrics, shared)
-    return Components(engine, registry, metrics, threads.decode, observers(settings, metrics))
+    return Components(
+        engine, registry, metrics, threads.decode, observers(settings, metrics), settings.feedback_place or shared
+    )
 
 
 def registry_of(settings: Settings, engine: Engine, metrics: Metrics, shared: Path | None) -> Registry:

@@ -45,7 +45,7 @@ def run_check(settings: Settings, say: Callable[[str], None]) -> int:
 
 
 def check(settings: Settings) -> Iterator[Finding]:
-    """Artifacts, pins, keys, port, line and memory, in this order."""
+    """Artifacts, pins, keys, feedback store, port, line and memory, in this order."""
     try:
         statuses, reason = asyncio.run(_products(settings))
     except (OSError, ValueError) as error:
@@ -61,6 +61,7 @@ def check(settings: Settings) -> Iterator[Finding]:
     elif len(served) > 1 or len(statuses) > 1:
         yield Finding(True, f"artifacts: {len(served)} of {len(statuses)} products; each request has to name one")
     yield _keys(settings)
+    yield _feedback(settings)
     yield _port(settings)
     if settings.line is not None:
         yield _line(settings.line)
@@ -118,6 +119,25 @@ def _keys(settings: Settings) -> Finding:
     except KeyFileError as error:
         return Finding(False, f"keys: {error}")
     return Finding(True, f"keys: {len(keys)}")
+
+
+def _feedback(settings: Settings) -> Finding:
+    """What keeps verdicts from being stored keeps none from being given."""
+    place = settings.feedback_place
+    if place is None:
+        return Finding(True, "feedback: off; no verdict is stored for review")
+    if settings.feedback_url is not None:
+        from service.feedback.database import unreachable
+
+        reason = unreachable(settings.feedback_url)
+        where = "the PostgreSQL database"
+    else:
+        folder = next(path for path in (place.absolute(), *place.absolute().parents) if path.exists())
+        reason = None if folder.is_dir() and os.access(folder, os.W_OK) else f"{folder} cannot be written to"
+        where = str(place)
+    if reason is None:
+        return Finding(True, f"feedback: verdicts are stored in {where}")
+    return Finding(True, f"feedback: beware, no verdict would be stored in {where}: {reason}")
 
 
 def _port(settings: Settings) -> Finding:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from service.engine.engine import Engine
 from service.inspection.observers import VerdictObserver
@@ -21,6 +22,7 @@ class Components:
     metrics: Metrics
     threads: int
     observers: tuple[VerdictObserver, ...] = ()
+    secret_folder: Path | None = None  # where the secret of the page's sessions lies; None for one in memory
 
 
 Assemble = Callable[[Settings], Components]

@@ -15,6 +15,7 @@ from service.drift.observer import DriftObserver
 from service.errors import NotReady, ServiceError
 from service.feedback.access import FeedbackAccess
 from service.feedback.observer import FeedbackObserver
+from service.feedback.recalibration.recalibrator import Recalibrator
 from service.inspection.inspector import Inspector
 from service.inspection.metrics_observer import MetricsObserver
 from service.inspection.observers import Observers, VerdictObserver
@@ -29,6 +30,7 @@ from service.rest.request_checks import RequestChecks
 from service.run.components import Assemble, Components
 from service.run.interpreter import give_memory_back
 from service.run.settings import MIB, Settings
+from service.sessions import Sessions, shared_secret
 from service.trainings.child import TrainingOptions
 from service.trainings.trainings import Trainings
 
@@ -78,7 +80,8 @@ class Lifecycle:
         grpc: Stoppable | None = None
         inspector = Inspector(parts.registry, parts.engine, threads, image_limits(self._settings), observers)
         self._running = parts, self._state_with(inspector, parts)
-        self.checks.start(parts.engine.admission, parts.metrics)
+        secret = await asyncio.to_thread(shared_secret, parts.secret_folder)
+        self.checks.start(parts.engine.admission, parts.metrics, Sessions(secret))
         try:
             await asyncio.to_thread(observers.start)
             await asyncio.to_thread(parts.engine.start)
@@ -99,6 +102,8 @@ class Lifecycle:
             if self._trainings is not None:
                 await self._trainings.stop_own()
             await self._drain(self._settings.drain_s)
+            if (recalibrating := self.state["recalibrator"]) is not None:
+                await recalibrating.stop()
             await parts.registry.stop()
             threads.close()
             if (feedback := self.state["feedback"]) is not None:
@@ -126,6 +131,7 @@ class Lifecycle:
             operation=self,
             feedback=feedback,
             events=events,
+            recalibrator=recalibrator(parts, inspector, feedback),
             trainings=self._trainings,
         )
 
@@ -182,6 +188,15 @@ def feedback_access(parts: Components) -> FeedbackAccess | None:
         return None
     trail = one_of(AuditTrail, parts.observers)
     return FeedbackAccess(observer.store, parts.metrics, trail.on_review if trail is not None else lambda _: None)
+
+
+def recalibrator(parts: Components, inspector: Inspector, feedback: FeedbackAccess | None) -> Recalibrator | None:
+    """What makes thresholds from confirmed parts; None where there is no store. Its steps go into the audit trail."""
+    if feedback is None:
+        return None
+    trail = one_of(AuditTrail, parts.observers)
+    on_step = trail.on_recalibration if trail is not None else lambda _: None
+    return Recalibrator(feedback, parts.registry, inspector.image_limits, on_step)
 
 
 def one_of(kind: type[Observing], observers: Iterable[VerdictObserver]) -> Observing | None:

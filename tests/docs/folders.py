@@ -129,6 +129,7 @@ PREPARED: dict[str, Callable[[Path, Stock], None]] = {
     "docs/bulk.md": bulk,
     "docs/client.md": api,
     "docs/cookbook.md": cookbook,
+    "docs/feedback.md": audit,
     "docs/open-inference.md": api,
     "docs/operate.md": operate,
     "docs/settings.md": settings,

@@ -23,8 +23,9 @@ from service.oip.grpc.messages import CLASSES, SERVICE
 from service.oip.judge import NO_IMAGE, SURFACE, NoVerdictError, check_version, infer
 from service.oip.metadata import can_judge, product_metadata, server_metadata
 from service.oip.outputs import reason
-from service.rest.admission_check import INFER, secret_of
+from service.rest.admission_check import INFER
 from service.rest.app_state import Operation
+from service.rest.credentials import secret_of
 from service.rest.problems import HTTP_CODES
 from service.rest.request_checks import RequestChecks
 from service.rest.request_record import RequestRecord, accepted_request_id, finish

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from service.rest.dependencies import MayAdminister, MayInfer, TheDriftObserver, TheOptions, TheProducts, TheRecord
+from service.rest.dependencies import (
+    MayAdminister,
+    MayInferOrView,
+    TheDriftObserver,
+    TheOptions,
+    TheProducts,
+    TheRecord,
+)
 from service.rest.drift_schemas import DriftReply
 from service.rest.drift_view import drift_reply
 from service.rest.openapi import problems_for
@@ -19,7 +26,7 @@ router = APIRouter()
     tags=["products"],
     summary="Are parts and pictures still as they were?",
     responses=problems_for(401, 403, 404, 422),
-    dependencies=[MayInfer],
+    dependencies=[MayInferOrView],
 )
 async def drift(name: Name, products: TheProducts, observer: TheDriftObserver, options: TheOptions) -> DriftReply:
     """Whether scores and input statistics are still those of the calibration images; docs/drift.md says how."""

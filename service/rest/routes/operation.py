@@ -11,7 +11,7 @@ from fastapi import APIRouter, Path, Response
 from models.names import WHOLE_NAME
 from models.version import service_version
 from service.metrics import CONTENT_TYPE
-from service.rest.dependencies import MayInfer, MayReadMetrics, TheOperation, TheProducts
+from service.rest.dependencies import MayInferOrView, MayReadMetrics, TheOperation, TheProducts
 from service.rest.openapi import problems_for
 from service.rest.product_schemas import ProductDetail, ProductList
 from service.rest.product_view import detail_of, summary_of
@@ -80,7 +80,7 @@ async def version(operation: TheOperation) -> Version:
     tags=["products"],
     summary="All products",
     responses=problems_for(401, 403),
-    dependencies=[MayInfer],
+    dependencies=[MayInferOrView],
 )
 async def products(registry: TheProducts) -> ProductList:
     """Every product of the artifact folder, also those that could not be loaded, with the reason."""
@@ -92,7 +92,7 @@ async def products(registry: TheProducts) -> ProductList:
     tags=["products"],
     summary="One product",
     responses=problems_for(401, 403, 404, 422),
-    dependencies=[MayInfer],
+    dependencies=[MayInferOrView],
 )
 async def product(name: Name, registry: TheProducts) -> ProductDetail:
     """What the registry and the active artifact say of a product: versions, thresholds, and what they promise."""

@@ -7,9 +7,10 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query, Response
 
 from service.feedback.localization import localize
+from service.feedback.shown import shown_png
 from service.inspection.context import InspectionContext
 from service.rest.dependencies import MayView, TheDeadline, TheFeedback, TheInspector, TheRecord
-from service.rest.feedback_schemas import LARGEST_ID, StoredVerdict, VerdictPage, VerdictQuery
+from service.rest.feedback_schemas import LARGEST_ID, PictureQuery, StoredVerdict, VerdictPage, VerdictQuery
 from service.rest.feedback_view import filter_of, row_of
 from service.rest.openapi import problems_for
 from service.rest.request_record import SURFACE
@@ -18,6 +19,7 @@ from service.rest.verdict_view import localization_of
 
 router = APIRouter(tags=["feedback"], dependencies=[MayView])
 VerdictId = Annotated[int, Path(ge=1, le=LARGEST_ID, description="Id of the stored verdict.")]
+PictureParameters = Annotated[PictureQuery, Query()]
 VerdictParameters = Annotated[VerdictQuery, Query()]
 PRIVATE = {"Cache-Control": "private, max-age=3600"}  # a picture never changes
 
@@ -43,13 +45,16 @@ async def verdict(feedback: TheFeedback, id: VerdictId) -> StoredVerdict:
     response_class=Response,
     responses={
         200: {"content": {"image/*": {}}, "description": "The file as it was received."},
-        **problems_for(401, 403, 404, 410, 422, 503),
+        **problems_for(401, 403, 404, 410, 422, 500, 503),
     },
 )
-async def picture(feedback: TheFeedback, id: VerdictId) -> Response:
-    """The file as it was received, where it is kept."""
+async def picture(feedback: TheFeedback, inspector: TheInspector, id: VerdictId, query: PictureParameters) -> Response:
+    """The file as it was received, where it is kept; or, with form=png, as any browser shows it."""
     data, row = await feedback.picture(id)
-    return Response(data, media_type=row.picture_type, headers=PRIVATE)
+    if query.form == "received":
+        return Response(data, media_type=row.picture_type, headers=PRIVATE)
+    png = await inspector.threads.run(shown_png, data, inspector.image_limits)
+    return Response(png, media_type="image/png", headers=PRIVATE)
 
 
 @router.get(
@@ -66,5 +71,5 @@ async def localization(
     """
     data, row = await feedback.picture(id)
     context = InspectionContext(record.request_id, SURFACE, deadline=deadline, caller=record.caller)
-    found = await localize(inspector, row, data, context)
+    found = await feedback.maps.get(id, lambda: localize(inspector, row, data, context))
     return await inspector.threads.run(localization_of, found)

@@ -54,3 +54,27 @@ def test_a_wrong_folder_a_busy_port_and_a_key_file_that_is_not_there(
     assert f"BAD  artifacts: {stock.root}: there is no such folder" in text
     assert f"BAD  port: 127.0.0.1:{port} cannot be had: Address already in use" in text
     assert "BAD  keys: " in text
+
+
+@pytest.mark.parametrize(
+    ("feedback", "words"),
+    [
+        ("off", "ok   feedback: off; no verdict is stored for review"),
+        ("auto", "ok   feedback: verdicts are stored in {folder}/artifacts.feedback"),
+        (
+            "{folder}/file",
+            "feedback: beware, no verdict would be stored in {folder}/file: {folder}/file cannot",
+        ),
+        ("postgresql://mkd:s3cret@/x?host={folder}", "feedback: beware, no verdict would be stored in the PostgreSQL"),
+    ],
+)
+def test_where_verdicts_would_be_stored_is_told(
+    stock: Stock, tmp_path: Path, capsys: pytest.CaptureFixture[str], feedback: str, words: str
+) -> None:
+    stock.write("screw/1")
+    (tmp_path / "file").write_text("in the way")
+    code, text = checked(stock, capsys, "--feedback", feedback.format(folder=tmp_path))
+    assert code == 0
+    assert words.format(folder=tmp_path) in text
+    assert "s3cret" not in text
+    assert {path.name for path in tmp_path.iterdir()} == {"artifacts", "file"}

@@ -107,6 +107,22 @@ def test_a_page_is_told_of_its_station_only(place: Place, picture: Picture) -> N
     assert page.next("verdict")[0]["station"] == "5"
 
 
+def test_a_page_is_told_of_what_another_process_has_judged(
+    place: Place, serve: Serve, fake_engine: type[FakeEngine], picture: Picture, tmp_path: Path
+) -> None:
+    engine = fake_engine()
+    observer = FeedbackObserver(FeedbackSettings(folder=tmp_path / "feedback"), engine.metrics)
+    other = Place(serve(engine, (observer,)))
+    page = place.listen()
+    page.next("state")
+    other.judge(picture(0.95), "?part_id=there")
+    row, id_ = page.next("verdict")
+    assert row["part_id"] == "there"
+    other.client.post(f"/verdicts/{id_}/reviews", json={"label": "good"})
+    assert page.next("review")[0]["id"] == id_
+    other.client.close()
+
+
 def test_a_page_that_leaves_what_it_is_told_unread_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("service.rest.event_page.MOST_WAITING_BYTES", 100)
     page = EventPage(VerdictFilter())

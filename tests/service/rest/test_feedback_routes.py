@@ -161,6 +161,20 @@ def test_what_is_not_there_is_404(kept: House) -> None:
     assert [(answer.status_code, answer.json()["code"]) for answer in answers] == [(404, code) for code in codes]
 
 
+def test_a_picture_of_any_format_is_shown_as_png_where_that_is_asked_for(kept: House, picture: Picture) -> None:
+    tiff = picture(0.95, mode="I;16", form="TIFF")
+    kept.score(tiff)
+    while (answer := kept.get("/verdicts/4/picture")).status_code == 404:
+        time.sleep(0.01)
+    assert (answer.content, answer.headers["content-type"]) == (tiff, "image/tiff")
+    shown = kept.get("/verdicts/4/picture?form=png")
+    pixels = cv2.imdecode(np.frombuffer(shown.content, np.uint8), cv2.IMREAD_UNCHANGED)
+    assert pixels is not None
+    assert (shown.headers["content-type"], str(pixels.dtype), pixels.shape) == ("image/png", "uint8", (24, 40, 3))
+    assert pixels.min() == 255  # its brightest value, and it has no other
+    assert kept.get("/verdicts/4/picture?form=gif").status_code == 422
+
+
 def test_localization_shows_where_and_is_no_verdict(kept: House) -> None:
     judged = kept.get("/verdicts/3/localization")
     assert judged.status_code == 200

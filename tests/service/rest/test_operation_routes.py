@@ -159,7 +159,7 @@ def test_the_openapi_document_asks_for_keys_only_where_there_are_keys(open_house
     assert "securitySchemes" not in without["components"]
     assert "security" not in without["paths"]["/score"]["post"]
     with_keys = open_house(api_keys="a:infer:" + "0" * 64).get("/openapi.json").json()
-    assert set(with_keys["components"]["securitySchemes"]) == {"bearer", "apiKey"}
+    assert set(with_keys["components"]["securitySchemes"]) == {"bearer", "apiKey", "session"}
     assert with_keys["paths"]["/score"]["post"]["security"]
     assert "security" not in with_keys["paths"]["/healthz"]["get"]
 

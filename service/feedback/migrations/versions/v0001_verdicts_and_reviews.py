@@ -70,7 +70,7 @@ def upgrade() -> None:
         sqlite_autoincrement=True,
     )
     _index("verdicts_by_product", "verdicts", ["product", "id"])
-    _index("verdicts_by_time", "verdicts", ["at"])
+    _index("verdicts_by_time", "verdicts", ["at", "product", "station", "decision", "p_value"])
     _index("verdicts_by_part", "verdicts", ["part_id"])
     op.create_index(  # as each of the two writes the condition on a truth value
         "verdicts_waiting",
@@ -80,7 +80,7 @@ def upgrade() -> None:
         postgresql_where=sa.text("waiting"),
     )
     _index("verdicts_with_picture", "verdicts", ["at"], where="picture_file IS NOT NULL")
-    _index("verdicts_judged", "verdicts", ["product", "id"], where="judged <> ''")
+    _index("verdicts_judged", "verdicts", ["id"], where="judged <> ''")
     _index("reviews_of_verdict", "reviews", ["verdict_id"])
     _index("reviews_standing", "reviews", ["verdict_id", "by"], where="withdrawn_at IS NULL", unique=True)
     _index("review_changes_after", "review_changes", ["after_verdict"])

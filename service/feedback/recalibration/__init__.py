@@ -1,0 +1,1 @@
+"""Parts that people have confirmed good become new thresholds for a product, whose promise stays valid."""

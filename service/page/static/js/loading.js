@@ -1,0 +1,40 @@
+// Reads something for a view and says where it stands: loading, there, empty or failed; an answer that comes late is dropped.
+import { useCallback, useEffect, useRef, useState } from "./vendor/htm-preact.js";
+import { onEvent } from "./stream.js";
+
+export function useLoaded(read, dependencies) {
+  const [found, set] = useState({ state: "loading", data: null, error: null });
+  const turn = useRef(0);
+  const again = useCallback(async () => {
+    const mine = ++turn.current;
+    try {
+      const data = await read();
+      if (mine === turn.current) set({ state: "there", data, error: null });
+    } catch (error) {
+      if (mine === turn.current) set((before) => ({ state: "failed", data: before.data, error }));
+    }
+  }, dependencies);
+  useEffect(() => {
+    set((before) => ({ ...before, state: "loading" }));
+    again();
+    return () => turn.current++;
+  }, [again]);
+  const change = useCallback((next) => set((before) => ({ ...before, data: next(before.data) })), []);
+  return { ...found, again, change };
+}
+
+export function useEvents(listener) {
+  const current = useRef(listener);
+  current.current = listener;
+  useEffect(() => onEvent((kind, data) => current.current(kind, data)), []);
+}
+
+export function useEvery(milliseconds, run, active = true) {
+  const current = useRef(run);
+  current.current = run;
+  useEffect(() => {
+    if (!active) return undefined;
+    const timer = setInterval(() => !document.hidden && current.current(), milliseconds);
+    return () => clearInterval(timer);
+  }, [milliseconds, active]);
+}

@@ -1,0 +1,43 @@
+// A value that several parts of the page look at: get, set, and a hook that draws anew when it changes.
+import { useEffect, useState } from "./vendor/htm-preact.js";
+
+export function createStore(value) {
+  const listeners = new Set();
+  return {
+    get: () => value,
+    set(next) {
+      value = typeof next === "function" ? next(value) : next;
+      for (const listener of [...listeners]) listener(value);
+    },
+    subscribe(listener) {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
+  };
+}
+
+export function useStore(store) {
+  const [, draw] = useState(0);
+  useEffect(() => store.subscribe(() => draw((count) => count + 1)), [store]);
+  return store.get();
+}
+
+// What a person chose stays on this machine; where the browser keeps nothing, it lasts as long as the page.
+export function keptStore(name, fallback) {
+  const key = `mkdserve.${name}`;
+  let first = fallback;
+  try {
+    first = JSON.parse(localStorage.getItem(key)) ?? fallback;
+  } catch {
+    first = fallback;
+  }
+  const store = createStore(first);
+  store.subscribe((value) => {
+    try {
+      localStorage.setItem(key, JSON.stringify(value));
+    } catch {
+      // a browser that keeps nothing
+    }
+  });
+  return store;
+}
