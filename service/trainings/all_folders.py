@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -79,11 +78,11 @@ class AllFolders:
             for folder in map(TrainingFolder, paths):
                 record = _record(folder)
                 if record is None:
-                    shutil.rmtree(folder.path, ignore_errors=True)
+                    folder.remove()
                 elif record.state == "running":
                     folder.ended(record, "failed", ENDED_UNSEEN)
             for path in paths[:-KEPT]:
-                shutil.rmtree(path, ignore_errors=True)
+                TrainingFolder(path).remove()
 
     def _products(self) -> Iterator[Path]:
         return (each for each in self.root.iterdir() if _is_folder(each))

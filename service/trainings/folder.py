@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shutil
 from dataclasses import dataclass
@@ -74,6 +75,12 @@ class TrainingFolder:
         done = record.model_copy(update={"state": state, "reason": reason, "ended_at": datetime.now(UTC)})
         self.write(done)
         return done
+
+    def remove(self) -> None:
+        """Take it away, and that of the product where it was the last."""
+        shutil.rmtree(self.path, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            self.path.parent.rmdir()
 
     def ask_to_stop(self, reason: str) -> None:
         """Tell the process that trains, whichever server process it belongs to."""

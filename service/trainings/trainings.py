@@ -76,7 +76,7 @@ class Trainings:
                 yield beginning
             finally:
                 if not beginning.started:
-                    await asyncio.to_thread(shutil.rmtree, beginning.folder.path, ignore_errors=True)
+                    await asyncio.to_thread(beginning.folder.remove)
         finally:
             held.release()
 
@@ -105,7 +105,7 @@ class Trainings:
     async def stop(self, record: TrainingRecord, folder: TrainingFolder, reason: str) -> TrainingRecord:
         """End one that runs; of one that is over, remove the files. The record as it is then, or was last."""
         if record.state != "running":
-            await asyncio.to_thread(shutil.rmtree, folder.path, ignore_errors=True)
+            await asyncio.to_thread(folder.remove)
             return record
         with self._writing():
             folder.ask_to_stop(reason)
