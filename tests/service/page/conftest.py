@@ -71,6 +71,15 @@ class Served:
             time.sleep(0.05)
         raise AssertionError(f"{part_id} has not been stored")
 
+    def wait_for_the_store(self) -> None:
+        """It is opened beside the start of the service."""
+        headers = {"X-API-Key": self.keys["boss"]}
+        for _ in range(400):
+            if self.client.get(f"{self.url}/verdicts", headers=headers).is_success:
+                return
+            time.sleep(0.05)
+        raise AssertionError("the feedback store has not been opened")
+
     def say(self, who: str, part_id: str, label: str) -> None:
         """A person's judgement over HTTP."""
         row = self.wait_for(part_id)
@@ -110,6 +119,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         assert thread.is_alive(), "the server did not start"
         time.sleep(0.01)
     found = Served(f"http://127.0.0.1:{port.getsockname()[1]}", {name: secret for name, (secret, _) in made.items()})
+    found.wait_for_the_store()
     yield found
     found.client.close()
     server.should_exit = True

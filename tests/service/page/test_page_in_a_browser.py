@@ -11,7 +11,7 @@ import pytest
 from tests.service.page.conftest import NG, OK, REVIEW, log_in, see
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Page, Route
 
     from tests.service.page.conftest import Open, Served
 
@@ -100,6 +100,24 @@ def test_a_browser_that_has_slept_for_an_hour_says_so_and_goes_on(open_page: Ope
     page.clock.fast_forward(10_000)
     see(page, ".verdict-part", part)
     decision(page, "REVIEW")
+
+
+def test_what_passes_is_tried_again_and_what_does_not_says_so(open_page: Open) -> None:
+    told = [{"code": "feedback_unavailable", "detail": "it has not been opened yet"}]
+
+    def answer(route: Route) -> None:
+        if told:
+            route.fulfill(status=503, json=told.pop())
+        else:
+            route.fallback()
+
+    page = open_page("review", before=lambda page: page.route("**/reviews?**", answer))
+    see(page, ".state-failed", "it has not been opened yet")
+    see(page, ".verdict-part", "P-")  # by itself
+    off = {"code": "feedback_off", "detail": "the setting is feedback"}
+    page.route("**/verdicts?**", lambda route: route.fulfill(status=503, json=off))
+    page.keyboard.press("1")
+    see(page, ".state-failed", "This service keeps no verdicts")
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,12 @@
 import { useCallback, useEffect, useRef, useState } from "./vendor/htm-preact.js";
 import { onEvent } from "./stream.js";
 
+const RETRY_MS = 3000;
+const FOR_GOOD = ["feedback_off", "trainings_off"];
+
+// No answer, or one that says to come again: a service that starts, a store that is being opened, too much load.
+const passes = (error) => [0, 429, 503].includes(error.status) && !FOR_GOOD.includes(error.code);
+
 export function useLoaded(read, dependencies) {
   const [found, set] = useState({ state: "loading", data: null, error: null });
   const turn = useRef(0);
@@ -14,6 +20,11 @@ export function useLoaded(read, dependencies) {
       if (mine === turn.current) set((before) => ({ state: "failed", data: before.data, error }));
     }
   }, dependencies);
+  useEffect(() => {
+    if (found.state !== "failed" || !passes(found.error)) return undefined;
+    const timer = setTimeout(again, RETRY_MS);
+    return () => clearTimeout(timer);
+  }, [found]);
   useEffect(() => {
     set((before) => ({ ...before, state: "loading" }));
     again();
