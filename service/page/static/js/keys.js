@@ -1,5 +1,5 @@
 // The keyboard: each view says which keys it takes, the newest part that takes a key gets it.
-import { useEffect, useRef } from "./vendor/htm-preact.js";
+import { useLayoutEffect, useRef } from "./vendor/htm-preact.js";
 import { keptStore } from "./store.js";
 
 export const shortcuts = keptStore("shortcuts", true);
@@ -9,8 +9,8 @@ const TYPING = "input:not([type=range]):not([type=checkbox]):not([type=radio]), 
 export function useKeys(table, active = true) {
   const current = useRef(table);
   current.current = table;
-  useEffect(() => {
-    if (!active) return undefined;
+  useLayoutEffect(() => {
+    if (!active) return undefined; // at once with what is shown, so that no key is lost
     const entry = { find: (key) => current.current[key] };
     stack.push(entry);
     return () => stack.splice(stack.indexOf(entry), 1);
