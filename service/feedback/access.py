@@ -83,7 +83,7 @@ class FeedbackAccess:
                 raise PictureGone(f"the picture of verdict {verdict_id} was kept and has been removed to make room")
             raise PictureNotKept(f"the picture of verdict {verdict_id} was not kept; the setting is feedback_pictures")
         try:
-            return await self._in_thread(self.store.pictures.read, row.picture_file, row.picture_bytes), row
+            return await self.in_thread(self.store.pictures.read, row.picture_file, row.picture_bytes), row
         except FileNotFoundError:
             raise PictureGone(f"the picture of verdict {verdict_id} is not in its folder any more") from None
         except OSError as error:
@@ -151,12 +151,12 @@ class FeedbackAccess:
     async def read(self, query: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """The result of `query(connection, ...)` in a transaction that sees one state of all tables."""
         transaction = self._database().reading
-        return await self._in_thread(_within, transaction, lambda connection: query(connection, *args, **kwargs))
+        return await self.in_thread(_within, transaction, lambda connection: query(connection, *args, **kwargs))
 
     async def write(self, change: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """The same in turn with all other writers; what raises changes nothing."""
         transaction = self._database().writing
-        return await self._in_thread(_within, transaction, lambda connection: change(connection, *args, **kwargs))
+        return await self.in_thread(_within, transaction, lambda connection: change(connection, *args, **kwargs))
 
     def _database(self) -> Database:
         database = self.store.database
@@ -164,7 +164,8 @@ class FeedbackAccess:
             raise _unavailable(self.store.trouble or "it is being opened")
         return database
 
-    async def _in_thread(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    async def in_thread(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """The result of `work` in one of the store's threads."""
         call = asyncio.get_running_loop().run_in_executor(self._threads, lambda: work(*args, **kwargs))
         try:
             return await asyncio.wait_for(call, ANSWER_S)

@@ -52,6 +52,9 @@ class Database:
                 _make_private(settings.folder)
             self._engine = create_engine(url, connect_args=_connect_args(self.is_sqlite), pool_size=4, max_overflow=4)
             self._writing = self._engine.execution_options(mkd_write=True)
+            # SQLite's readers see one state by themselves. Writers must not: they look once it is their turn.
+            level = {} if self.is_sqlite else {"isolation_level": "REPEATABLE READ"}
+            self._reading = self._engine.execution_options(**level)
             if self.is_sqlite:
                 event.listen(self._engine, "connect", _prepare_sqlite)
                 event.listen(self._engine, "begin", _begin_sqlite)
@@ -67,7 +70,7 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """A transaction that sees one state of all tables."""
-        with _faults(), self._engine.connect() as connection, connection.begin():
+        with _faults(), self._reading.connect() as connection, connection.begin():
             yield connection
 
     @contextmanager

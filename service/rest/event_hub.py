@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
+from weakref import WeakSet
 
 from service.errors import FeedbackUnavailable, Overloaded, ShuttingDown
 from service.feedback.access import FeedbackAccess
@@ -34,7 +35,8 @@ class EventHub:
         self._state = state
         self._shutdown = shutdown
         self._metrics = metrics
-        self._pages: set[EventPage] = set()
+        # Weak, as a stream whose client left before its first byte is dropped without a word.
+        self._pages: WeakSet[EventPage] = WeakSet()
         self._position: Position | None = None  # what all pages have been told, None while nobody listens
         self._trouble: str | None = None
         self._told, self._told_at, self._looked_at = b"", 0.0, 0.0
@@ -67,6 +69,7 @@ class EventHub:
             while not self._shutdown.is_set:
                 await asyncio.sleep(POLL_S)
                 if not self._pages:
+                    self._position = None
                     continue
                 try:
                     self._tell_state()

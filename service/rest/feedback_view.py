@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from service.feedback.rows import Review, VerdictFilter, VerdictRow
-from service.rest.feedback_schemas import PlaceQuery, ReviewRow, StoredVerdict, VerdictQuery
+from service.rest.feedback_schemas import PlaceQuery, ReviewQueue, ReviewRow, StoredVerdict, VerdictPage, VerdictQuery
 
 NOT_SHOWN = frozenset({"image_index", "picture_file", "picture_type", "picture_bytes", "picture_gone_at"})
 NOT_SHOWN_EITHER = frozenset({"judged", "waiting"})  # they follow from the reviews
@@ -24,10 +24,19 @@ def row_of(row: VerdictRow) -> StoredVerdict:
 
 def review_of(review: Review) -> ReviewRow:
     """One review."""
-    members = asdict(review)
-    members["at"] = time_of(review.at)
-    members["withdrawn_at"] = None if review.withdrawn_at is None else time_of(review.withdrawn_at)
-    return ReviewRow.model_construct(**members)
+    withdrawn_at = None if review.withdrawn_at is None else time_of(review.withdrawn_at)
+    return ReviewRow.model_construct(**{**vars(review), "at": time_of(review.at), "withdrawn_at": withdrawn_at})
+
+
+def page_json(rows: Sequence[VerdictRow], limit: int) -> str:
+    """A page of verdicts as JSON. Of hundreds it takes milliseconds, so call it in a thread."""
+    following = rows[-1].id if len(rows) == limit else None
+    return VerdictPage.model_construct(verdicts=[row_of(row) for row in rows], next=following).model_dump_json()
+
+
+def queue_json(rows: Sequence[VerdictRow], waiting: int) -> str:
+    """The queue for review likewise."""
+    return ReviewQueue.model_construct(verdicts=[row_of(row) for row in rows], waiting=waiting).model_dump_json()
 
 
 def filter_of(query: PlaceQuery) -> VerdictFilter:

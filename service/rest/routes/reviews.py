@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Path, Query, Response
 
 from service.feedback.rows import ANONYMOUS, Said
 from service.rest.dependencies import MayReview, MayView, ReviewRequest, TheFeedback, TheRecord
 from service.rest.feedback_schemas import LARGEST_ID, QueueQuery, ReviewBody, ReviewQueue, ReviewRow
-from service.rest.feedback_view import filter_of, review_of, row_of
+from service.rest.feedback_view import filter_of, queue_json, review_of
 from service.rest.openapi import json_body, problems_for
 from service.rest.routes.verdicts import VerdictId
 
@@ -21,13 +21,14 @@ QueueParameters = Annotated[QueueQuery, Query()]
 @router.get(
     "/reviews",
     summary="What waits for a person's judgement",
+    response_model=ReviewQueue,
     responses=problems_for(401, 403, 422, 503),
     dependencies=[MayView],
 )
-async def queue(feedback: TheFeedback, query: QueueParameters) -> ReviewQueue:
+async def queue(feedback: TheFeedback, query: QueueParameters) -> Response:
     """Parts of REVIEW and NG and spot checks whose picture is kept and that nobody has judged, oldest first."""
     found, waiting = await feedback.queue(filter_of(query), query.limit)
-    return ReviewQueue.model_construct(verdicts=[row_of(row) for row in found], waiting=waiting)
+    return Response(await feedback.in_thread(queue_json, found, waiting), media_type="application/json")
 
 
 @router.post(

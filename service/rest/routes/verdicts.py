@@ -11,7 +11,7 @@ from service.feedback.shown import shown_png
 from service.inspection.context import InspectionContext
 from service.rest.dependencies import MayView, TheDeadline, TheFeedback, TheInspector, TheRecord
 from service.rest.feedback_schemas import LARGEST_ID, PictureQuery, StoredVerdict, VerdictPage, VerdictQuery
-from service.rest.feedback_view import filter_of, row_of
+from service.rest.feedback_view import filter_of, page_json, row_of
 from service.rest.openapi import problems_for
 from service.rest.request_record import SURFACE
 from service.rest.schemas import Localization
@@ -24,13 +24,16 @@ VerdictParameters = Annotated[VerdictQuery, Query()]
 PRIVATE = {"Cache-Control": "private, max-age=3600"}  # a picture never changes
 
 
-@router.get("/verdicts", summary="What was judged", responses=problems_for(401, 403, 422, 503))
-async def verdicts(feedback: TheFeedback, query: VerdictParameters) -> VerdictPage:
+@router.get(
+    "/verdicts",
+    summary="What was judged",
+    response_model=VerdictPage,
+    responses=problems_for(401, 403, 422, 503),
+)
+async def verdicts(feedback: TheFeedback, query: VerdictParameters) -> Response:
     """Stored verdicts with their reviews, newest first; `next` leads on to older ones."""
     found = await feedback.verdicts(filter_of(query), query.before, query.limit)
-    return VerdictPage.model_construct(
-        verdicts=[row_of(row) for row in found], next=found[-1].id if len(found) == query.limit else None
-    )
+    return Response(await feedback.in_thread(page_json, found, query.limit), media_type="application/json")
 
 
 @router.get("/verdicts/{id}", summary="One stored verdict", responses=problems_for(401, 403, 404, 422, 503))

@@ -42,12 +42,12 @@ def test_processes_that_open_a_fresh_database_at_the_same_time_all_find_it(tmp_p
         database.close()
 
 
-def test_sqlite_takes_writers_beside_readers(opened_in_sqlite: OpenStore) -> None:
-    with opened_in_sqlite.database.reading() as reading:
+def test_a_reader_sees_one_state_beside_writers(opened: OpenStore) -> None:
+    with opened.database.reading() as reading:
         before = reading.exec_driver_sql("SELECT count(*) FROM verdicts").scalar()
-        opened_in_sqlite.add()
-        assert reading.exec_driver_sql("SELECT count(*) FROM verdicts").scalar() == before
-        assert reading.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
+        opened.add()
+        assert reading.exec_driver_sql("SELECT count(*) FROM verdicts").scalar() == before == 0
+    assert len(opened.rows()) == 1
 
 
 def test_ids_are_never_given_a_second_time(opened_in_sqlite: OpenStore) -> None:
@@ -112,8 +112,15 @@ def test_a_transaction_that_raises_changes_nothing(opened: OpenStore) -> None:
 
 
 def test_a_full_disk_is_told_apart(opened_in_sqlite: OpenStore) -> None:
-    with pytest.raises(DatabaseFaultError) as caught, opened_in_sqlite.database.writing():
-        raise OSError(28, "No space left on device", "x")
+    rows = "WITH RECURSIVE n(i) AS (SELECT 1 UNION SELECT i + 1 FROM n WHERE i < 500) SELECT zeroblob(1000) FROM n"
+
+    def fill() -> None:
+        with opened_in_sqlite.database.writing() as connection:
+            connection.exec_driver_sql("PRAGMA max_page_count = 1")  # no page more than there are
+            connection.exec_driver_sql(f"CREATE TABLE more AS {rows}")
+
+    with pytest.raises(DatabaseFaultError, match="full") as caught:
+        fill()
     assert caught.value.is_full
 
 

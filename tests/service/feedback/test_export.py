@@ -26,7 +26,10 @@ def say(opened: OpenStore, verdict_id: int, label: Label, class_: str | None = N
 def judged(opened_in_sqlite: OpenStore) -> OpenStore:
     """Six parts with pictures: a false reject, a good spot check, two defects, one disputed, one unjudged."""
     opened = opened_in_sqlite
-    parts = [opened.add(decision="NG", spot_check=number == 1, picture=b"\x89PNG%d" % number) for number in range(6)]
+    parts = [
+        opened.add(decision="NG", spot_check=number == 1, part_id=f"=1+{number}", picture=b"\x89PNG%d" % number)
+        for number in range(6)
+    ]
     opened.add(decision="NG", product="nut", part_id="=1+1")
     for part, label, class_ in ((0, "good", None), (1, "good", None), (2, "defect", "dent"), (3, "defect", None)):
         say(opened, parts[part], label, class_)  # type: ignore[arg-type]
@@ -47,6 +50,7 @@ def test_the_tar_is_a_folder_in_the_mvtec_layout(judged: OpenStore) -> None:
         "screw/test/defect/4.png": b"\x89PNG3",
     }
     rows = list(csv.DictReader(io.StringIO(table.decode())))
+    assert [row["part_id"] for row in rows] == ["'=1+0", "'=1+1", "'=1+2", "'=1+3"]
     assert [(row["file"], row["judged"], row["class"]) for row in rows] == [
         ("train/good/1.png", "good", ""),
         ("test/good/2.png", "good", ""),

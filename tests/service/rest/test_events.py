@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 from collections.abc import Callable, Iterator
@@ -11,10 +12,15 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
+from service.feedback.access import FeedbackAccess
 from service.feedback.observer import FeedbackObserver
 from service.feedback.rows import VerdictFilter
 from service.feedback.settings import FeedbackSettings
+from service.feedback.store import FeedbackStore
+from service.metrics import Metrics
+from service.rest.event_hub import EventHub
 from service.rest.event_page import EventPage
+from service.shutdown_flag import ShutdownFlag
 
 if TYPE_CHECKING:
     from tests.service.rest.conftest import FakeEngine, Picture, Serve
@@ -159,6 +165,24 @@ def test_a_page_that_slept_too_long_is_told_that_something_is_left_out(
     back = place.listen(headers="Last-Event-ID: 0\r\n")
     assert back.next("gap")[0] == {"before": 2}
     assert [back.next("verdict")[1] for _ in range(2)] == [2, 3]
+
+
+def test_a_client_that_leaves_before_the_first_byte_leaves_no_page_behind(tmp_path: Path) -> None:
+    metrics = Metrics()
+    store = FeedbackStore(FeedbackSettings(folder=tmp_path), metrics)
+    store.open()
+    access = FeedbackAccess(store, metrics)
+    hub = EventHub(access, lambda _: {}, ShutdownFlag(), metrics)
+
+    async def come_and_go() -> int:
+        stream = await hub.listen(VerdictFilter(), None)
+        there = len(hub._pages)
+        del stream
+        return there - len(hub._pages)
+
+    assert asyncio.run(come_and_go()) == 1
+    access.close()
+    store.close()
 
 
 def test_the_shutdown_ends_every_stream(place: Place, serve: Serve) -> None:

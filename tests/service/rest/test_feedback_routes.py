@@ -122,6 +122,7 @@ def test_the_queue_is_judged_from_its_oldest_end_and_undone(kept: House) -> None
         "withdrawn_at": None,
     }
     assert kept.get("/verdicts/2").json()["reviews"] == [review]
+    assert kept.get("/verdicts?reviewed=yes").json()["verdicts"] == [kept.get("/verdicts/2").json()]
     assert kept.get("/reviews").json()["waiting"] == 1
     again = kept.post("/verdicts/2/reviews", json={"label": "good"})
     assert (again.status_code, again.json()["code"]) == (409, "already_reviewed")

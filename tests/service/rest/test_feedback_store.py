@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from sqlalchemy import Connection
 
 from service.feedback.database import FILE, Database, DatabaseFaultError
 from service.feedback.observer import FeedbackObserver
@@ -124,6 +127,24 @@ def test_a_database_that_fails_changes_no_verdict_and_gets_all_of_them_once_it_c
 
 def _refuse(*_: object) -> None:
     raise DatabaseFaultError("the disk is full", is_full=True)
+
+
+def test_a_database_that_hangs_slows_no_verdict(
+    stored: Stored, picture: Picture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house = stored()
+    goes_on, writing = threading.Event(), Database.writing
+
+    def hang(database: Database) -> AbstractContextManager[Connection]:
+        assert goes_on.wait(60)
+        return writing(database)
+
+    monkeypatch.setattr(Database, "writing", hang)
+    answers = [house.score(picture(0.95)).status_code for _ in range(5)]  # and only then it goes on
+    assert answers == [200] * 5
+    assert house.get("/verdicts").json()["verdicts"] == []
+    goes_on.set()
+    assert len(rows(house, 5)) == 5
 
 
 def test_what_finds_no_room_in_the_queue_is_dropped_and_counted(
