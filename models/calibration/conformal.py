@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import bisect
 import math
+from collections.abc import Mapping
 from functools import cached_property
-from typing import Literal, NamedTuple, Self
+from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -113,6 +114,12 @@ class Calibration(BaseModel):
         """The scores with their weights; None where all weigh the same."""
         return None if self.selection is None else WeightedScores(self.scores, self.selection)
 
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """As pydantic's, without what was worked out from the fields as they were."""
+        copied = super().model_copy(update=update, deep=deep)
+        copied.__dict__.pop("weighted", None)
+        return copied
+
     @property
     def even_scores(self) -> tuple[float, ...]:
         """Scores as if drawn at random, ascending: all of them, or of weighted ones those that stay by their weight."""
@@ -194,10 +201,10 @@ class Calibration(BaseModel):
 
 
 def _weighted_threshold(weighted: WeightedScores, rate: float, count: int) -> Threshold:
-    value, promised = weighted.quantile(rate)
+    value, promised, effective = weighted.told(rate)
     words = (
         f"counted, weighted split-conformal on {count} parts of the line confirmed good, which tell it as "
-        f"{weighted.effective(rate):.0f} drawn at random would: at most {promised:.3g} of good parts above"
+        f"{effective:.0f} drawn at random would: at most {promised:.3g} of good parts above"
     )
     if promised > rate:
         words += f" ({rate:.3g} was asked for and needs more of them)"

@@ -33,16 +33,34 @@ def clopper_pearson(count: float, total: float, confidence: float = 0.95) -> tup
     return low, high
 
 
-def weighted_share(hits: npt.NDArray[np.bool_], weights: npt.NDArray[np.float64]) -> ShareInterval:
-    """The share of the line that `hits` (n,) stand for, with its interval; (0, 0, 1) for no parts."""
+def weighted_share(
+    hits: npt.NDArray[np.bool_], weights: npt.NDArray[np.float64], weight_of_a_hit: float | None = None
+) -> ShareInterval:
+    """The share of the line that `hits` (n,) stand for, with its interval; (0, 0, 1) for no parts.
+
+    Where nothing was hit, the number of equal parts is that of one hit more, which would weigh `weight_of_a_hit` (as
+    the heaviest part, where that is not known).
+    """
     total = float(weights.sum())
     if not total:
         return ShareInterval(0.0, 0.0, 1.0)
     share = float(weights[hits].sum()) / total
-    variance = float((weights**2 * (hits - share) ** 2).sum()) / total**2
-    kish = total**2 / float((weights**2).sum())  # where all are alike: no share enters it
-    effective = min(share * (1 - share) / variance, total) if variance > 0 else kish
+    if not hits.any():
+        more = weight_of_a_hit or float(weights.max())
+        effective = _effective(np.append(hits, True), np.append(weights, more)) - 1
+    elif hits.all():
+        effective = total**2 / float((weights**2).sum())  # Kish's number, which no share enters
+    else:
+        effective = _effective(hits, weights)
+    effective = min(effective, total)
     return ShareInterval(share, *clopper_pearson(share * effective, effective))
+
+
+def _effective(hits: npt.NDArray[np.bool_], weights: npt.NDArray[np.float64]) -> float:
+    """How many parts of equal weight tell the share as well: by the variance of Hajek's estimator, linearised."""
+    total = float(weights.sum())
+    share = float(weights[hits].sum()) / total
+    return share * (1 - share) * total**2 / float((weights**2 * (hits - share) ** 2).sum())
 
 
 def _beta_quantile(level: float, a: float, b: float) -> float:

@@ -13,13 +13,24 @@ from __future__ import annotations
 
 import bisect
 from collections.abc import Sequence
+from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from models.calibration.selection import Selection
 
+MOST_RATES = 64
 _ROUNDING = 1e-9
+
+
+class Told(NamedTuple):
+    """What the scores say of one rate: see `WeightedScores.quantile` and `WeightedScores.effective`."""
+
+    value: float
+    rate_promised: float
+    effective: float
 
 
 class WeightedScores:
@@ -29,6 +40,7 @@ class WeightedScores:
         self._scores = ascending
         self._selection = selection
         self._weights: npt.NDArray[np.float64] = np.array([selection.weight(score) for score in ascending])
+        self.told = lru_cache(MOST_RATES)(self._told)
         self._from: list[float] = [
             *np.cumsum(self._weights[::-1])[::-1].tolist(),
             0.0,
@@ -77,6 +89,10 @@ class WeightedScores:
         above = np.append(np.asarray(self._scores) > value, True)
         variance = float((weights**2 * (above - rate) ** 2).sum()) / float(weights.sum()) ** 2
         return min(rate * (1 - rate) / variance - 1, self.total)
+
+    def _told(self, rate: float) -> Told:
+        """`quantile` and `effective` for a rate; kept for some rates, as every request asks for its own."""
+        return Told(*self.quantile(rate), self.effective(rate))
 
     def even(self) -> tuple[float, ...]:
         """Those scores that are left where each stays with probability (least weight over its own) inverted.

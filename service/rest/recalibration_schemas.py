@@ -10,15 +10,20 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from service.rest.feedback_schemas import StoredVerdict
 from service.rest.schemas import Decision, Schema
 
+RAREST = 2e-5  # more parts than a window has would be needed for less
+
 
 class RecalibrationBody(BaseModel):
     """Body of POST /products/{name}/recalibrations; what is left out is the artifact's, or no bound."""
 
     model_config = ConfigDict(extra="forbid")
 
-    max_false_reject: float | None = Field(default=None, gt=0, lt=1, description="Share of good parts called NG.")
+    max_false_reject: float | None = Field(default=None, ge=RAREST, lt=1, description="Share of good parts called NG.")
     review_rate: float | None = Field(
-        default=None, gt=0, lt=1, description="Share of good parts called REVIEW or NG; not under max_false_reject."
+        default=None,
+        ge=RAREST,
+        lt=1,
+        description="Share of good parts called REVIEW or NG; not under max_false_reject.",
     )
     since: datetime | None = Field(default=None, description="Parts from this time on; UTC where it has no zone.")
     until: datetime | None = Field(default=None, description="Parts before this time.")

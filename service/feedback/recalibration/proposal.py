@@ -167,7 +167,8 @@ def _held_back(parts: Sequence[Part], selection: Selection, old: Thresholds, new
     scores = np.array([part.score for part in parts], dtype=np.float64)
     weights = np.array([selection.weight(part.score) for part in parts], dtype=np.float64)
     after = scores > new.ng.value
-    return HeldBack(len(parts), int((scores > old.ng.value).sum()), int(after.sum()), weighted_share(after, weights))
+    share = weighted_share(after, weights, selection.weight_above(new.ng.value))
+    return HeldBack(len(parts), int((scores > old.ng.value).sum()), int(after.sum()), share)
 
 
 def _misses(parts: Sequence[Part], old: Thresholds, new: Thresholds) -> dict[str, Misses]:

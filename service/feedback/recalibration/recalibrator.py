@@ -20,15 +20,12 @@ from service.errors import ArtifactRefused, RecalibrationStale, ServiceError
 from service.feedback.access import FeedbackAccess
 from service.feedback.recalibration.computing import Outcome, computed
 from service.feedback.recalibration.record import Asked, Recalibration
+from service.feedback.recalibration.writing import move_into_version, write_version
 from service.logs import event
 from service.products.product import ProductStatus, ProductVersion
 from service.products.registry import Registry
 
 LISTED = 50
-PLAIN_FOLDER = (
-    "the product lies in its own folder and has no versions beside which another one could be written; move its files "
-    "into a folder of their own (NAME/1/), and propose anew"
-)
 OnStep = Callable[[Mapping[str, Any]], None]
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -111,6 +108,8 @@ class Recalibrator:
         status = self._registry.status(product)
         if record.state == "ready":
             await self._refuse_stale(record, status)
+            if not status.versions:
+                status = await self._with_versions(status)
         record = await self._access.write(claim, product, number, status.versions, by, time.time())
         try:
             async with self._registry.lease(product) as version:
@@ -133,8 +132,6 @@ class Recalibrator:
                 f"it was proposed for version {record.from_version}, and {status.version or 'none'} is active: its "
                 "scores are of another kind. Propose anew"
             )
-        if not status.versions:
-            raise ArtifactRefused(PLAIN_FOLDER)
         assert record.content is not None
         withdrawn = await self._access.read(not_good_any_more, record.content["verdicts"])
         if withdrawn:
@@ -142,6 +139,19 @@ class Recalibrator:
                 f"{withdrawn} of the parts that it rests on {'is' if withdrawn == 1 else 'are'} not called good any "
                 "more. Propose anew"
             )
+
+    async def _with_versions(self, status: ProductStatus) -> ProductStatus:
+        """The same product, of whose own folder its active version has become a folder: that can be rolled back to."""
+        assert status.version is not None
+        async with self._registry.lease(status.name) as version:
+            try:
+                await self._in_thread(move_into_version, version.artifact.path, status.version)
+            except OSError as error:
+                raise ArtifactRefused(
+                    f"the product lies in its own folder, of which {status.name}/{status.version} could not be made: "
+                    f"{error.strerror or error}"
+                ) from error
+        return await self._registry.activate(status.name, status.version)
 
     async def _activate(self, record: Recalibration, artifact: Artifact) -> None:
         assert record.to_version is not None
@@ -212,10 +222,8 @@ class Recalibrator:
 
 
 def _write(version: ProductVersion, record: Recalibration) -> Artifact:
-    from service.feedback.recalibration.writing import write_version
-
     try:
         return write_version(version.artifact.path, record)
     except (ArtifactError, OSError) as error:
-        reason = error.reason if isinstance(error, ArtifactError) else error.strerror
+        reason = error.reason if isinstance(error, ArtifactError) else error.strerror or error
         raise ArtifactRefused(f"version {record.to_version} could not be written: {reason}") from error

@@ -56,9 +56,8 @@ def claim(
     """
     found = one(connection, product, number)
     if found.state != "ready":
-        raise RecalibrationNotReady(
-            f"recalibration {number} of {product} is {found.state}: {found.reason or 'as it is'}"
-        )
+        why = f": {found.reason}" if found.reason else ""
+        raise RecalibrationNotReady(f"recalibration {number} of {product} is {found.state}{why}")
     claimed = connection.scalar(select(COLUMNS.claimed_at).where(COLUMNS.id == number))
     if claimed is not None and claimed > at - GONE_S:
         raise RecalibrationNotReady(f"recalibration {number} of {product} is being applied")

@@ -2,13 +2,33 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 
+from models import atomic_file
 from models.artifact import Artifact, ArtifactError, FeedbackRecord, RecalibrationRecord, load_artifact, write_artifact
 from models.calibration.conformal import Calibration
 from models.imaging.input_statistics import InputStatistics
 from service.feedback.recalibration.record import Recalibration
+
+
+def move_into_version(product: Path, version: str) -> None:
+    """Make `product/version` of an artifact that lies in the product's own folder, so that there is room for others.
+
+    The folder is exchanged whole; its files stay the same ones where the disk has links. Raises OSError, and nothing
+    has changed then.
+    """
+    with atomic_file.replace_folder(product) as beside:
+        shutil.copytree(product, beside / version, copy_function=_linked)
+
+
+def _linked(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # not every file system has links
+        shutil.copy2(source, target)
 
 
 def write_version(old_folder: Path, record: Recalibration) -> Artifact:

@@ -37,6 +37,12 @@ def test_a_few_heavy_parts_make_the_interval_wide() -> None:
     assert weighted_share(np.zeros(10, dtype=bool), np.full(10, 100.0)).high == pytest.approx(clopper_pearson(0, 10)[1])
 
 
+def test_none_of_the_parts_that_are_all_looked_at_is_told_by_those_that_the_others_stand_for() -> None:
+    """Forty parts that stand for five each, and no hit, of which each one would have been seen: nearly 200 parts."""
+    found = weighted_share(np.zeros(40, dtype=bool), np.full(40, 5.0), weight_of_a_hit=1.0)
+    assert clopper_pearson(0, 200)[1] < found.high < clopper_pearson(0, 160)[1]
+
+
 def test_the_weighted_interval_covers_the_true_share() -> None:
     """Hits are all seen, of the rest one in five; the true share is 0.1. At least 92 of 100 intervals hold it."""
     random = np.random.default_rng(6)

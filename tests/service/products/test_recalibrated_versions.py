@@ -215,7 +215,7 @@ def test_an_artifact_whose_files_have_changed_since_is_not_recalibrated(stock: S
     asyncio.run(check())
 
 
-def test_a_product_without_versions_has_no_place_for_another_one(stock: Stock) -> None:
+def test_a_product_in_its_own_folder_gets_versions_that_can_be_rolled_back(stock: Stock) -> None:
     old = stock.write("artifacts/screw")
 
     async def check() -> None:
@@ -223,10 +223,36 @@ def test_a_product_without_versions_has_no_place_for_another_one(stock: Stock) -
             it.judged(old.sha256)
             proposal = await it.proposed()
             assert proposal.state == "ready", proposal.reason
-            with pytest.raises(ArtifactRefused, match="a folder of their own"):
-                await it.recalibrator.apply("screw", proposal.id, "bob")
+            async with it.registry.lease("screw") as leased:
+                done = await it.recalibrator.apply("screw", proposal.id, "bob")
+                assert leased.head.tensors().keys() == old.head.tensors().keys()
+            assert done.to_version == "2"
+            assert it.registry.status("screw").versions == ("1", "2")
+            back = await it.registry.rollback("screw")
+            assert (back.version, back.hash) == ("1", old.sha256)
+        async with stock.opened(within="artifacts") as registry:
+            assert registry.status("screw").versions == ("1", "2")
 
     asyncio.run(check())
+
+
+def test_a_folder_that_cannot_be_exchanged_is_said_and_left(stock: Stock, monkeypatch: pytest.MonkeyPatch) -> None:
+    old = stock.write("artifacts/screw")
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    async def check() -> None:
+        async with teaching(stock) as it:
+            it.judged(old.sha256)
+            proposal = await it.proposed()
+            monkeypatch.setattr("service.feedback.recalibration.writing.shutil.copytree", full)
+            with pytest.raises(ArtifactRefused, match="screw/1 could not be made: No space left on device"):
+                await it.recalibrator.apply("screw", proposal.id, "bob")
+            assert (await it.recalibrator.one("screw", proposal.id)).state == "ready"
+
+    asyncio.run(check())
+    assert load_artifact(stock.root / "artifacts" / "screw").sha256 == old.sha256
 
 
 def test_a_service_that_stops_gives_up_what_runs_and_says_so(stock: Stock) -> None:
