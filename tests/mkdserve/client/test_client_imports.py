@@ -9,8 +9,16 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from mkdserve.client import feedback, products, statistics, trainings, verdicts
-from service.rest import drift_schemas, feedback_schemas, product_schemas, schemas, statistics_schemas, training_schemas
+from mkdserve.client import feedback, products, recalibrations, statistics, trainings, verdicts
+from service.rest import (
+    drift_schemas,
+    feedback_schemas,
+    product_schemas,
+    recalibration_schemas,
+    schemas,
+    statistics_schemas,
+    training_schemas,
+)
 
 ROOT = Path(__file__).parents[3]
 HEAVY = ("torch", "torchvision", "fastapi", "starlette", "uvicorn", "sqlalchemy", "service", "trainer")
@@ -54,6 +62,11 @@ def test_the_client_runs_where_neither_torch_nor_the_web_framework_is_installed(
         (statistics.ReviewSummary, statistics_schemas.SummaryReply),
         (statistics.GoodParts, statistics_schemas.GoodParts),
         (statistics.DefectParts, statistics_schemas.DefectParts),
+        (recalibrations.Recalibration, recalibration_schemas.RecalibrationReply),
+        (recalibrations.PartCounts, recalibration_schemas.PartCounts),
+        (recalibrations.HeldBackParts, recalibration_schemas.HeldBackParts),
+        (recalibrations.WhatIf, recalibration_schemas.WhatIfReply),
+        (recalibrations.ChangedVerdict, recalibration_schemas.ChangedVerdict),
         (trainings.Training, training_schemas.Training),
         (trainings.TrainedArtifact, training_schemas.TrainedArtifact),
         (trainings.Progress, training_schemas.ProgressSchema),
