@@ -16,10 +16,12 @@ from rich.console import Console
 
 from models.artifact import ArtifactError, active_artifact, load_artifact
 from models.backends.choice import BACKEND_NAMES, candidates
+from models.exit_codes import ExitCode, os_words
 from models.imaging.decode import ImageLimits
 from models.one_line_parser import OneLineParser
 from models.sources.registry import spec_of
 from models.sources.weights import SourceWeightsError
+from models.writing import NotWritable, require_writable
 from service.bulk.errors import BulkError
 from service.bulk.images import Images, images_of
 from service.bulk.progress import progress
@@ -28,7 +30,15 @@ from service.bulk.result_parts import ResultParts
 from service.bulk.result_rows import table_of
 from service.bulk.scorer import Scorer, ScoringSettings
 
-INTERRUPTED = 130
+# The first that fits; a ValueError is about a flag.
+FAILURES: tuple[tuple[type[Exception], ExitCode], ...] = (
+    (NotWritable, ExitCode.OUTPUT),
+    (BulkError, ExitCode.INPUT),
+    (ArtifactError, ExitCode.INPUT),
+    (SourceWeightsError, ExitCode.INPUT),
+    (ValueError, ExitCode.USAGE),
+    (OSError, ExitCode.OUTPUT),  # what is read tells its own
+)
 Part = tuple[int, int, int]
 _LIMITS = ImageLimits()
 
@@ -79,21 +89,28 @@ def run(arguments: Sequence[str]) -> int:
         score(given, console)
     except KeyboardInterrupt:
         _say(console, "interrupted; the same command goes on with what is missing")
-        return INTERRUPTED
-    except (BulkError, ArtifactError, SourceWeightsError, ValueError, OSError) as error:
-        _say(console, f"error: {error}")
-        return 1
+        return ExitCode.INTERRUPTED
+    except tuple(kind for kind, _ in FAILURES) as error:
+        _say(console, f"error: {os_words(error) if isinstance(error, OSError) else error}")
+        return next(code for kind, code in FAILURES if isinstance(error, kind))
     finally:
         signal.signal(signal.SIGTERM, before)
-    return 0
+    return ExitCode.DONE
 
 
 def score(given: argparse.Namespace, console: Console) -> None:
     """Judge what is missing, then write the results. Raises BulkError and others with the reason."""
     if given.out.exists() and not given.replace:
-        raise BulkError(f"{given.out} is there already: give --replace, or another --out")
+        raise NotWritable(f"{given.out} is there already: give --replace, or another --out")
     if given.csv is not None and given.csv.exists() and not given.replace:
-        raise BulkError(f"{given.csv} is there already: give --replace, or another --csv")
+        raise NotWritable(f"{given.csv} is there already: give --replace, or another --csv")
+    for flag, folder in (
+        ("--out", given.out.parent),
+        ("--csv", given.csv and given.csv.parent),
+        ("--maps", given.maps),
+    ):
+        if folder is not None:
+            require_writable(folder, flag)
     artifact = active_artifact(given.artifact)
     if artifact != given.artifact:
         _say(console, f"taking version {artifact.name} of {given.artifact}")
