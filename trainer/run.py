@@ -149,6 +149,7 @@ def _train(job: TrainingJob, display: Display) -> Artifact:
         display=display,
     )
     expected = job.forecast(fitting) if job.forecast is not None else None
+    begun = time.monotonic()
     head, notes, split = fitting.fit()
     levels = levels_inside(found, preprocessing.sixteen_bit_white, job.regions)
     judge = ImageJudge(head, source, preprocessing, levels, job.regions)
@@ -175,9 +176,9 @@ def _train(job: TrainingJob, display: Display) -> Artifact:
             f"DEGENERATE: {len(manifest.degenerate.reasons)} reasons (above) against any verdict by this artifact; "
             "/products and the service's log repeat them"
         )
-    took = time.monotonic() - started
-    display.say(expected.compared(took) if expected is not None else f"took {took:.0f} s")
-    display.say(f"{artifact.path}: {artifact.sha256[:12]}")
+    if expected is not None:
+        display.say(expected.compared(time.monotonic() - begun))
+    display.say(f"{artifact.path}: {artifact.sha256[:12]}, made in {time.monotonic() - started:.0f} s")
     return artifact
 
 

@@ -15,10 +15,11 @@ import torch
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
-from models.artifact import MANIFEST, SUMS, load_artifact
+from models.artifact import MANIFEST, SUMS, active_artifact, load_artifact
 from models.artifact.read import sums_text
 from models.backends.pool import SourcePool
 from models.detector import Detector
+from models.exit_codes import ExitCode
 from models.heads.base import FitRun, GoodParts, Head, HeadOutput, Method, MethodConfig, SourceNeeds
 from models.heads.registry import forget, register
 from models.sources.registry import Activations, SourceSpec
@@ -97,7 +98,7 @@ def line(good_folder_of_bolts: Path, tmp_path: Path, source_weights: Mapping[str
 def test_a_head_that_does_not_see_painted_defects_makes_no_artifact(
     line: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert mkd_train(line) == 1
+    assert mkd_train(line) == ExitCode.INPUT
     assert "the head does not see defects" in capsys.readouterr().err
     assert not (tmp_path / "artifacts" / "bolt").exists()
 
@@ -112,7 +113,7 @@ def test_one_that_is_accepted_says_so_at_every_load_and_without_its_record_it_is
 ) -> None:
     assert mkd_train([*line, "--accept-degenerate"]) == 0
     assert "DEGENERATE: 2 reasons" in capsys.readouterr().err
-    path = tmp_path / "artifacts" / "bolt"
+    path = active_artifact(tmp_path / "artifacts" / "bolt")
     made = load_artifact(path)
     assert made.manifest.degenerate is not None
     assert "does not see defects" in made.manifest.degenerate.reasons[0]

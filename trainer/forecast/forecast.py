@@ -17,7 +17,7 @@ from trainer.activations import bytes_per_image
 from trainer.fitting import Fitting
 from trainer.forecast.trial import PICTURES, Trial, try_fit
 
-GIB = 2**30
+GIB, MIB = 2**30, 2**20
 GOLDEN = 30  # pictures judged for the golden ones, the painted defects among them, and to verify
 
 
@@ -37,17 +37,18 @@ class Forecast(NamedTuple):
 
     def words(self, method: str) -> str:
         """One line for a person."""
+        parts = (("source", self.source_s), (method, self.fit_s), ("calibration and checks", self.check_s))
+        listed = ", ".join(f"{name} {duration(seconds)}" for name, seconds in parts)
         return (
-            f"forecast: about {duration(self.seconds)} on this machine (source {duration(self.source_s)}, {method} "
-            f"{duration(self.fit_s)}, calibration and checks {duration(self.check_s)}) and {gib(self.peak_bytes)} of "
-            f"memory at the peak; {gib(self.cache_bytes)} of disk while it runs"
+            f"forecast: about {duration(self.seconds)} on this machine ({listed}), {in_words(self.peak_bytes)} of "
+            f"memory at the peak, {in_words(self.cache_bytes)} of disk while it runs"
         )
 
     def compared(self, seconds: float) -> str:
         """The same beside what it has become."""
         return (
-            f"took {duration(seconds)} (forecast {duration(self.seconds)}) and {gib(peak_bytes())} of memory at the "
-            f"peak (forecast {gib(self.peak_bytes)})"
+            f"took {duration(seconds)} (forecast {duration(self.seconds)}), {in_words(peak_bytes())} of memory at the "
+            f"peak (forecast {in_words(self.peak_bytes)})"
         )
 
 
@@ -98,9 +99,9 @@ def duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"
 
 
-def gib(size: float) -> str:
-    """Bytes in GiB."""
-    return f"{size / GIB:.1f} GiB"
+def in_words(size: float) -> str:
+    """Bytes in MiB or GiB."""
+    return f"{size / GIB:.1f} GiB" if size >= GIB else f"{size / MIB:.0f} MiB"
 
 
 def peak_bytes() -> int:

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from models.exit_codes import ExitCode
+
 pytest.importorskip("pyarrow", reason="needs pyarrow: pip install 'mkdserve[bulk]'")
 
 import pyarrow as pa
@@ -103,11 +105,11 @@ def test_parts_of_another_artifact_are_refused_until_told_to_restart(
         patch.setattr(ResultParts, "finish", interrupted)
         assert score(pictures, artifacts_folder, out) == 130
     other = [str(pictures), "--artifact", str(artifacts_folder / "tile"), "--out", str(out), *ONE_THREAD]
-    assert main(other) == 1
+    assert main(other) == ExitCode.OUTPUT
     assert "--restart" in capfd.readouterr().err
     assert main([*other, "--restart"]) == 0
     assert {row["product"] for row in rows_of(out)} == {"tile"}
-    assert main(other) == 1
+    assert main(other) == ExitCode.OUTPUT
     assert "--replace" in capfd.readouterr().err
 
 
@@ -162,7 +164,7 @@ def test_an_input_without_images_is_refused_in_words(artifacts_folder: Path, tmp
     (tmp_path / "empty").mkdir()
     pq.write_table(pa.table({"name": ["a.png"]}), tmp_path / "other.parquet")
     for source, words in (("empty", "no image"), ("other.parquet", "column path"), ("nowhere", "neither")):
-        assert score(tmp_path / source, artifacts_folder, tmp_path / "out.parquet") == 1
+        assert score(tmp_path / source, artifacts_folder, tmp_path / "out.parquet") == ExitCode.INPUT
         assert words in capfd.readouterr().err
 
 
