@@ -8,6 +8,7 @@ import signal
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import get_args
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -18,6 +19,7 @@ from models.artifact import ArtifactError, active_artifact, load_artifact
 from models.backends.choice import BACKEND_NAMES, candidates
 from models.exit_codes import ExitCode, os_words
 from models.imaging.decode import ImageLimits
+from models.imaging.map_picture import OverlayStyle
 from models.one_line_parser import OneLineParser
 from models.sources.registry import spec_of
 from models.sources.weights import SourceWeightsError
@@ -57,6 +59,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--out", type=Path, required=True, help="Parquet file of the results")
     top.add_argument("--csv", type=Path, metavar="FILE", help="the results as a table for a spreadsheet, too")
     top.add_argument("--maps", type=Path, help="folder for the maps as PNG; the results then list the regions, too")
+    top.add_argument("--overlay", choices=get_args(OverlayStyle), help="with --maps: overlays in this style, too")
     top.add_argument("--replace", action="store_true", help="replace results that are there")
     top.add_argument("--restart", action="store_true", help="throw away the parts of a run that was interrupted")
     machine = top.add_argument_group("machine")
@@ -102,6 +105,8 @@ def score(given: argparse.Namespace, console: Console) -> None:
     """Judge what is missing, then write the results. Raises BulkError and others with the reason."""
     if given.out.exists() and not given.replace:
         raise NotWritable(f"{given.out} is there already: give --replace, or another --out")
+    if given.overlay is not None and given.maps is None:
+        raise ValueError("--overlay goes with --maps, the folder that overlays are written to")
     if given.csv is not None and given.csv.exists() and not given.replace:
         raise NotWritable(f"{given.csv} is there already: give --replace, or another --csv")
     for flag, folder in (
@@ -180,6 +185,7 @@ def settings_of(given: argparse.Namespace) -> ScoringSettings:
         decode_threads=given.decode_threads or max(1, cores // 4 if device == "cpu" else cores - 1),
         batch=given.batch,
         maps=given.maps.resolve() if given.maps else None,
+        overlay=given.overlay,
         weights=given.weights,
         limits=ImageLimits(given.max_image_bytes, given.max_image_pixels),
     )
@@ -194,6 +200,7 @@ def plan_of(settings: ScoringSettings, images: Images) -> dict[str, object]:
         "device": settings.device.partition(":")[0],
         "batch": settings.batch,
         "maps": str(settings.maps) if settings.maps else None,
+        "overlay": settings.overlay,
         "limits": [settings.limits.max_bytes, settings.limits.max_pixels],
     }
 

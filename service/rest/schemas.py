@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from models.imaging.map_picture import OverlayStyle
 from models.names import WHOLE_NAME
 from service.inspection.context import CONTEXT_PATTERN
 
@@ -48,8 +49,19 @@ class ScoreQuery(BaseModel):
 class LocalizeQuery(ScoreQuery):
     """Query parameters of /localize."""
 
-    overlay: bool = Field(default=False, description="Add the image with its map laid over, as PNG.")
+    overlay: bool | OverlayStyle = Field(
+        default=False,
+        description="Add the image as PNG, with its map laid over as heat (true is that, too) or with what is lit "
+        "outlined, which leaves a defect visible.",
+    )
     mask: bool = Field(default=False, description="Add where the map reaches its threshold (255, else 0), as PNG.")
+
+    @property
+    def overlay_style(self) -> OverlayStyle | None:
+        """None where no overlay is asked for."""
+        if isinstance(self.overlay, bool):
+            return "heat" if self.overlay else None
+        return self.overlay
 
 
 class ArtifactRef(Schema):
