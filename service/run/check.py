@@ -145,7 +145,7 @@ def _port(settings: Settings) -> Finding:
         with bound_socket(settings, patience_s=0) as found:
             found.listen()
     except PortTaken as error:
-        return Finding(False, f"port: {error}")
+        return Finding(False, str(error))
     except OSError as error:
         return Finding(False, f"port: {settings.host}:{settings.port} cannot be listened on: {error.strerror or error}")
     return Finding(True, f"port: {settings.host}:{settings.port} is free")

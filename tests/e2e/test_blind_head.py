@@ -123,7 +123,9 @@ def test_one_that_is_accepted_says_so_at_every_load_and_without_its_record_it_is
     detector = Detector(torch.device("cpu"), pool)
 
     async def served() -> ProductSummary:
-        registry = Registry(path.parent, validate=lambda one: one.verify_golden(detector), metrics=Metrics(), watch_s=0)
+        registry = Registry(
+            path.parents[1], validate=lambda one: one.verify_golden(detector), metrics=Metrics(), watch_s=0
+        )
         await registry.start()
         await registry.stop()
         return summary_of(registry.status("bolt"))
@@ -138,13 +140,13 @@ def test_one_that_is_accepted_says_so_at_every_load_and_without_its_record_it_is
     without_its_record(path)
     found = asyncio.run(served())
     assert (found.state, found.doubts) == ("refused", [])
-    assert "golden/defect.png: a painted defect scores" in found.problems[""]
-    assert "the head does not see defects" in found.problems[""]
+    assert "golden/defect.png: a painted defect scores" in found.problems[path.name]
+    assert "the head does not see defects" in found.problems[path.name]
 
 
 def report(artifact: Path, good_images: list[bytes], bad_image: bytes) -> str:
     """The page of an evaluation by the artifact."""
-    data = artifact.parents[1] / "labelled"
+    data = artifact.parents[2] / "labelled"
     for folder, image in (("good", good_images[0]), ("blot", bad_image)):
         (data / "test" / folder).mkdir(parents=True)
         (data / "test" / folder / "0.png").write_bytes(image)

@@ -11,7 +11,6 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
-import psutil
 import torch
 
 from models.heads.base import GoodParts, Trainable, to_device
@@ -39,7 +38,7 @@ class Trained(NamedTuple):
 
 class Trial(NamedTuple):
     """Seconds of one view: `prepare_s` from file to input, `source_s` its pass, `fit_s` of the fit without its steps,
-    `judge_s` of the head with a map. `bytes` is what the fit has taken in memory for each view."""
+    `judge_s` of the head with a map. `bytes` are of the head for each view, as a bank of activations grows with them."""
 
     prepare_s: float
     source_s: float
@@ -95,15 +94,14 @@ def try_fit(fitting: Fitting) -> Trial:
         run = TimedRun(fitting.device, fitting.settings.seed, fitting.work)
         parts = StoredParts(store, range(len(views)), fitting.device, opened)
         method = fitting.settings.method
-        before, began = psutil.Process().memory_info().rss, time.monotonic()
+        began = time.monotonic()
         head = to_device(method_of(method.method).fit(method, parts, run), fitting.device)
         fit_s = (time.monotonic() - began - run.in_steps_s) / len(views)
-        grown = max(0, psutil.Process().memory_info().rss - before) / len(views)
         judged = range(min(JUDGED, len(views)))
         began = time.monotonic()
         judge_stored(head, store, judged, fitting.device)
         judge_s = (time.monotonic() - began) / len(judged)
-    return Trial(prepare_s, source_s, fit_s, run.trainings, judge_s, grown)
+    return Trial(prepare_s, source_s, fit_s, run.trainings, judge_s, head.size_bytes / len(views))
 
 
 def _devices(device: torch.device) -> list[torch.device]:

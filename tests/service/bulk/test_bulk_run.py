@@ -191,7 +191,7 @@ def test_the_results_can_be_a_table_for_a_spreadsheet(pictures: Path, artifacts_
     assert [one["path"] for one in found] == [row["path"] for row in rows]
     assert [one["decision"] for one in found] == [row["decision"] or "" for row in rows]
     assert [one["score"] for one in found] == [str(row["score"]) if row["score"] is not None else "" for row in rows]
-    assert score(pictures, artifacts_folder, tmp_path / "other.parquet", "--csv", str(table)) == 1  # it is there
+    assert score(pictures, artifacts_folder, tmp_path / "other.parquet", "--csv", str(table)) == ExitCode.OUTPUT
 
 
 def test_a_product_with_versions_means_its_highest_or_its_pinned_one(

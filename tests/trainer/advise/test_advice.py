@@ -121,5 +121,5 @@ def test_advice_is_given_in_a_table_and_too_few_pictures_are_told(
     told = capfd.readouterr().err
     assert told.count("<- taken") == 1
     assert "7 good pictures; 3 others against 24 defects painted on them" in " ".join(told.split())
-    assert mkd_train([*line, "--hold-out", "0.5"]) == 1
+    assert mkd_train([*line, "--hold-out", "0.5"]) == ExitCode.INPUT
     assert "6 pictures to train on are too few to choose a method by" in " ".join(capfd.readouterr().err.split())
