@@ -41,6 +41,7 @@ FAILURES: tuple[tuple[type[Exception], ExitCode], ...] = (
     (ValueError, ExitCode.USAGE),
     (OSError, ExitCode.OUTPUT),  # what is read tells its own
 )
+FEWEST_TO_DOUBT = 8  # images
 Part = tuple[int, int, int]
 _LIMITS = ImageLimits()
 
@@ -139,7 +140,10 @@ def score(given: argparse.Namespace, console: Console) -> None:
     if given.csv is not None:
         write_csv(given.out, given.csv)
         _say(console, f"{given.csv}: the same as a table")
-    _say(console, f"{given.out}: {_summary(given.out)}")
+    decisions = pq.read_table(given.out, columns=["decision", "error_code"])
+    _say(console, f"{given.out}: {_summary(decisions)}")
+    if (doubt := _doubt(decisions)) is not None:
+        _say(console, doubt)
 
 
 def judged(
@@ -205,8 +209,18 @@ def plan_of(settings: ScoringSettings, images: Images) -> dict[str, object]:
     }
 
 
-def _summary(out: Path) -> str:
-    table = pq.read_table(out, columns=["decision", "error_code"])
+def _doubt(table: pa.Table) -> str | None:
+    """Words of warning where so many are not as the artifact's good parts that they may show something else."""
+    decisions = Counter(value for value in table.column("decision").to_pylist() if value)
+    if decisions.total() < FEWEST_TO_DOUBT or 2 * decisions["NG"] <= decisions.total():
+        return None
+    return (
+        f"beware: {decisions['NG']} of {decisions.total()} are NG: are these pictures of this product, under the light "
+        "that it was trained in? Else name another --artifact, or recalibrate (`mkd-train recalibrate`)"
+    )
+
+
+def _summary(table: pa.Table) -> str:
     counts = Counter(value for name in ("decision", "error_code") for value in table.column(name).to_pylist() if value)
     return f"{table.num_rows} images, " + ", ".join(f"{count} {name}" for name, count in sorted(counts.items()))
 

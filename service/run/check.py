@@ -6,6 +6,7 @@ Devices are not taken into use, so the golden scores of the artifacts are left t
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -36,6 +37,7 @@ class Finding(NamedTuple):
 
 def run_check(settings: Settings, say: Callable[[str], None]) -> int:
     """A line for each thing that was looked at; whether the service would start and judge."""
+    logging.getLogger("mkdserve").addHandler(logging.NullHandler())  # what it would log is told below
     findings = list(check(settings))
     for finding in findings:
         say(f"{'ok  ' if finding.good else 'BAD '} {finding.text}")

@@ -122,6 +122,11 @@ def brighter(data: bytes) -> bytes:
     return cv2.imencode(".png", cv2.convertScaleAbs(picture, alpha=1.03))[1].tobytes()
 
 
+def expect(folder: Path, stock: Stock) -> None:
+    """Labelled pictures."""
+    write_labelled(folder / "pictures" / "screw", stock.pictures)
+
+
 PREPARED: dict[str, Callable[[Path, Stock], None]] = {
     "README.md": readme,
     "docs/api.md": api,
@@ -131,6 +136,7 @@ PREPARED: dict[str, Callable[[Path, Stock], None]] = {
     "docs/cookbook.md": cookbook,
     "docs/feedback.md": audit,
     "docs/open-inference.md": api,
+    "docs/expect.md": expect,
     "docs/operate.md": operate,
     "docs/settings.md": settings,
     "docs/train.md": train,

@@ -38,7 +38,7 @@ class Trained(NamedTuple):
 
 class Trial(NamedTuple):
     """Seconds of one view: `prepare_s` from file to input, `source_s` its pass, `fit_s` of the fit without its steps,
-    `judge_s` of the head with a map. `bytes` are of the head for each view, as a bank of activations grows with them."""
+    `judge_s` of the head with a map. `bytes` are of the head for each view: a bank grows with them."""
 
     prepare_s: float
     source_s: float

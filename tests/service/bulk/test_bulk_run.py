@@ -22,6 +22,7 @@ from models.detector import Row
 from service.bulk.__main__ import main
 from service.bulk.result_parts import ResultParts
 from service.engine.device_runner import DeviceRunner
+from tests.conftest import png, tile_picture
 
 ONE_THREAD = ("--backend", "torch", "--threads", "1", "--decode-threads", "1", "--batch", "4")
 
@@ -205,3 +206,22 @@ def test_a_product_with_versions_means_its_highest_or_its_pinned_one(
     (root / ".mkd-state.json").write_text(json.dumps({"products": {"bolt": {"pin": "9"}}}))
     assert score(pictures, root, tmp_path / "b.parquet") == 0
     assert "taking version 9 of " in capfd.readouterr().err
+
+
+def test_pictures_of_another_product_are_doubted_and_their_overlays_leave_the_defect_visible(
+    artifacts_folder: Path, tmp_path: Path, capfd: Any
+) -> None:
+    (tmp_path / "tiles").mkdir()
+    for number in range(8):
+        (tmp_path / "tiles" / f"{number}.png").write_bytes(png(tile_picture(number)))
+    line = [str(tmp_path / "tiles"), "--artifact", str(artifacts_folder / "bolt"), *ONE_THREAD]
+    maps = ["--maps", str(tmp_path / "maps"), "--overlay", "outline"]
+    assert main([*line, "--out", str(tmp_path / "a.parquet"), *maps]) == 0
+    assert "8 of 8 are NG: are these pictures of this product" in capfd.readouterr().err
+    names = [f"{number:09}{ending}" for number in range(8) for ending in (".overlay.png", ".png")]
+    assert sorted(file.name for file in (tmp_path / "maps").iterdir()) == names
+    own = [str(tmp_path / "tiles"), "--artifact", str(artifacts_folder / "tile"), *ONE_THREAD]
+    assert main([*own, "--out", str(tmp_path / "b.parquet")]) == 0
+    assert "beware" not in capfd.readouterr().err
+    assert main([*own, "--out", str(tmp_path / "c.parquet"), "--overlay", "outline"]) == ExitCode.USAGE
+    assert "--overlay goes with --maps" in capfd.readouterr().err
