@@ -106,7 +106,7 @@ def outline(picture: Rgb, region: Grey, colour: Colour = LIT_COLOUR) -> Rgb:
 
     The line has a dark edge, so that it is seen on any picture.
     """
-    width = _line(picture)
+    width = max(2, _line(picture))
     inside = cv2.threshold(region, 0, 1, cv2.THRESH_BINARY)[1]
     # A line is centred on its contour, and the dark one reaches 1 + width / 2 to either side.
     reach = 2 * (width + 1) + 1

@@ -1,7 +1,7 @@
 """Adds a trial's times up to what a whole fit will take, and says it in words.
 
 time   = pictures * (prepare + source) + fit + steps + held-out and golden pictures * (prepare + source + judge)
-memory = what the process has taken at most so far + the cache of activations, which is mapped + the head
+memory = what the process has taken at most so far + the cache of activations, which is mapped + the head + what checks take
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from trainer.fitting import Fitting
 from trainer.forecast.trial import PICTURES, Trial, try_fit
 
 GIB, MIB = 2**30, 2**20
+CHECK_BYTES = 300 * MIB  # that calibration and golden pictures took besides, of four methods at 128 pixels
 GOLDEN = 30  # pictures judged for the golden ones, the painted defects among them, and to verify
 
 
@@ -84,7 +85,7 @@ def sum_up(fitting: Fitting, trial: Trial) -> Forecast:
         source_s=passed * (trial.prepare_s + trial.source_s),
         fit_s=trained * trial.fit_s + sum(one.steps * (one.step_s + again) for one in trial.trainings),
         check_s=judged * views * (trial.prepare_s + trial.source_s + trial.judge_s),
-        peak_bytes=round(peak_bytes() + cache + trained * trial.bytes),
+        peak_bytes=round(peak_bytes() + cache + trained * trial.bytes + CHECK_BYTES),
         cache_bytes=cache,
     )
 
