@@ -22,7 +22,7 @@ def test_a_product_is_served_while_it_is_adopted(artifacts_folder: Path, tmp_pat
                 made = adopt(tmp_path / "bolt", "1")
                 await registry.look()
                 async with registry.lease("bolt") as after:
-                    assert (after.sha256, after.folder) == (before.sha256, "1")
+                    assert (after.hash, after.folder) == (before.hash, "1")
             assert made == tmp_path / "bolt" / "1"
             assert registry.status("bolt").problems == {}
         finally:
