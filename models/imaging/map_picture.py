@@ -131,7 +131,7 @@ def _lit(grey: Grey) -> Grey:
 
 
 def _line(picture: Rgb) -> int:
-    return max(1, round(min(picture.shape[:2]) / 200))
+    return max(1, round(int(min(picture.shape[:2])) / 200))
 
 
 def _strips(shape: tuple[int, ...]) -> Iterator[slice]:

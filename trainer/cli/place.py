@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from models.artifact import SUMS, ArtifactError, active_artifact
-from models.names import NAME_PATTERN
+from models.names import NAME_IN_WORDS, NAME_PATTERN
 from models.writing import NotWritable, require_writable
 from trainer.stamp import stamp
 
@@ -71,10 +71,7 @@ def check_names(product: str, version: str) -> None:
     """Raises ValueError in words; an empty version is none."""
     for word, text in (("product", product), ("version", version or "v")):
         if not NAME_PATTERN.fullmatch(text):
-            raise ValueError(
-                f"the {word} {text!r} cannot be a name: a letter or digit first, then letters, digits, dot, dash and "
-                "underscore, 64 at most"
-            )
+            raise ValueError(f"the {word} {text!r} cannot be a name: {NAME_IN_WORDS}")
 
 
 def _free(product: Path) -> str:

@@ -1,7 +1,7 @@
 """Adds a trial's times up to what a whole fit will take, and says it in words.
 
 time   = pictures * (prepare + source) + fit + steps + held-out and golden pictures * (prepare + source + judge)
-memory = what the process has taken at most so far + the cache of activations, which is mapped + the head + what checks take
+memory = what the process has taken at most so far + the cache of activations + the head + what checks take
 """
 
 from __future__ import annotations
