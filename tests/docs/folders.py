@@ -110,11 +110,12 @@ def configured(folder: Path) -> None:
 
 
 def train(folder: Path, stock: Stock) -> None:
-    """Labelled pictures, and good ones under a new lamp."""
+    """Labelled pictures, good ones under a new lamp, a mask, and an artifact of an earlier release."""
     write_labelled(folder / "pictures" / "screw", stock.pictures)
     clamp = np.zeros((40, 40), np.uint8)
     clamp[:, :6] = 255
     (folder / "clamp.png").write_bytes(cv2.imencode(".png", clamp)[1].tobytes())
+    stock.train("screw", folder / "old", "")
     write_all(folder / "pictures" / "screw-new-lamp", [brighter(data) for data in stock.pictures.train[:8]])
 
 
