@@ -24,6 +24,7 @@ small=()
 if [ "$1" = fit ] || [ "$1" = many ]; then
     small=({small})
     case "$*" in *--method*|*--config*) ;; *) small+=({small_mkd}) ;; esac
+    if [ "$1" = fit ]; then small+=(--no-forecast); fi
 fi
 exec {python} -m trainer "$@" "${{small[@]}}"
 """

@@ -92,7 +92,7 @@ def _blind() -> Iterator[None]:
 @pytest.fixture
 def line(good_folder_of_bolts: Path, tmp_path: Path, source_weights: Mapping[str, Tensor]) -> list[str]:
     line = ["fit", str(good_folder_of_bolts), "--product", "bolt", "--out", str(tmp_path / "artifacts")]
-    return [*line, "--method", "blind", "--image-size", "32", "--threads", "1", "--backend", "torch"]
+    return [*line, "--method", "blind", "--image-size", "32", "--threads", "1", "--backend", "torch", "--no-forecast"]
 
 
 def test_a_head_that_does_not_see_painted_defects_makes_no_artifact(

@@ -23,6 +23,7 @@ SCENES, FRAMES = 7, 3
 
 def fit(data: Path, out: Path, *more: str) -> int:
     line = ["fit", str(data), "--product", "bolt", "--out", str(out), "--method", "padim", "--image-size", "32"]
+    line += ["--no-forecast"]
     return main([*line, "--threads", "1", "--backend", "torch", *more])
 
 

@@ -21,7 +21,8 @@ from trainer.cli.method_list import default_settings
 from trainer.cli.settings import settings_of
 from trainer.config import TrainingSettings
 
-TINY = ("--image-size", "32", "--set", "steps=2", "--set", "batch_size=4", "--backend", "torch", "--threads", "1")
+TINY = ("--image-size", "32", "--set", "steps=2", "--set", "batch_size=4", "--backend", "torch", "--threads", "1",
+        "--no-forecast")  # fmt: skip
 
 
 @pytest.fixture

@@ -32,6 +32,7 @@ def parser() -> argparse.ArgumentParser:
     fit = commands.add_parser("fit", help="make an artifact from a folder of good images")
     fit.add_argument("data", type=Path, help="folder of good images, or MVTec layout (train/good)")
     fit.add_argument("--product", required=True, help="name of the product")
+    fit.add_argument("--no-forecast", action="store_true", help="begin at once, without the trial of some seconds")
     _add_fit(fit)
     many = commands.add_parser("many", help="make an artifact from each subfolder of good images")
     _add_many(many)

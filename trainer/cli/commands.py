@@ -42,7 +42,7 @@ REPORTS = Path("reports")  # beside where one works
 def fit(arguments: argparse.Namespace, display: RichDisplay) -> int:
     """One product."""
     place = place_of(arguments.out, arguments.product, arguments.version, replace=arguments.replace)
-    job = replace(_job(arguments, arguments.data, place), forecast=forecast)
+    job = replace(_job(arguments, arguments.data, place), forecast=None if arguments.no_forecast else forecast)
     artifact = train(job, display)
     display.say(place.served_words())
     display.say(f"next: {next_command(artifact.path, arguments.data, arguments.out)}")

@@ -94,7 +94,7 @@ def test_a_fit_with_method_auto_says_in_the_manifest_what_it_chose_and_why(
     monkeypatch.setattr(advice, "CANDIDATES", tuple(one for one in CANDIDATES if one.name in {"padim", "patchcore"}))
     monkeypatch.setattr(advice, "DEFECTS", 24)
     line = ["fit", str(good_folder_of_bolts), "--product", "bolt", "--out", str(tmp_path), "--image-size", "32"]
-    line += ["--method", "auto", "--threads", "1", "--accept-degenerate", "--cycle-ms", "100000"]
+    line += ["--no-forecast", "--method", "auto", "--threads", "1", "--accept-degenerate", "--cycle-ms", "100000"]
     assert mkd_train([*line, "--set", "steps=3"]) == ExitCode.USAGE
     assert "method auto chooses a method with its settings" in capfd.readouterr().err
     assert mkd_train(line) == 0
