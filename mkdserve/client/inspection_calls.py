@@ -48,7 +48,7 @@ def localize(
     request_id: str | None = None,
     deadline_s: float | None = None,
 ) -> Call[Reply[LocalizedVerdict]]:
-    """As score, with the map as an array, its scale and regions; overlay (in a style) and mask where they are asked for."""
+    """As score, with the map as an array, its scale and regions; overlay and mask where they are asked for."""
     query = _query(product, max_false_reject, line, station, part_id, review=review)
     query |= {"overlay": overlay or None, "mask": mask or None}
     return _judged("/localize", Wire[LocalizedVerdict], images, product, query, request_id, deadline_s)

@@ -151,7 +151,7 @@ class Trainings:
         place = self._artifacts / product
         if (place / MANIFEST).exists():
             raise TrainingRefused(
-                f"{product} is a plain artifact, which cannot have versions beside it: `mkd-train adopt` makes it the first one"
+                f"{product} is a plain artifact, which cannot have versions beside it: `mkd-train adopt` makes it one"
             )
         if (place / version).exists():
             raise TrainingRefused(f"{product} has a version {version} already: name another one")
