@@ -127,8 +127,11 @@ def brighter(data: bytes) -> bytes:
 
 
 def expect(folder: Path, stock: Stock) -> None:
-    """Labelled pictures."""
+    """Labelled pictures, and two versions of a product."""
     write_labelled(folder / "pictures" / "screw", stock.pictures)
+    stock.train("screw", folder / "artifacts", "1")
+    for version in ("padim", "combined"):
+        shutil.copytree(folder / "artifacts" / "screw" / "1", folder / "artifacts" / "screw" / version)
 
 
 PREPARED: dict[str, Callable[[Path, Stock], None]] = {
