@@ -144,7 +144,6 @@ PREPARED: dict[str, Callable[[Path, Stock], None]] = {
     "docs/feedback.md": audit,
     "docs/open-inference.md": api,
     "docs/expect.md": expect,
-    "docs/feedback.md": audit,
     "docs/page.md": api,
     "docs/operate.md": operate,
     "docs/settings.md": settings,

@@ -41,7 +41,7 @@ class Answers(BaseHTTPRequestHandler):
 
 if {fails}:
     sys.exit(3)
-server = ThreadingHTTPServer(("127.0.0.1", int(sys.argv[-1])), Answers)
+server = ThreadingHTTPServer(("127.0.0.1", int(sys.argv[sys.argv.index("--port") + 1])), Answers)
 signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown).start())
 server.serve_forever()
 """
