@@ -14,7 +14,7 @@ BENCH ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install install-cpu install-dev demo test test-long check docs lock figures serve bench study chaos image findings clean
+.PHONY: help install install-cpu install-dev demo test test-long check docs lock figures serve dist bench study chaos image findings clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null \
@@ -72,6 +72,9 @@ image: $(BIN)/python  ## build the image for CPUs and try it, with docker or (as
 
 findings:  ## run what outside libraries were found to do, each in a fresh environment; needs a package registry
 	@failed=0; for each in findings/*.sh; do echo "== $$each"; bash "$$each" || failed=1; done; exit $$failed
+
+dist: $(LIGHT)  ## a wheel for other machines, in dist/
+	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
 
 clean:  ## remove what the demo, the tests and the tools have written; artifacts/ and .venv stay
 	rm -rf demo build dist site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from models.artifact import Artifact, load_artifact
+from models.artifact import Artifact, active_artifact, load_artifact
 from models.backends.choice import BackendName
 from models.backends.pool import SourcePool
 from models.detector import Detector, Judgement, Row
@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options.add_argument("artifact", type=Path)
     options.add_argument("folder", type=Path)
     given = options.parse_args(arguments)
-    artifact = load_artifact(given.artifact)
+    artifact = load_artifact(active_artifact(given.artifact))
     files = sorted(file for file in given.folder.rglob("*.png") if file.is_file())
     rows = [
         Row(prepare(decode_image(file.read_bytes()), artifact.preprocessing), artifact.head, artifact.source, True)

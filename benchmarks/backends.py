@@ -19,7 +19,7 @@ import torch
 
 from benchmarks.harness.backends import CPU_BACKENDS
 from benchmarks.harness.contender import Run, ours, reference
-from models.artifact import Artifact, load_artifact
+from models.artifact import Artifact, active_artifact, load_artifact
 
 BATCHES = (1, 8, 32)
 
@@ -29,7 +29,7 @@ def main() -> None:
     parser.add_argument("artifact", type=Path)
     parser.add_argument("--rounds", type=int, default=5)
     given = parser.parse_args()
-    artifact = load_artifact(given.artifact)
+    artifact = load_artifact(active_artifact(given.artifact))
     runs: dict[str, Run] = {"reference": reference(artifact)}
     runs.update({backend: ours(artifact, backend, torch.get_num_threads()) for backend in CPU_BACKENDS})
     seconds: dict[tuple[str, int, bool], list[float]] = {}

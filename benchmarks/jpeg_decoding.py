@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from models.artifact import Artifact, load_artifact
+from models.artifact import Artifact, active_artifact, load_artifact
 from models.backends.pool import SourcePool
 from models.detector import Detector, Row
 from models.imaging.decode import Pixels
@@ -35,7 +35,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--images", type=int, default=20)
     given = parser.parse_args()
-    artifact = load_artifact(given.artifact)
+    artifact = load_artifact(active_artifact(given.artifact))
     files = sorted(file for file in given.folder.rglob("*.*") if file.suffix.lower() in {".png", ".jpg"})
     pictures = [read_pixels(file) for file in files[: given.images]]
     pool = SourcePool(torch.device("cpu"))

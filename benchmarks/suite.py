@@ -18,7 +18,7 @@ from benchmarks import page
 from benchmarks.harness.inputs import train_short
 from benchmarks.harness.report import RESULTS
 from benchmarks.harness.service_process import ROOT
-from models.artifact import load_artifact
+from models.artifact import active_artifact, load_artifact
 
 
 class Part(NamedTuple):
@@ -57,6 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = options.parse_args(arguments)
     with TemporaryDirectory(prefix="mkd-bench-") as name:
         artifact = given.artifact or train_short(Path(name) / "data", Path(name) / "artifacts").path
+        artifact = active_artifact(artifact)
         load_artifact(artifact)  # a wrong folder should be told before an hour of measuring
         out = Path(name) / "results" if given.quick else RESULTS
         failed = [part for part in given.only if run(PARTS[part], given, artifact, out) != 0]

@@ -28,6 +28,7 @@ from benchmarks.harness.service_process import ServiceProcess
 from examples.dashboard_sheet import Shown, draw_dashboard, now
 from examples.demo_defects import PAINTERS, paint
 from examples.demo_images import brick_wall, crop
+from models.artifact import active_artifact
 
 PRODUCTS = ("brick-left", "brick-right")  # two lines with a camera each
 SCRAPE_S = 2
@@ -80,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def watch(given: argparse.Namespace, folder: Path) -> None:
     """All phases one after the other, then the picture."""
     for product in PRODUCTS:
-        shutil.copytree(given.artifact, folder / "artifacts" / product)
+        shutil.copytree(active_artifact(given.artifact), folder / "artifacts" / product)
     with ServiceProcess(folder / "artifacts") as service:
         config = configuration({"hall-1": service.port}, key=None, folder=folder, interval_s=SCRAPE_S)
         with PrometheusProcess(config, folder) as prometheus:

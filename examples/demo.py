@@ -20,11 +20,13 @@ import cv2
 
 from examples.demo_defects import PAINTERS
 from examples.demo_images import Counts, write_set
+from examples.demo_made import MadeArtifact
 from examples.demo_service import RunningService, ServiceFailed
 from examples.demo_sheet import Column, picture_of, write_sheet
+from models.artifact import MANIFEST
 from models.sources.weights import SourceWeightsError, cache_folder, load_source_weights
 
-PRODUCT = "brick"
+PRODUCT, VERSION = "brick", "1"
 METHOD, STEPS = "mkd", 400
 # A short run of MKD: larger steps, and an average over fewer of them. Its defaults are made for longer runs.
 SHORT_RUN = ("learning_rate=0.003", "average_decay=0.98")
@@ -102,11 +104,17 @@ def run(out: Path, method: str, steps: int) -> list[Judged]:
 
 
 def train(data: Path, artifacts: Path, method: str, steps: int) -> None:
-    """`python -m trainer fit`, as a person would call it."""
+    """`python -m trainer fit`, as a person would call it; nothing where an earlier demo has done the same."""
     command = [sys.executable, "-m", "trainer", "fit", str(data), "--product", PRODUCT, "--out", str(artifacts)]
-    command += ["--method", method, "--hold-out", str(HOLD_OUT), "--replace"]
+    command += ["--version", VERSION, "--method", method, "--hold-out", str(HOLD_OUT), "--replace"]
     if method == METHOD:
         command += [part for setting in (f"steps={steps}", *SHORT_RUN) for part in ("--set", setting)]
+    made = MadeArtifact(artifacts / PRODUCT / VERSION, artifacts.parent / "made.json", data)
+    if made.by(command[1:]):
+        print(f"      taken up again: {made.path} was made by the same command; remove it to train anew")
+        return
+    if (artifacts / PRODUCT / MANIFEST).exists():
+        shutil.rmtree(artifacts / PRODUCT)  # of the demo of an earlier release, which made no versions
     print(f"      $ {' '.join(['python', *command[1:]])}", flush=True)
     process = subprocess.Popen(command)
     try:
@@ -116,6 +124,7 @@ def train(data: Path, artifacts: Path, method: str, steps: int) -> None:
         raise
     if code != 0:
         raise subprocess.CalledProcessError(code, command)
+    made.note(command[1:])
 
 
 def ask(artifacts: Path, data: Path, log: Path) -> tuple[list[Judged], dict[str, Any]]:
@@ -184,9 +193,9 @@ def print_what_to_open(out: Path, seconds: float) -> None:
     print(f"  {out / 'overlays'}/         the overlay of every test picture")
     print(f"  {out / 'answer.json'}       the answer above in full")
     print(f"  mkd-train evaluate {out / 'artifacts' / PRODUCT} {out / 'data'}    a report with AUROC, curves and maps")
-    print(f"  python -m service --artifacts {out / 'artifacts'}         serve it, then open the page:")
-    print("      http://127.0.0.1:8000/ui    verdicts as they happen, review, new thresholds, products")
+    print(f"  mkd-serve --artifacts {out / 'artifacts'}    serve it, then open the page; it needs no network:")
     print("      http://127.0.0.1:8000/docs  the HTTP interface")
+    print("      http://127.0.0.1:8000/ui    verdicts as they happen, review, new thresholds, products")
 
 
 @contextmanager

@@ -8,19 +8,23 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import httpx
 
-READY_WITHIN_S = 120.0
-STOPPED_WITHIN_S = 45.0
+LOOK_EVERY_S = 0.2
+TELL_EVERY_S = 15.0
 PER_REQUEST = 16
+LONGEST_DEADLINE_MS = "3600000"  # that the service takes: this caller waits as long as the service lives
 KEPT = ("MKD_CACHE_DIR", "MKD_NO_DOWNLOAD")  # the demo asks for nothing else that the environment may set
 
+BUSY = (429, 503)
 Reply = dict[str, Any]
+Parts = Sequence[tuple[str, tuple[str, bytes, str]]]
 
 
 class ServiceFailed(Exception):
@@ -58,12 +62,7 @@ class RunningService:
     ) -> None:
         assert self._process is not None
         self._process.send_signal(signal.SIGTERM)
-        try:
-            self.exit_code = self._process.wait(STOPPED_WITHIN_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-            raise ServiceFailed(f"the service did not stop within {STOPPED_WITHIN_S:g} s; see {self._log}") from error
+        self.exit_code = wait_for(self._process.poll, "the service to stop")
         if self.exit_code != 0 and error is None:
             raise ServiceFailed(f"the service stopped with exit code {self.exit_code}; see {self._log}")
 
@@ -72,35 +71,57 @@ class RunningService:
         replies = []
         for start in range(0, len(files), PER_REQUEST):
             parts = [("image", (file.name, file.read_bytes(), "image/png")) for file in files[start:][:PER_REQUEST]]
-            answer = httpx.post(
-                f"{self.url}/localize",
-                params={"product": product, "overlay": "true"},
-                headers={"X-Deadline-Ms": "120000"},
-                files=parts,
-                timeout=130,
-                trust_env=False,  # a proxy has no business with the loopback
-            )
+            answer = wait_for(partial(self._answered, product, parts), "the service to have time")
             if answer.status_code != httpx.codes.OK:
                 raise ServiceFailed(f"POST /localize: {answer.status_code} {answer.text[:500]}")
             replies.append(answer.json())
         return replies
 
+    def _answered(self, product: str, parts: Parts) -> httpx.Response | None:
+        """The answer; None, after the pause that it asks for, where the service has too much to do."""
+        try:
+            answer = httpx.post(
+                f"{self.url}/localize",
+                params={"product": product, "overlay": "true"},
+                headers={"X-Deadline-Ms": LONGEST_DEADLINE_MS},
+                files=parts,
+                timeout=None,  # it ends with the service
+                trust_env=False,  # a proxy has no business with the loopback
+            )
+        except httpx.TransportError as error:
+            raise ServiceFailed(f"the service has gone while it was asked ({error!r}); see {self._log}") from error
+        if answer.status_code not in BUSY:
+            return answer
+        time.sleep(float(answer.headers.get("Retry-After", 1)))
+        return None
+
     def _wait_until_ready(self, process: subprocess.Popen[bytes]) -> None:
-        patience = time.monotonic() + READY_WITHIN_S
-        reason = "no answer on the port"
-        while time.monotonic() < patience:
+        """As long as the process lives: a slow machine is no failure."""
+
+        def ready() -> bool | None:
             if (code := process.poll()) is not None:
                 raise ServiceFailed(f"the service ended with exit code {code} at its start; see {self._log}")
             try:
-                answer = httpx.get(f"{self.url}/readyz", timeout=5, trust_env=False)
+                answer = httpx.get(f"{self.url}/readyz", timeout=None, trust_env=False)
             except httpx.TransportError:
-                time.sleep(0.2)
-                continue
-            if answer.status_code == httpx.codes.OK:
-                return
-            reason = answer.text
-            time.sleep(0.2)
-        raise ServiceFailed(f"the service was not ready within {READY_WITHIN_S:g} s ({reason}); see {self._log}")
+                return None
+            return True if answer.status_code == httpx.codes.OK else None
+
+        wait_for(ready, f"the service to be ready; {self._log} says what it does")
+
+
+Found = TypeVar("Found")
+
+
+def wait_for(look: Callable[[], Found | None], what: str, pause: Callable[[float], None] = time.sleep) -> Found:
+    """What `look` finds, however long it takes; says now and then what is waited for."""
+    waited = 0
+    while (found := look()) is None:
+        pause(LOOK_EVERY_S)
+        waited += 1
+        if waited % round(TELL_EVERY_S / LOOK_EVERY_S) == 0:
+            print(f"      still waiting for {what}", flush=True)
+    return found
 
 
 def _environment() -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+NAME_IN_WORDS = "a letter or digit first, then letters, digits, dot, dash and underscore, 64 at most"
 WHOLE_NAME = f"^{NAME_PATTERN.pattern}$"  # the same for a schema, which searches instead of matching the whole text
 IMAGE_SUFFIXES = frozenset(
     {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", ".tif", ".tiff", ".webp"}  # jpe, jfif: JPEG; dib: BMP

@@ -1,27 +1,36 @@
-"""The command mkd-serve: serves, makes an API key, or says what is wrong and ends with exit code 2."""
+"""The command mkd-serve: serves, makes an API key, or says what is wrong."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
 
+from models.exit_codes import ExitCode, guarded
 from service.auth import KeyFileError
 from service.machine import openmp
 from service.run import command_line, key_command
 from service.run.command_line import SettingsError
+from service.run.port import PortTaken, bound_socket
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """`mkd-serve [--flags]` serves, `mkd-serve keys new ...` makes a key. Returns the exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    return guarded(command_line.PROGRAM, lambda: _run(given))
+
+
+def _run(arguments: Sequence[str]) -> int:
     try:
-        if given[:1] == ["keys"]:
-            print(key_command.text_for(given[1:]))
-            return 0
-        return _serve(given)
+        if arguments[:1] == ["keys"]:
+            print(key_command.text_for(arguments[1:]))
+            return ExitCode.DONE
+        return _serve(arguments)
     except (SettingsError, KeyFileError) as error:
         command_line.warn(f"{command_line.PROGRAM}: {error}")
-        return 2
+        return ExitCode.USAGE
+    except PortTaken as error:
+        command_line.warn(f"{command_line.PROGRAM}: {error}")
+        return ExitCode.PORT
 
 
 def _serve(arguments: Sequence[str]) -> int:
@@ -39,7 +48,9 @@ def _serve(arguments: Sequence[str]) -> int:
         return processes.run(settings)
     from service.run import server
 
-    return server.serve(settings)
+    # Before the artifacts are loaded: a port that another program has is told at once.
+    with bound_socket(settings, patience_s=0) as port:
+        return server.serve(settings, [port])
 
 
 if __name__ == "__main__":

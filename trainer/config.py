@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsAny, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsAny, field_validator, model_validator
 
 from models.calibration.conformal import DEFAULT_MAP_RATE, DEFAULT_NG_RATE, DEFAULT_REVIEW_RATE
 from models.heads.base import MethodConfig
 from models.heads.registry import DEFAULT_METHOD, config_of
 from models.imaging.preprocess import Preprocessing, Resize, WhiteLevel
 from models.imaging.tiling import Tiling
-from models.sources.registry import DEFAULT_SOURCE, Normalisation, Precision
+from models.sources.registry import DEFAULT_SOURCE, Normalisation, Precision, spec_of
 from trainer.perturb import Change
 
 AnyMethod = Annotated[SerializeAsAny[MethodConfig], BeforeValidator(config_of)]
@@ -99,6 +99,12 @@ class TrainingSettings(BaseModel):
         side = self.tile_side or self.image_size
         overlap = side // 4 if self.tile_overlap is None else self.tile_overlap
         return Tiling(side=side, overlap=overlap, width=sizes[0][0], height=sizes[0][1])
+
+    @field_validator("source")
+    @classmethod
+    def _a_source_that_there_is(cls, name: str) -> str:
+        spec_of(name)
+        return name
 
     @model_validator(mode="after")
     def _tiles_where_they_are_asked_for(self) -> Self:

@@ -65,7 +65,10 @@ class Fitting:
             self.display.say(
                 f"{len(split.training)} images to train on, {len(split.held_out)} held out for calibration only"
             )
-            if split.grouped and len(groups := split.groups(self.found.names)):
+            groups = split.groups(self.found.names)
+            if split.grouped and not groups:
+                self.display.say("no near-duplicates among them")
+            elif split.grouped:
                 self.display.say(
                     f"beware: near-duplicates: {len(groups)} scenes are there in several images "
                     f"({', '.join(groups[0][:3])}, ...). They count once: {split.independent_trained} independent "
@@ -89,7 +92,7 @@ class Fitting:
         if grouped and not varies:
             pooled = PooledMeans(group_taps(self.spec))
             count = len(self.found.files) * self.views.count
-            store = self._filled(opened, count, self._images(range(len(self.found.files))), pooled)
+            store = self._filled(opened, count, self.images(range(len(self.found.files))), pooled)
             split = self._split(of_pictures(pooled.features(), self.views.count))
             return StoredParts(store, self._rows(split.training), self.device, opened), split
         split = self._split(self._features() if grouped else None)
@@ -122,7 +125,7 @@ class Fitting:
         """By a pass of their own over the pictures as they are."""
         count = len(self.found.files) * self.views.count
         with self.display.bar("looking for near-duplicates", count) as bar:
-            images = self._images(range(len(self.found.files)))
+            images = self.images(range(len(self.found.files)))
             of_views = features_of(images, self.backend, group_taps(self.spec), bar)
         return of_pictures(of_views, self.views.count)
 
@@ -131,14 +134,15 @@ class Fitting:
         count = self.views.count
         return [picture * count + view for picture in pictures for view in range(count)]
 
-    def _images(self, indices: Sequence[int]) -> Iterator[Prepared]:
+    def images(self, indices: Sequence[int]) -> Iterator[Prepared]:
+        """The views of these pictures, in order."""
         return prepared_images(tuple(self.found.files[index] for index in indices), self.views)
 
     def _augmented(self, indices: Sequence[int]) -> Iterator[Prepared]:
         settings = self.settings
         return chain.from_iterable(
             variants(image, settings.augmentation, (settings.seed, number))
-            for number, image in enumerate(self._images(indices))
+            for number, image in enumerate(self.images(indices))
         )
 
     def _tell_cost(self, images: int, count: int) -> None:

@@ -7,11 +7,8 @@ Another mask of what is looked at comes the same way: it changes the scores, so 
 
 from __future__ import annotations
 
-import os
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
@@ -55,6 +52,7 @@ from trainer.golden import GoldenPictures, check_golden_defect, golden_pictures
 from trainer.measure import levels_inside, measured_files
 from trainer.parts_split import features_of, group_taps, of_pictures, worst_of_groups
 from trainer.perturb import Change
+from trainer.stamp import stamp
 from trainer.training_set import TrainingSet, read_training_set
 
 
@@ -245,8 +243,7 @@ def _check_shift(old: Calibration, judged: ScoresAndMaps, display: Display, *, a
 
 
 def _written(job: Recalibration, old: Artifact, found: TrainingSet, kept: _Kept) -> Artifact:
-    stamp = int(os.environ.get("SOURCE_DATE_EPOCH", time.time()))
-    created = datetime.fromtimestamp(stamp, UTC)
+    created = stamp()
     record = RecalibrationRecord(
         from_version=old.manifest.version,
         from_sha256=old.sha256,

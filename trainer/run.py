@@ -6,12 +6,11 @@ folder -> split -> activations (source run once) -> Method.fit -> calibrate -> v
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Protocol
@@ -55,9 +54,11 @@ from trainer.fitting import Fitting
 from trainer.golden import check_golden_defect, golden_pictures
 from trainer.measure import levels_inside, measured_files
 from trainer.parts_split import PartsSplit, worst_of_groups
+from trainer.stamp import stamp
 from trainer.training_set import TrainingSet, read_training_set
 
 PACKAGES = ("mkdserve", "torch", "torchvision", "numpy", "opencv-python-headless", "pillow", "ncnn")
+SIZES_SHOWN = 3
 
 
 class MethodChooser(Protocol):
@@ -67,6 +68,14 @@ class MethodChooser(Protocol):
         self, job: TrainingJob, found: TrainingSet, display: Display
     ) -> tuple[TrainingSettings, dict[str, object]]:
         """The settings to fit with, and what the manifest says of the choice."""
+        ...
+
+
+class Expected(Protocol):
+    """What a fit was expected to take (trainer.forecast)."""
+
+    def compared(self, seconds: float) -> str:
+        """A line of it beside what the fit has taken."""
         ...
 
 
@@ -87,6 +96,7 @@ class TrainingJob:
     subfolders: bool = False
     accept_degenerate: bool = False
     chooser: MethodChooser | None = None
+    forecast: Callable[[Fitting], Expected | None] | None = None
     regions: Regions | None = None
 
     @property
@@ -138,6 +148,8 @@ def _train(job: TrainingJob, display: Display) -> Artifact:
         cache_limit_bytes=job.cache_limit_bytes,
         display=display,
     )
+    expected = job.forecast(fitting) if job.forecast is not None else None
+    begun = time.monotonic()
     head, notes, split = fitting.fit()
     levels = levels_inside(found, preprocessing.sixteen_bit_white, job.regions)
     judge = ImageJudge(head, source, preprocessing, levels, job.regions)
@@ -164,12 +176,14 @@ def _train(job: TrainingJob, display: Display) -> Artifact:
             f"DEGENERATE: {len(manifest.degenerate.reasons)} reasons (above) against any verdict by this artifact; "
             "/products and the service's log repeat them"
         )
+    if expected is not None:
+        display.say(expected.compared(time.monotonic() - begun))
     display.say(f"{artifact.path}: {artifact.sha256[:12]}, made in {time.monotonic() - started:.0f} s")
     return artifact
 
 
 def _tell_about(found: TrainingSet, preprocessing: Preprocessing, display: Display) -> None:
-    display.say(f"{len(found.files)} images of good parts")
+    display.say(f"{len(found.files)} images of good parts, {_sizes_words(found)}")
     for file, reason in found.unreadable[:10]:
         display.say(f"left out, unreadable: {file.name}: {reason}")
     if len(found.unreadable) > 10:
@@ -182,6 +196,13 @@ def _tell_about(found: TrainingSet, preprocessing: Preprocessing, display: Displ
         display.say(f"beware: {words}")
 
 
+def _sizes_words(found: TrainingSet) -> str:
+    counted = Counter(one.size for one in found.looked).most_common()
+    listed = [f"{width} x {height}" + (f" ({count})" if len(counted) > 1 else "") for (width, height), count in counted]
+    more = f" and {len(listed) - SIZES_SHOWN} more sizes" if len(listed) > SIZES_SHOWN else ""
+    return f"{', '.join(listed[:SIZES_SHOWN])}{more} pixels"
+
+
 def _manifest(
     job: TrainingJob,
     found: TrainingSet,
@@ -192,9 +213,7 @@ def _manifest(
     notes: dict[str, object],
     degenerate: DegenerateRecord | None,
 ) -> Manifest:
-    # SOURCE_DATE_EPOCH makes the whole artifact repeatable, as reproducible-builds.org defines it.
-    stamp = int(os.environ.get("SOURCE_DATE_EPOCH", time.time()))
-    created = datetime.fromtimestamp(stamp, UTC)
+    created = stamp()
     source = judge.source
     return Manifest(
         product=job.product,

@@ -11,19 +11,19 @@ import multiprocessing
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
 from models.artifact import ArtifactError
-from models.heads.base import Bar, FitDiverged
+from models.heads.base import FitDiverged
 from models.names import is_name
 from models.sources.weights import SourceWeightsError
 from trainer.activations import ActivationError
 from trainer.data import DataError
 from trainer.fit_run import Display
+from trainer.quiet import QuietDisplay
 from trainer.run import TrainingJob, train
 
 # What a single run tells in words; anything else is a fault of ours, and its kind is told, too.
@@ -81,7 +81,7 @@ def attempt(job: TrainingJob) -> TrainingOutcome:
     started = time.monotonic()
     torch.set_num_threads(job.threads or 1)
     try:
-        made = train(job, _Silent())
+        made = train(job, QuietDisplay())
     except CLEAR as error:
         return TrainingOutcome(job.product, time.monotonic() - started, error=str(error))
     except Exception as error:
@@ -122,17 +122,3 @@ def _on_ray(jobs: Sequence[TrainingJob], cluster: Cluster) -> Iterator[TrainingO
 
 def _lost(job: TrainingJob, error: BaseException) -> TrainingOutcome:
     return TrainingOutcome(job.product, 0.0, error=f"its process was lost: {type(error).__name__}")
-
-
-class _Silent:
-    """A training among many shows nothing of its own."""
-
-    def say(self, text: str) -> None:
-        """Nothing."""
-
-    @contextmanager
-    def bar(self, title: str, total: int) -> Iterator[Bar]:
-        yield self
-
-    def update(self, done: int, note: str = "") -> None:
-        """Nothing."""

@@ -22,7 +22,7 @@ import torch
 
 from benchmarks.harness.inputs import pictures
 from benchmarks.harness.service_process import ROOT
-from models.artifact import load_artifact
+from models.artifact import active_artifact, load_artifact
 from models.backends.choice import BACKEND_NAMES
 from models.backends.pool import SourcePool
 from models.detector import Detector, Row
@@ -83,7 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options.add_argument("--maps", action="store_true", help="every image asks for its map")
     given = options.parse_args(arguments)
     torch.set_num_threads(given.threads)
-    artifact, device = load_artifact(given.artifact), torch.device("cpu")
+    artifact, device = load_artifact(active_artifact(given.artifact)), torch.device("cpu")
     pool = SourcePool(device, backend=given.engine, threads=given.threads)
     pool.require(artifact.source, artifact.workload)
     detector = Detector(device, pool)

@@ -27,7 +27,7 @@ import torch
 
 from benchmarks.harness.backends import built
 from benchmarks.harness.service_process import ROOT
-from models.artifact import Artifact, load_artifact
+from models.artifact import Artifact, active_artifact, load_artifact
 from models.detector import Detector, Row
 from models.heads.mkd.discrepancy import discrepancy_terms, weighted_sum
 from models.heads.mkd.head import MkdHead
@@ -99,7 +99,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(json.dumps({"missing": "not installed"}), flush=True)
         return 0
     try:
-        run = contender(given.name, load_artifact(given.artifact), given.threads)
+        run = contender(given.name, load_artifact(active_artifact(given.artifact)), given.threads)
     except (ImportError, ValueError) as error:
         print(json.dumps({"missing": str(error)}), flush=True)
         return 0

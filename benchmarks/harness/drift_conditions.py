@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from models.artifact import Artifact, load_artifact
+from models.artifact import Artifact, active_artifact, load_artifact
 from models.backends.pool import SourcePool
 from models.detector import Detector, Row
 from models.imaging.input_statistics import measure
@@ -63,7 +63,7 @@ def measured(artifact_path: Path, data: Path, keep: Path, threads: int) -> Measu
 
     Kept as a file in `keep` and read from there the next time.
     """
-    artifact = load_artifact(artifact_path)
+    artifact = load_artifact(active_artifact(artifact_path))
     file = keep / f"{artifact.manifest.product}-{artifact.sha256[:12]}.npz"
     if file.is_file():
         with np.load(file) as found:

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from examples.demo_images import Counts, brick_wall, crop, write_set
-from models.artifact import Artifact, load_artifact
+from models.artifact import Artifact, active_artifact, load_artifact
 from models.heads.mkd.config import MkdConfig
 from trainer.config import TrainingSettings
 from trainer.display import RichDisplay
@@ -33,7 +33,8 @@ def served_folder(artifact: Path | None) -> Iterator[tuple[Path, Artifact]]:
         if artifact is None:
             made = train_short(Path(name) / "data", folder)
         else:
-            made = load_artifact(Path(shutil.copytree(artifact, folder / load_artifact(artifact).manifest.product)))
+            path = active_artifact(artifact)
+            made = load_artifact(Path(shutil.copytree(path, folder / load_artifact(path).manifest.product)))
         yield folder, made
 
 

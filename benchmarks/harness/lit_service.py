@@ -18,7 +18,7 @@ from typing import Any
 import litserve
 import torch
 
-from models.artifact import load_artifact
+from models.artifact import active_artifact, load_artifact
 from models.backends.pool import SourcePool
 from models.detector import Detector, Judgement, Row
 from models.imaging.decode import decode_image
@@ -35,7 +35,7 @@ class Judge(litserve.LitAPI):  # type: ignore[misc]
     def setup(self, device: str) -> None:
         """In the worker's process."""
         torch.set_num_threads(self._threads)
-        self.artifact = load_artifact(self._path)
+        self.artifact = load_artifact(active_artifact(self._path))
         pool = SourcePool(torch.device("cpu"), threads=self._threads)
         pool.require(self.artifact.source, self.artifact.workload)
         self.detector = Detector(torch.device("cpu"), pool)

@@ -27,7 +27,8 @@ from docker.trial.visit import ask, checked, expected, refused
 CONTEXT = Path(__file__).parents[2]
 TRIAL = "trial"
 PICTURES = 24
-TRAIN = f"fit /data --product {TRIAL} --out /artifacts --image-size 32 --set steps=20 --device cpu --threads 1".split()
+SMALL = "--image-size 32 --set steps=20 --device cpu --threads 1"
+TRAIN = f"fit /data --product {TRIAL} --version 1 --out /artifacts {SMALL}".split()
 START_S = 300  # a busy machine may take minutes for what an idle one does in ten seconds
 USER = 10001  # of the Dockerfile
 
@@ -60,7 +61,7 @@ def trained(engine: Engine, image: str, folder: Path) -> Path:
     out.chmod(0o777)
     mounts = (Mount(folder / "pictures", "/data"), Mount(out, "/artifacts", writable=True))
     engine.run(Setting(image, mounts=mounts), ["mkd-train", *TRAIN])
-    return out / TRIAL
+    return out / TRIAL / "1"
 
 
 def keys(engine: Engine, image: str, folder: Path) -> tuple[str, Path]:

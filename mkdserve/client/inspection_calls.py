@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import httpx
 
@@ -38,7 +38,7 @@ def score(
 def localize(
     *images: ImageInput,
     product: str | None = None,
-    overlay: bool = False,
+    overlay: bool | Literal["heat", "outline"] = False,
     mask: bool = False,
     max_false_reject: float | None = None,
     review: bool = True,

@@ -29,12 +29,16 @@ MASK: Literal["mask.png"] = "mask.png"
 
 
 class ArtifactError(Exception):
-    """An artifact is refused (or cannot be written): which `file`, and the `reason`."""
+    """An artifact is refused: which `file`, and the `reason`."""
 
     def __init__(self, file: Path, reason: str) -> None:
         super().__init__(f"{file}: {reason}")
         self.file = file
         self.reason = reason
+
+
+class ArtifactNotWritten(ArtifactError):
+    """An artifact cannot be written: a full disk, a folder without permission."""
 
 
 class _Record(BaseModel):

@@ -21,7 +21,9 @@ def upgraded(raw: Raw) -> Raw:
         step = STEPS.get(version) if isinstance(version, int) else None
         if step is None:
             known = ", ".join(str(one) for one in (*STEPS, SCHEMA_VERSION))
-            raise ValueError(f"has schema version {version}; this version reads {known}")
+            newer = isinstance(version, int) and version > SCHEMA_VERSION
+            hint = ": a newer release made it, which is needed here, too" if newer else ""
+            raise ValueError(f"has schema version {version}; this version reads {known}{hint}")
         raw = step(raw)
         version = raw["schema_version"]
     return raw

@@ -10,7 +10,7 @@ from pathlib import Path
 import safetensors.torch
 
 from models import atomic_file
-from models.artifact.manifest import MANIFEST, MASK, SUMS, TENSORS, ArtifactError, Manifest
+from models.artifact.manifest import MANIFEST, MASK, SUMS, TENSORS, ArtifactNotWritten, Manifest
 from models.artifact.read import Artifact, load_artifact, sums_text
 from models.heads.base import Head
 from models.imaging.regions import Regions
@@ -23,7 +23,7 @@ def write_artifact(
 
     `golden` are PNG files in the order of `manifest.golden`, `regions` those that `manifest.regions` tells of.
 
-    Raises ArtifactError when the disk is full and the like;
+    Raises ArtifactNotWritten when the disk is full and the like;
     then nothing of `path` has changed.
     """
     contents = {
@@ -41,5 +41,5 @@ def write_artifact(
                 (beside / name).write_bytes(data)
             found = load_artifact(beside)
     except OSError as error:
-        raise ArtifactError(path, f"cannot be written: {error.strerror or error}") from error
+        raise ArtifactNotWritten(path, f"cannot be written: {error.strerror or error}") from error
     return dataclasses.replace(found, path=path)

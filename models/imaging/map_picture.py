@@ -7,7 +7,7 @@ looks quiet.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import cv2
 import numpy as np
@@ -18,7 +18,11 @@ from models.imaging.decode import Pixels
 
 Map = npt.NDArray[np.float32]
 Grey = npt.NDArray[np.uint8]
+Rgb = npt.NDArray[np.uint8]
+Colour = tuple[int, int, int]
+OverlayStyle = Literal["heat", "outline"]
 GREY_AT_THRESHOLD = 128
+LIT_COLOUR, DARK = (255, 64, 64), (16, 16, 16)  # RGB
 OVERLAY_OPACITY = 0.65
 OVERLAY_BYTES = 6  # a pixel, at most
 STRIP_PIXELS = 2**18  # blended at a time: intermediate values take 40 bytes a pixel
@@ -81,7 +85,7 @@ def eight_bit(pixels: Pixels, sixteen_bit_white: int) -> npt.NDArray[np.uint8]:
     return result
 
 
-def overlay(picture: npt.NDArray[np.uint8], grey: Grey) -> npt.NDArray[np.uint8]:
+def overlay(picture: Rgb, grey: Grey) -> Rgb:
     """RGB (H, W, 3) with its grey map (H, W) laid over it, the opaquer the brighter: quiet places stay as they are.
 
     Holds at most OVERLAY_BYTES a pixel beside its arguments: the result (3), the outline's mask with what OpenCV makes
@@ -92,10 +96,42 @@ def overlay(picture: npt.NDArray[np.uint8], grey: Grey) -> npt.NDArray[np.uint8]
         colours = cv2.cvtColor(cv2.applyColorMap(grey[rows], cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB)
         opacity = (grey[rows].astype(np.float32) / 255 * OVERLAY_OPACITY)[:, :, None]
         result[rows] = np.rint(picture[rows] * (1 - opacity) + colours * opacity)
-    lit = cv2.threshold(grey, GREY_AT_THRESHOLD - 1, 1, cv2.THRESH_BINARY)[1]
-    edges, _ = cv2.findContours(lit, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    cv2.drawContours(result, edges, -1, (255, 64, 64), max(1, round(min(picture.shape[:2]) / 200)))
+    edges, _ = cv2.findContours(_lit(grey), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    cv2.drawContours(result, edges, -1, LIT_COLOUR, _line(picture))
     return result
+
+
+def outline(picture: Rgb, region: Grey, colour: Colour = LIT_COLOUR) -> Rgb:
+    """RGB (H, W, 3) with a line around each part of `region` (H, W), where that is not 0: no pixel in it is changed.
+
+    The line has a dark edge, so that it is seen on any picture.
+    """
+    width = max(2, _line(picture))
+    inside = cv2.threshold(region, 0, 1, cv2.THRESH_BINARY)[1]
+    # A line is centred on its contour, and the dark one reaches 1 + width / 2 to either side.
+    reach = 2 * (width + 1) + 1
+    around = cv2.dilate(inside, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach)))
+    edges, _ = cv2.findContours(around, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    del around
+    result = np.array(picture, order="C")
+    cv2.drawContours(result, edges, -1, DARK, width + 2)
+    cv2.drawContours(result, edges, -1, colour, width)
+    for rows in _strips(picture.shape):
+        np.copyto(result[rows], picture[rows], where=inside[rows, :, None] > 0)
+    return result
+
+
+def drawn(picture: Rgb, grey: Grey, style: OverlayStyle) -> Rgb:
+    """The picture with its grey map: as heat over it, or as lines around what is lit, which leave a defect visible."""
+    return overlay(picture, grey) if style == "heat" else outline(picture, _lit(grey))
+
+
+def _lit(grey: Grey) -> Grey:
+    return np.asarray(cv2.threshold(grey, GREY_AT_THRESHOLD - 1, 1, cv2.THRESH_BINARY)[1], dtype=np.uint8)
+
+
+def _line(picture: Rgb) -> int:
+    return max(1, round(int(min(picture.shape[:2])) / 200))
 
 
 def _strips(shape: tuple[int, ...]) -> Iterator[slice]:

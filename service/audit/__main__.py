@@ -3,38 +3,39 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from pathlib import Path
 
+from models.exit_codes import ExitCode, guarded
 from models.one_line_parser import OneLineParser
 from service.audit.query import Found, RecordFilter, moment, search, write_csv
 from service.audit.verify import ChainReport, heads_in, verify
 
-OK, BROKEN, MISUSED = 0, 1, 2
+PROGRAM = "mkd-audit"
 LINES_SHOWN = 20
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Returns the exit code: 0 in order, 1 a chain is broken, 2 the folder or the log cannot be read."""
+    """Returns the exit code (models.exit_codes)."""
     given = parser().parse_args(arguments)
+    return guarded(PROGRAM, lambda: _run(given))
+
+
+def _run(given: argparse.Namespace) -> int:
     try:
         return int(given.run(given))
-    except BrokenPipeError:  # `| head`
-        with suppress(OSError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return OK
+    except BrokenPipeError:
+        raise
     except OSError as error:
-        sys.stderr.write(f"mkd-audit: {error.filename or given.folder}: {error.strerror}\n")
-        return MISUSED
+        sys.stderr.write(f"{PROGRAM}: {error.filename or given.folder}: {error.strerror}\n")
+        return ExitCode.OUTPUT if error.filename == getattr(given, "csv", None) else ExitCode.INPUT
 
 
 def parser() -> argparse.ArgumentParser:
     """The parser of all three commands."""
-    options = OneLineParser(prog="mkd-audit", description="Read the audit trail of a service.")
+    options = OneLineParser(prog=PROGRAM, description="Read the audit trail of a service.")
     options.add_version()
     commands = options.add_subparsers(required=True, metavar="COMMAND")
     check = commands.add_parser("verify", help="say where chains break; exit code 1 if one does")
@@ -85,7 +86,7 @@ def run_verify(given: argparse.Namespace) -> int:
     broken = sum(1 for report in reports if report.breaks)
     warned = sum(1 for report in reports if report.warnings)
     print(f"{'BROKEN' if broken else 'OK'}: {len(reports)} chains, {broken} broken, {warned} with warnings")
-    return BROKEN if broken or (given.strict and warned) else OK
+    return ExitCode.NOT_IN_ORDER if broken or (given.strict and warned) else ExitCode.DONE
 
 
 def run_show(given: argparse.Namespace) -> int:
@@ -128,7 +129,7 @@ def _search(given: argparse.Namespace, damage: list[str]) -> Iterator[Found]:
 def _said(damage: list[str]) -> int:
     for text in damage[:LINES_SHOWN]:
         sys.stderr.write(f"left out: {text}\n")
-    return BROKEN if damage else OK
+    return ExitCode.NOT_IN_ORDER if damage else ExitCode.DONE
 
 
 def _moment(text: str) -> str:

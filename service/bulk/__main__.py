@@ -7,11 +7,12 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
+from models.exit_codes import ExitCode, guarded
 from service.machine import openmp
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Returns 0 when the results are written, 1 with the reason when not, 130 when interrupted."""
+    """Returns the exit code (models.exit_codes), with the reason on standard error where it is not 0."""
     openmp.let_waiting_threads_sleep()
     try:
         from service.bulk.command import run
@@ -19,8 +20,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if error.name not in {"pyarrow", "rich"}:
             raise
         print(f"mkd-score: {error.name} is missing: pip install 'mkdserve[bulk]'", file=sys.stderr)
-        return 1
-    return run(sys.argv[1:] if arguments is None else arguments)
+        return ExitCode.START_FAILED
+    return guarded("mkd-score", lambda: run(sys.argv[1:] if arguments is None else arguments))
 
 
 def program() -> NoReturn:

@@ -8,6 +8,7 @@ import signal
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import get_args
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -16,10 +17,13 @@ from rich.console import Console
 
 from models.artifact import ArtifactError, active_artifact, load_artifact
 from models.backends.choice import BACKEND_NAMES, candidates
+from models.exit_codes import ExitCode, os_words
 from models.imaging.decode import ImageLimits
+from models.imaging.map_picture import OverlayStyle
 from models.one_line_parser import OneLineParser
 from models.sources.registry import spec_of
 from models.sources.weights import SourceWeightsError
+from models.writing import NotWritable, require_writable
 from service.bulk.errors import BulkError
 from service.bulk.images import Images, images_of
 from service.bulk.progress import progress
@@ -28,7 +32,16 @@ from service.bulk.result_parts import ResultParts
 from service.bulk.result_rows import table_of
 from service.bulk.scorer import Scorer, ScoringSettings
 
-INTERRUPTED = 130
+# The first that fits; a ValueError is about a flag.
+FAILURES: tuple[tuple[type[Exception], ExitCode], ...] = (
+    (NotWritable, ExitCode.OUTPUT),
+    (BulkError, ExitCode.INPUT),
+    (ArtifactError, ExitCode.INPUT),
+    (SourceWeightsError, ExitCode.INPUT),
+    (ValueError, ExitCode.USAGE),
+    (OSError, ExitCode.OUTPUT),  # what is read tells its own
+)
+FEWEST_TO_DOUBT = 8  # images
 Part = tuple[int, int, int]
 _LIMITS = ImageLimits()
 
@@ -47,6 +60,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--out", type=Path, required=True, help="Parquet file of the results")
     top.add_argument("--csv", type=Path, metavar="FILE", help="the results as a table for a spreadsheet, too")
     top.add_argument("--maps", type=Path, help="folder for the maps as PNG; the results then list the regions, too")
+    top.add_argument("--overlay", choices=get_args(OverlayStyle), help="with --maps: overlays in this style, too")
     top.add_argument("--replace", action="store_true", help="replace results that are there")
     top.add_argument("--restart", action="store_true", help="throw away the parts of a run that was interrupted")
     machine = top.add_argument_group("machine")
@@ -79,21 +93,30 @@ def run(arguments: Sequence[str]) -> int:
         score(given, console)
     except KeyboardInterrupt:
         _say(console, "interrupted; the same command goes on with what is missing")
-        return INTERRUPTED
-    except (BulkError, ArtifactError, SourceWeightsError, ValueError, OSError) as error:
-        _say(console, f"error: {error}")
-        return 1
+        return ExitCode.INTERRUPTED
+    except tuple(kind for kind, _ in FAILURES) as error:
+        _say(console, f"error: {os_words(error) if isinstance(error, OSError) else error}")
+        return next(code for kind, code in FAILURES if isinstance(error, kind))
     finally:
         signal.signal(signal.SIGTERM, before)
-    return 0
+    return ExitCode.DONE
 
 
 def score(given: argparse.Namespace, console: Console) -> None:
     """Judge what is missing, then write the results. Raises BulkError and others with the reason."""
     if given.out.exists() and not given.replace:
-        raise BulkError(f"{given.out} is there already: give --replace, or another --out")
+        raise NotWritable(f"{given.out} is there already: give --replace, or another --out")
+    if given.overlay is not None and given.maps is None:
+        raise ValueError("--overlay goes with --maps, the folder that overlays are written to")
     if given.csv is not None and given.csv.exists() and not given.replace:
-        raise BulkError(f"{given.csv} is there already: give --replace, or another --csv")
+        raise NotWritable(f"{given.csv} is there already: give --replace, or another --csv")
+    for flag, folder in (
+        ("--out", given.out.parent),
+        ("--csv", given.csv and given.csv.parent),
+        ("--maps", given.maps),
+    ):
+        if folder is not None:
+            require_writable(folder, flag)
     artifact = active_artifact(given.artifact)
     if artifact != given.artifact:
         _say(console, f"taking version {artifact.name} of {given.artifact}")
@@ -117,7 +140,10 @@ def score(given: argparse.Namespace, console: Console) -> None:
     if given.csv is not None:
         write_csv(given.out, given.csv)
         _say(console, f"{given.csv}: the same as a table")
-    _say(console, f"{given.out}: {_summary(given.out)}")
+    decisions = pq.read_table(given.out, columns=["decision", "error_code"])
+    _say(console, f"{given.out}: {_summary(decisions)}")
+    if (doubt := _doubt(decisions)) is not None:
+        _say(console, doubt)
 
 
 def judged(
@@ -163,6 +189,7 @@ def settings_of(given: argparse.Namespace) -> ScoringSettings:
         decode_threads=given.decode_threads or max(1, cores // 4 if device == "cpu" else cores - 1),
         batch=given.batch,
         maps=given.maps.resolve() if given.maps else None,
+        overlay=given.overlay,
         weights=given.weights,
         limits=ImageLimits(given.max_image_bytes, given.max_image_pixels),
     )
@@ -177,12 +204,23 @@ def plan_of(settings: ScoringSettings, images: Images) -> dict[str, object]:
         "device": settings.device.partition(":")[0],
         "batch": settings.batch,
         "maps": str(settings.maps) if settings.maps else None,
+        "overlay": settings.overlay,
         "limits": [settings.limits.max_bytes, settings.limits.max_pixels],
     }
 
 
-def _summary(out: Path) -> str:
-    table = pq.read_table(out, columns=["decision", "error_code"])
+def _doubt(table: pa.Table) -> str | None:
+    """Words of warning where so many are not as the artifact's good parts that they may show something else."""
+    decisions = Counter(value for value in table.column("decision").to_pylist() if value)
+    if decisions.total() < FEWEST_TO_DOUBT or 2 * decisions["NG"] <= decisions.total():
+        return None
+    return (
+        f"beware: {decisions['NG']} of {decisions.total()} are NG: are these pictures of this product, under the light "
+        "that it was trained in? Else name another --artifact, or recalibrate (`mkd-train recalibrate`)"
+    )
+
+
+def _summary(table: pa.Table) -> str:
     counts = Counter(value for name in ("decision", "error_code") for value in table.column(name).to_pylist() if value)
     return f"{table.num_rows} images, " + ", ".join(f"{count} {name}" for name, count in sorted(counts.items()))
 

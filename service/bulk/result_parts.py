@@ -16,6 +16,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from models.writing import NotWritable
 from service.bulk.errors import BulkError
 from service.bulk.result_rows import SCHEMA
 
@@ -33,7 +34,7 @@ class ResultParts:
         self.total = -(-count // size)
 
     def open(self, *, restart: bool) -> list[int]:
-        """The numbers of the parts that are still missing. Raises BulkError where the parts are of another run."""
+        """The numbers of the parts that are still missing. Raises NotWritable where the parts are of another run."""
         if restart:
             shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -41,7 +42,7 @@ class ResultParts:
         if not plan.exists():
             _whole(plan, lambda file: file.write_text(self._plan, encoding="utf-8"))
         elif plan.read_text(encoding="utf-8") != self._plan:
-            raise BulkError(
+            raise NotWritable(
                 f"{self.folder} holds parts of a run with other images, artifact or settings: give --restart to "
                 "throw them away, or another --out"
             )

@@ -22,13 +22,14 @@ from models.backends.choice import BackendName
 from models.detector import Judgement, Row
 from models.image_judge import PreparedImage
 from models.imaging.decode import ImageError, ImageLimits
+from models.imaging.map_picture import OverlayStyle
 from service.bulk.errors import BulkError
 from service.bulk.images import BulkImage
 from service.bulk.result_rows import ResultRow, failure, judged, located, row_of
 from service.engine.device_runner import DeviceRunner, device_runners
 from service.errors import InferenceFailed
 from service.inspection.decode import prepare
-from service.inspection.map_pictures import map_pictures
+from service.inspection.map_pictures import MapPictures, map_pictures
 from service.inspection.options import InspectionOptions, PictureOptions, choose_thresholds
 from service.inspection.verdict import StageTimes, Verdict, verdict_of
 from service.products.product import ProductVersion
@@ -50,6 +51,7 @@ class ScoringSettings:
     decode_threads: int = 1
     batch: int = 32
     maps: Path | None = None
+    overlay: OverlayStyle | None = None
     weights: Path | None = None
     limits: ImageLimits = field(default_factory=ImageLimits)
 
@@ -171,11 +173,19 @@ class Scorer:
             # Named by its row: no name of the input becomes a path.
             name = f"{image.row:09}.png"
             (self._settings.maps / name).write_bytes(verdict.pictures.map)
+            if verdict.pictures.overlay is not None:
+                (self._settings.maps / f"{image.row:09}.overlay.png").write_bytes(verdict.pictures.overlay)
             row |= located(verdict, name)
         return row
 
+    def _pictures(self, image: BulkImage, prepared: PreparedImage, judgement: Judgement) -> MapPictures:
+        overlay = self._settings.overlay
+        data = image.load().data if overlay is not None else b""
+        return map_pictures(
+            judgement.map, prepared, self._version, PictureOptions(overlay), data, self._settings.limits
+        )
+
     def _verdict(self, image: BulkImage, prepared: PreparedImage, judgement: Judgement) -> Verdict:
-        wants_map = self._settings.maps is not None
         return verdict_of(
             judgement.score,
             prepared,
@@ -184,6 +194,6 @@ class Scorer:
             index=image.row,
             name=image.path,
             times=StageTimes(),
-            pictures=map_pictures(judgement.map, prepared, self._version, PictureOptions()) if wants_map else None,
+            pictures=self._pictures(image, prepared, judgement) if self._settings.maps is not None else None,
             decided_by=judgement.decided_by,
         )

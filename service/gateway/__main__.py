@@ -10,6 +10,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from models.exit_codes import ExitCode, guarded, os_words
+from models.one_line_parser import OneLineParser
 from service import logs
 from service.gateway import registers
 from service.gateway.connection_check import check
@@ -20,29 +22,43 @@ from service.gateway.settings import LineFileError, LineSettings, read
 from service.gateway.simulation import simulate
 from service.gateway.timing_diagram import draw
 
+PROGRAM = "mkd-line"
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Returns the exit code: 0 after an orderly stop, 2 for settings that cannot be used."""
+    """Returns the exit code (models.exit_codes)."""
     options = _parser().parse_args(arguments)
+    return guarded(PROGRAM, lambda: _command(options))
+
+
+def _command(options: argparse.Namespace) -> int:
     try:
         settings = read(options.config)
         if options.command == "map":
             print(_map(settings, options.station, as_csv=options.csv), end="")
-            return 0
+            return ExitCode.DONE
         if options.command == "check":
             logs.configure("warning")
             logging.getLogger().handlers = []  # what it says is told by station
-            return 0 if asyncio.run(check(settings, print)) else 1
+            good = asyncio.run(check(settings, print))
+            return ExitCode.DONE if good else ExitCode.NOT_IN_ORDER
         if options.command == "simulate":
             return _simulate(settings, options.out)
         return _run(settings)
-    except (LineFileError, MissingLibrary, OSError) as error:
-        print(f"mkd-line: {error}", file=sys.stderr)
-        return 2
+    except LineFileError as error:
+        print(f"{PROGRAM}: {error}", file=sys.stderr)
+        return ExitCode.USAGE
+    except MissingLibrary as error:
+        print(f"{PROGRAM}: {error}", file=sys.stderr)
+        return ExitCode.START_FAILED
+    except OSError as error:
+        print(f"{PROGRAM}: {os_words(error)}", file=sys.stderr)
+        return ExitCode.OUTPUT if options.command == "simulate" else ExitCode.START_FAILED
 
 
 def _parser() -> argparse.ArgumentParser:
-    options = argparse.ArgumentParser(prog="mkd-line", description="The gateway between PLC, camera and service.")
+    options = OneLineParser(prog=PROGRAM, description="The gateway between PLC, camera and service.")
+    options.add_version()
     options.add_argument("--config", type=Path, default=Path("line.toml"), help="settings of all stations [line.toml]")
     commands = options.add_subparsers(dest="command", metavar="COMMAND")
     commands.add_parser("run", help="run all stations (also without a command)")
@@ -66,7 +82,7 @@ def _run(settings: LineSettings) -> int:
         await gateway.run()
 
     asyncio.run(until_stopped())
-    return 0
+    return ExitCode.DONE
 
 
 def _simulate(settings: LineSettings, out: Path) -> int:
@@ -74,7 +90,7 @@ def _simulate(settings: LineSettings, out: Path) -> int:
     window_s = min(1.0, max(0.15, settings.station[0].window_ms / 1000))
     draw(asyncio.run(simulate(window_s)), window_s, out)
     print(f"written: {out}")
-    return 0
+    return ExitCode.DONE
 
 
 def _map(settings: LineSettings, name: str, *, as_csv: bool) -> str:

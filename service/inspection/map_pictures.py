@@ -11,7 +11,7 @@ import numpy.typing as npt
 from models.calibration.conformal import MapScale
 from models.image_judge import PreparedImage
 from models.imaging.decode import ImageLimits, decode_image
-from models.imaging.map_picture import Map, Region, eight_bit, grey_picture, mask, overlay, regions
+from models.imaging.map_picture import Map, Region, drawn, eight_bit, grey_picture, mask, regions
 from service.errors import InferenceFailed
 from service.inspection.options import PictureOptions
 from service.products.product import ProductVersion
@@ -55,9 +55,9 @@ def map_pictures(
     width, height = image.width, image.height
     grey = grey_picture(map_, scale, width, height)
     laid_over = None
-    if options.overlay:
+    if options.overlay is not None:
         pixels = decode_image(data, limits)
-        laid_over = as_png(overlay(eight_bit(pixels, version.preprocessing.sixteen_bit_white), grey))
+        laid_over = as_png(drawn(eight_bit(pixels, version.preprocessing.sixteen_bit_white), grey, options.overlay))
     return MapPictures(
         map=as_png(grey),
         scale=scale,

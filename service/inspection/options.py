@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from models.calibration.conformal import Calibration, Thresholds
+from models.imaging.map_picture import OverlayStyle
 from service.errors import RateNotPromised
 
 
@@ -12,7 +13,7 @@ from service.errors import RateNotPromised
 class PictureOptions:
     """Which pictures are made beside the map and its regions."""
 
-    overlay: bool = False
+    overlay: OverlayStyle | None = None
     mask: bool = False
 
 

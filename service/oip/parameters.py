@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import cast, get_args
 
+from models.imaging.map_picture import OverlayStyle
 from service.errors import MalformedRequest
 from service.inspection.context import LineContext, LineContextError
 from service.inspection.options import InspectionOptions, PictureOptions
@@ -12,7 +14,7 @@ from service.oip.outputs import PICTURES
 from service.oip.tensors import Parameter, RequestedOutput
 
 LINE = ("line", "station", "part_id")
-KNOWN = ("max_false_reject", "review", "timeout", *LINE)
+KNOWN = ("max_false_reject", "review", "timeout", "overlay", *LINE)
 OF_THE_FORM = frozenset({"binary_data_output"})
 MICROSECOND = 1e-6
 
@@ -32,9 +34,17 @@ def asked(parameters: Mapping[str, Parameter], outputs: Sequence[RequestedOutput
         if name not in KNOWN and name not in OF_THE_FORM:
             raise MalformedRequest(f"parameter {name[:64]!r} is not known; known are {', '.join(KNOWN)}")
     wanted = {output.name for output in outputs}
-    pictures = PictureOptions("overlay" in wanted, "mask" in wanted) if wanted & PICTURES else None
+    pictures = _pictures(wanted, parameters.get("overlay"))
     options = InspectionOptions(_rate(parameters.get("max_false_reject")), _review(parameters.get("review")), pictures)
     return Asked(options, _line(parameters), _timeout(parameters.get("timeout")))
+
+
+def _pictures(wanted: set[str], style: Parameter | None) -> PictureOptions | None:
+    if style not in (None, *get_args(OverlayStyle)):
+        raise MalformedRequest("parameter overlay: heat or outline")
+    if not wanted & PICTURES:
+        return None
+    return PictureOptions(cast(OverlayStyle, style or "heat") if "overlay" in wanted else None, "mask" in wanted)
 
 
 def _rate(value: Parameter | None) -> float | None:

@@ -28,6 +28,7 @@ from service.rest.credentials import CSRF_HEADER, SESSION_COOKIE, authenticate, 
 from service.rest.event_hub import EventHub
 from service.rest.feedback_schemas import ReviewBody
 from service.rest.foreign import refuse_foreign
+from service.rest.forms import DEADLINE_PATTERN
 from service.rest.options import RestOptions
 from service.rest.product_schemas import LoadBody, VersionBody
 from service.rest.recalibration_schemas import RecalibrationBody
@@ -51,7 +52,6 @@ QUERIES: dict[str, type[ScoreQuery]] = {"/score": ScoreQuery, "/localize": Local
 SMALL_BODY_BYTES = 4096
 REVIEW_BODY_BYTES = 16 << 10  # a note may be written in escapes of six bytes
 LONGEST_DEADLINE_MS = 3_600_000
-DEADLINE_PATTERN = r"^[0-9]{1,7}(\.[0-9]{1,3})?$"
 CONTEXT_HEADERS = {"line": "X-Line", "station": "X-Station", "part_id": "X-Part-Id"}
 
 

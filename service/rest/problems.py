@@ -20,6 +20,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
 from service.errors import RequestCancelled, ServiceError, Unauthorized
+from service.rest.forms import message_of
 from service.rest.request_record import RequestRecord, record_of
 
 PROBLEM_TYPE = "urn:mkdserve:problem:"
@@ -155,7 +156,7 @@ async def on_http_exception(request: Request, exc: Exception) -> Response:
 async def on_validation_error(request: Request, exc: Exception) -> Response:
     """Handler of parameters that break their documented form; says where and why, never what was sent."""
     assert isinstance(exc, RequestValidationError)
-    errors = [{"where": ".".join(map(str, row["loc"])), "message": str(row["msg"])} for row in exc.errors()]
+    errors = [{"where": ".".join(map(str, row["loc"])), "message": message_of(row)} for row in exc.errors()]
     detail = "; ".join(f"{row['where']}: {row['message']}" for row in errors)
     return problem(request, HTTP_CODES[422], detail, errors=errors)
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
+from models.imaging.map_picture import OverlayStyle
 from models.names import WHOLE_NAME
 from service.inspection.context import CONTEXT_PATTERN
 
@@ -13,6 +14,9 @@ Decision = Literal["OK", "REVIEW", "NG"]
 
 ProductName = Annotated[str, Field(pattern=WHOLE_NAME, description="Name of a product, or of a version of it.")]
 ContextText = Annotated[str | None, Field(pattern=CONTEXT_PATTERN)]
+
+
+TRUTH = TypeAdapter(bool)
 
 
 class Schema(BaseModel):
@@ -45,11 +49,30 @@ class ScoreQuery(BaseModel):
     )
 
 
+def _as_typed(value: object) -> object:
+    """A truth value, in any of the ways in which other parameters take it, as true or false; all else as it is."""
+    try:
+        return "true" if TRUTH.validate_python(value) else "false"
+    except ValidationError:
+        return value
+
+
 class LocalizeQuery(ScoreQuery):
     """Query parameters of /localize."""
 
-    overlay: bool = Field(default=False, description="Add the image with its map laid over, as PNG.")
+    overlay: Annotated[Literal["false", "true", "heat", "outline"], BeforeValidator(_as_typed)] = Field(
+        default="false",
+        description="Add the image as PNG, with its map laid over as heat (true is that, too) or with what is lit "
+        "outlined, which leaves a defect visible.",
+    )
     mask: bool = Field(default=False, description="Add where the map reaches its threshold (255, else 0), as PNG.")
+
+    @property
+    def overlay_style(self) -> OverlayStyle | None:
+        """None where no overlay is asked for."""
+        if self.overlay == "false":
+            return None
+        return "outline" if self.overlay == "outline" else "heat"
 
 
 class ArtifactRef(Schema):

@@ -6,21 +6,22 @@ Devices are not taken into use, so the golden scores of the artifacts are left t
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
-import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import psutil
 
+from models.exit_codes import ExitCode
 from models.imaging.limits import PEAK_BYTES
 from service.auth import KeyFileError, KeyRing
 from service.metrics import Metrics
 from service.products.product import ProductStatus
 from service.products.registry import Registry
 from service.run.command_line import SettingsError
-from service.run.processes import bound_socket
+from service.run.port import PortTaken, bound_socket
 from service.run.settings import Settings, thread_counts
 
 PROCESS_BYTES = 700 << 20  # interpreter, torch and one source with its work space
@@ -35,13 +36,14 @@ class Finding(NamedTuple):
 
 
 def run_check(settings: Settings, say: Callable[[str], None]) -> int:
-    """A line for each thing that was looked at; 0 where the service would start and judge, else 1."""
+    """A line for each thing that was looked at; whether the service would start and judge."""
+    logging.getLogger("mkdserve").addHandler(logging.NullHandler())  # what it would log is told below
     findings = list(check(settings))
     for finding in findings:
         say(f"{'ok  ' if finding.good else 'BAD '} {finding.text}")
     good = all(finding.good for finding in findings)
     say("it would start and judge" if good else "it would not judge as it is; see the lines that begin with BAD")
-    return 0 if good else 1
+    return ExitCode.DONE if good else ExitCode.NOT_IN_ORDER
 
 
 def check(settings: Settings) -> Iterator[Finding]:
@@ -141,13 +143,14 @@ def _feedback(settings: Settings) -> Finding:
 
 
 def _port(settings: Settings) -> Finding:
-    where = f"{settings.host}:{settings.port}"
     try:
         with bound_socket(settings, patience_s=0) as found:
             found.listen()
-    except (OSError, socket.gaierror) as error:
-        return Finding(False, f"port: {where} cannot be had: {error.strerror or error}")
-    return Finding(True, f"port: {where} is free")
+    except PortTaken as error:
+        return Finding(False, str(error))
+    except OSError as error:
+        return Finding(False, f"port: {settings.host}:{settings.port} cannot be listened on: {error.strerror or error}")
+    return Finding(True, f"port: {settings.host}:{settings.port} is free")
 
 
 def _line(file: Path) -> Finding:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import os
 import sys
 from collections.abc import Sequence
@@ -22,6 +23,7 @@ from service.run.settings import ENV_PREFIX, Settings
 PROGRAM = "mkd-serve"
 CONFIG = f"{ENV_PREFIX}CONFIG"
 OTHER_VARIABLES = {CONFIG, "MKD_CACHE_DIR", "MKD_NO_DOWNLOAD"}  # the latter two are read by models.sources.weights
+OTHER_FLAGS = ("--version", "--check", "--config", "--help")  # that are no settings
 EPILOG = (
     f"Each flag is also an environment variable, {ENV_PREFIX}MAX_BATCH for --max-batch, and a key of the file that "
     "--config names; flags win over variables, and these over the file."
@@ -130,6 +132,8 @@ def _unknown_argument(text: str) -> str:
     if not text.startswith("-"):
         return f"{text!r} is no flag; settings are given as --name value ({PROGRAM} --help lists them)"
     name = text.split("=", 1)[0]
+    if near := difflib.get_close_matches(name, OTHER_FLAGS, 1):
+        return f"{name} is no flag; did you mean {near[0]}?"
     return f"{name} is no flag; {nearest_setting(name.strip('-').removeprefix('no-'), flag)}"
 
 

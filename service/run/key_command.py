@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
+from models.one_line_parser import OneLineParser
 from service.auth import SCOPES, KeyFileError, new_key
 
 
 def parser() -> argparse.ArgumentParser:
     """The parser of the `keys` command."""
-    options = argparse.ArgumentParser(prog="mkd-serve keys", description="Make API keys.")
+    options = OneLineParser(prog="mkd-serve keys", description="Make API keys.")
     actions = options.add_subparsers(dest="action", required=True)
     new = actions.add_parser("new", help="print a fresh key and the line to put into the key file")
     new.add_argument("--name", required=True, help="whose key it is; appears in the log")

@@ -9,7 +9,6 @@ of each product.
 
 from __future__ import annotations
 
-import errno
 import logging
 import multiprocessing
 import os
@@ -26,16 +25,16 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import FrameType
 
+from models.exit_codes import ExitCode
 from service.logs import configure, event
 from service.products.agreement import Agreement
+from service.run.port import bound_socket
 from service.run.settings import Settings
 
-START_FAILED = 3
 LOOK_EVERY_S = 0.2
 FIRST_PAUSE_S, MOST_PAUSE_S = 1.0, 60.0  # before a process that could not be started is started again
 SERVED_PAUSE_S = 4.0  # at most, before one that has served: whatever killed it may have killed the others as well
 LIVED_S = 60.0  # after which a death is no sign of a start that fails
-PORT_PATIENCE_S = 10.0  # for the processes of a parent that was killed a moment ago to let go of the port
 LAST_WORDS_S = 10.0
 PRELOADED = ("service.run.preload",)
 ONE_THREAD = "OPENBLAS_NUM_THREADS"  # numpy's own products: none is worth a thread, and none may run where is forked
@@ -45,38 +44,17 @@ Child = Callable[[Settings, socket.socket, Path], None]
 
 
 def run(settings: Settings, child: Child | None = None) -> int:
-    """Serve with several processes until SIGTERM or SIGINT; each runs `child`. Returns the exit code."""
+    """Serve with several processes until SIGTERM or SIGINT; each runs `child`. Returns the exit code.
+
+    Raises PortTaken.
+    """
     configure(settings.log_level)
-    try:
-        port = bound_socket(settings)
-    except OSError as error:
-        event("the port cannot be had", logging.ERROR, host=settings.host, port=settings.port, reason=str(error))
-        return START_FAILED
-    with tempfile.TemporaryDirectory(prefix="mkdserve-") as folder, port:
+    with bound_socket(settings) as port, tempfile.TemporaryDirectory(prefix="mkdserve-") as folder:
         shared = Path(folder)
         (shared / "metrics").mkdir()
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(shared / "metrics")
         Agreement.begin(shared)
         return Parent(settings, port, shared, child or serve_child).run()
-
-
-def bound_socket(settings: Settings, patience_s: float = PORT_PATIENCE_S) -> socket.socket:
-    """The port, bound and not yet listening, to be shared by all processes. Raises OSError once patience is over."""
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    give_up_at = time.monotonic() + patience_s
-    while True:
-        bound = socket.socket(family, socket.SOCK_STREAM)
-        try:
-            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            bound.bind((settings.host.strip("[]"), settings.port))
-            bound.set_inheritable(True)
-        except OSError as error:
-            bound.close()
-            if error.errno != errno.EADDRINUSE or time.monotonic() >= give_up_at:
-                raise
-            time.sleep(LOOK_EVERY_S)
-        else:
-            return bound
 
 
 @dataclass
@@ -135,7 +113,7 @@ class Parent:
         one_started = any(self._shared.glob(STARTED.format("*")))
         if not one_started and all(place.failed for place in self._places):
             event("no process could be started", logging.ERROR)
-            self._exit_code = START_FAILED
+            self._exit_code = ExitCode.START_FAILED
             self._stop.set()
             return
         for place in self._places:
@@ -187,7 +165,7 @@ def end_with_parent(drain_s: float) -> None:
         event("the parent process is gone", logging.ERROR)
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(drain_s + LAST_WORDS_S)
-        os._exit(START_FAILED)
+        os._exit(ExitCode.FAULT)
 
     threading.Thread(target=watch, name="parent-watch", daemon=True).start()
 

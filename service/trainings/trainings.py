@@ -155,7 +155,7 @@ class Trainings:
         place = self._artifacts / product
         if (place / MANIFEST).exists():
             raise TrainingRefused(
-                f"{product} is a plain artifact, which cannot have versions beside it: move it to {product}/1 first"
+                f"{product} is a plain artifact, which cannot have versions beside it: `mkd-train adopt` makes it one"
             )
         if (place / version).exists():
             raise TrainingRefused(f"{product} has a version {version} already: name another one")

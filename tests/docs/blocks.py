@@ -23,6 +23,8 @@ REASONS = frozenset(
         "needs the measuring data",
         "installs packages",
         "takes minutes",
+        "serves until it is stopped",
+        "takes the id of a proposal",
         "shows a trail that was tampered with",
     }
 )

@@ -110,8 +110,12 @@ def configured(folder: Path) -> None:
 
 
 def train(folder: Path, stock: Stock) -> None:
-    """Labelled pictures, and good ones under a new lamp."""
+    """Labelled pictures, good ones under a new lamp, a mask, and an artifact of an earlier release."""
     write_labelled(folder / "pictures" / "screw", stock.pictures)
+    clamp = np.zeros((40, 40), np.uint8)
+    clamp[:, :6] = 255
+    (folder / "clamp.png").write_bytes(cv2.imencode(".png", clamp)[1].tobytes())
+    stock.train("screw", folder / "old", "")
     write_all(folder / "pictures" / "screw-new-lamp", [brighter(data) for data in stock.pictures.train[:8]])
 
 
@@ -120,6 +124,14 @@ def brighter(data: bytes) -> bytes:
     picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     assert picture is not None
     return cv2.imencode(".png", cv2.convertScaleAbs(picture, alpha=1.03))[1].tobytes()
+
+
+def expect(folder: Path, stock: Stock) -> None:
+    """Labelled pictures, and two versions of a product."""
+    write_labelled(folder / "pictures" / "screw", stock.pictures)
+    stock.train("screw", folder / "artifacts", "1")
+    for version in ("padim", "combined"):
+        shutil.copytree(folder / "artifacts" / "screw" / "1", folder / "artifacts" / "screw" / version)
 
 
 PREPARED: dict[str, Callable[[Path, Stock], None]] = {
@@ -131,6 +143,8 @@ PREPARED: dict[str, Callable[[Path, Stock], None]] = {
     "docs/cookbook.md": cookbook,
     "docs/feedback.md": audit,
     "docs/open-inference.md": api,
+    "docs/expect.md": expect,
+    "docs/page.md": api,
     "docs/operate.md": operate,
     "docs/settings.md": settings,
     "docs/train.md": train,

@@ -24,12 +24,13 @@ small=()
 if [ "$1" = fit ] || [ "$1" = many ]; then
     small=({small})
     case "$*" in *--method*|*--config*) ;; *) small+=({small_mkd}) ;; esac
+    if [ "$1" = fit ]; then small+=(--no-forecast); fi
 fi
 exec {python} -m trainer "$@" "${{small[@]}}"
 """
 # A service goes on behind the commands that follow, as in a second terminal; the next one takes its place.
 SERVE = """
-case " $* " in " keys "*|" adopt "*|*" --check "*|*" --help "*|*" --version "*) exec {python} -m service "$@" ;; esac
+case " $* " in " keys "*|*" --check "*|*" --help "*|*" --version "*) exec {python} -m service "$@" ;; esac
 if [ -e "{state}/server" ]; then
     kill -TERM "$(cat "{state}/server")" && while kill -0 "$(cat "{state}/server")" 2>/dev/null; do sleep 0.1; done
 fi

@@ -29,18 +29,17 @@ def stock(
     bad_image: bytes,
     source_weights: Mapping[str, torch.Tensor],
 ) -> Stock:
-    """Small pictures, and small artifacts, each trained when it is asked for first."""
-    made = tmp_path_factory.mktemp("artifacts-of-the-pages")
+    """Small pictures, and small artifacts, each trained when it is asked for first. One without a version is plain."""
+    kept = tmp_path_factory.mktemp("artifacts-of-the-pages")
 
     def give(product: str, out: Path, version: str) -> None:
-        # A product is plain or has versions, so the two are kept apart.
-        artifact, kept = Path(product, version), made / ("versions" if version else "plain")
-        if not (kept / artifact / "manifest.json").exists():
-            wanted = ["--product", product, "--version", version, "--out", str(kept)]
+        artifact = kept / product / (version or "1")
+        if not artifact.exists():
+            wanted = ["--product", product, "--version", artifact.name, "--out", str(kept), "--no-forecast"]
             handler = signal.getsignal(signal.SIGTERM)
             assert train(["fit", str(good_folder_of_bolts), *wanted, *SMALL.split(), *SMALL_MKD.split()]) == 0
             signal.signal(signal.SIGTERM, handler)  # the program sets one of its own
-        shutil.copytree(kept / artifact, out / artifact)
+        shutil.copytree(artifact, out / product / version)
 
     files = [file.read_bytes() for file in sorted(good_folder_of_bolts.iterdir())]
     return Stock(Pictures(files, good_images, bad_image), give)

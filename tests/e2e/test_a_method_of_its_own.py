@@ -125,7 +125,7 @@ def labelled_set(good_folder_of_bolts: Path, good_images: list[bytes], bad_image
 
 def fit(data: Path, out: Path, version: str, weight: float) -> None:
     line = ["fit", str(data), "--product", "bolt", "--version", version, "--out", str(out), "--hold-out", "0.4"]
-    line += ["--method", "mirror", "--set", f"weight={weight}", "--image-size", "32", "--threads", "1"]
+    line += ["--method", "mirror", "--set", f"weight={weight}", "--image-size", "32", "--threads", "1", "--no-forecast"]
     assert mkd_train(line) == 0
 
 

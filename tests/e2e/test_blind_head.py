@@ -15,10 +15,11 @@ import torch
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
-from models.artifact import MANIFEST, SUMS, load_artifact
+from models.artifact import MANIFEST, SUMS, active_artifact, load_artifact
 from models.artifact.read import sums_text
 from models.backends.pool import SourcePool
 from models.detector import Detector
+from models.exit_codes import ExitCode
 from models.heads.base import FitRun, GoodParts, Head, HeadOutput, Method, MethodConfig, SourceNeeds
 from models.heads.registry import forget, register
 from models.sources.registry import Activations, SourceSpec
@@ -91,13 +92,13 @@ def _blind() -> Iterator[None]:
 @pytest.fixture
 def line(good_folder_of_bolts: Path, tmp_path: Path, source_weights: Mapping[str, Tensor]) -> list[str]:
     line = ["fit", str(good_folder_of_bolts), "--product", "bolt", "--out", str(tmp_path / "artifacts")]
-    return [*line, "--method", "blind", "--image-size", "32", "--threads", "1", "--backend", "torch"]
+    return [*line, "--method", "blind", "--image-size", "32", "--threads", "1", "--backend", "torch", "--no-forecast"]
 
 
 def test_a_head_that_does_not_see_painted_defects_makes_no_artifact(
     line: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert mkd_train(line) == 1
+    assert mkd_train(line) == ExitCode.INPUT
     assert "the head does not see defects" in capsys.readouterr().err
     assert not (tmp_path / "artifacts" / "bolt").exists()
 
@@ -112,7 +113,7 @@ def test_one_that_is_accepted_says_so_at_every_load_and_without_its_record_it_is
 ) -> None:
     assert mkd_train([*line, "--accept-degenerate"]) == 0
     assert "DEGENERATE: 2 reasons" in capsys.readouterr().err
-    path = tmp_path / "artifacts" / "bolt"
+    path = active_artifact(tmp_path / "artifacts" / "bolt")
     made = load_artifact(path)
     assert made.manifest.degenerate is not None
     assert "does not see defects" in made.manifest.degenerate.reasons[0]
@@ -122,7 +123,9 @@ def test_one_that_is_accepted_says_so_at_every_load_and_without_its_record_it_is
     detector = Detector(torch.device("cpu"), pool)
 
     async def served() -> ProductSummary:
-        registry = Registry(path.parent, validate=lambda one: one.verify_golden(detector), metrics=Metrics(), watch_s=0)
+        registry = Registry(
+            path.parents[1], validate=lambda one: one.verify_golden(detector), metrics=Metrics(), watch_s=0
+        )
         await registry.start()
         await registry.stop()
         return summary_of(registry.status("bolt"))
@@ -137,13 +140,13 @@ def test_one_that_is_accepted_says_so_at_every_load_and_without_its_record_it_is
     without_its_record(path)
     found = asyncio.run(served())
     assert (found.state, found.doubts) == ("refused", [])
-    assert "golden/defect.png: a painted defect scores" in found.problems[""]
-    assert "the head does not see defects" in found.problems[""]
+    assert "golden/defect.png: a painted defect scores" in found.problems[path.name]
+    assert "the head does not see defects" in found.problems[path.name]
 
 
 def report(artifact: Path, good_images: list[bytes], bad_image: bytes) -> str:
     """The page of an evaluation by the artifact."""
-    data = artifact.parents[1] / "labelled"
+    data = artifact.parents[2] / "labelled"
     for folder, image in (("good", good_images[0]), ("blot", bad_image)):
         (data / "test" / folder).mkdir(parents=True)
         (data / "test" / folder / "0.png").write_bytes(image)

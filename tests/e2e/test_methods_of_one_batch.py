@@ -27,7 +27,7 @@ SETTINGS = {
 
 def fit(data: Path, out: Path, product: str, version: str, method: str) -> None:
     line = ["fit", str(data), "--product", product, "--version", version, "--out", str(out), "--hold-out", "0.4"]
-    line += ["--method", method, "--image-size", "32", "--threads", "1"]
+    line += ["--method", method, "--image-size", "32", "--threads", "1", "--no-forecast"]
     assert mkd_train([*line, *(part for one in SETTINGS[method] for part in ("--set", one))]) == 0
 
 

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from models.artifact import ArtifactError
+from models.exit_codes import ExitCode
 from trainer.__main__ import main
 from trainer.compare import Change, Comparison, pairs_of
 from trainer.data import DataError
@@ -68,7 +69,7 @@ def test_the_command_writes_a_page_that_stands_alone(
 
 
 def test_an_artifact_that_is_not_there_is_named(labelled: Path, artifacts_folder: Path, tmp_path: Path) -> None:
-    assert main(["compare", str(artifacts_folder / "bolt"), str(tmp_path / "none"), str(labelled)]) == 1
+    assert main(["compare", str(artifacts_folder / "bolt"), str(tmp_path / "none"), str(labelled)]) == ExitCode.INPUT
     machine = Machine(torch.device("cpu"), "torch", 1, None)
     with pytest.raises(ArtifactError):
         judge_set(tmp_path / "none", labelled, machine, None)  # type: ignore[arg-type]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from models.artifact import load_artifact
+from models.artifact import active_artifact, load_artifact
 from models.calibration.conformal import Calibration
 from models.calibration.recalibration import Rates, ScoresAndMaps, calibrated
 from models.imaging.decode import ImageError
@@ -23,6 +23,7 @@ SCENES, FRAMES = 7, 3
 
 def fit(data: Path, out: Path, *more: str) -> int:
     line = ["fit", str(data), "--product", "bolt", "--out", str(out), "--method", "padim", "--image-size", "32"]
+    line += ["--no-forecast"]
     return main([*line, "--threads", "1", "--backend", "torch", *more])
 
 
@@ -53,7 +54,7 @@ def test_frames_of_few_scenes_count_once_in_the_promise_in_the_manifest_and_unde
 ) -> None:
     assert fit(bursts, tmp_path / "out", "--hold-out", "0.4") == 0
     assert f"{SCENES} scenes are there in several images" in capsys.readouterr().err
-    artifact = load_artifact(tmp_path / "out" / "bolt")
+    artifact = load_artifact(active_artifact(tmp_path / "out" / "bolt"))
     training = artifact.manifest.training
     independent = training.independent_held_out
     assert independent is not None
@@ -81,9 +82,9 @@ def test_a_white_level_that_is_set_is_the_products_and_live_pictures_times_16_ar
     for number in range(12):
         (tmp_path / "data" / f"{number}.png").write_bytes(png(bolt_picture(number).astype(np.uint16) * 3))
     assert fit(tmp_path / "data", tmp_path / "read") == 0
-    assert load_artifact(tmp_path / "read" / "bolt").preprocessing.sixteen_bit_white == 1023
+    assert load_artifact(active_artifact(tmp_path / "read" / "bolt")).preprocessing.sixteen_bit_white == 1023
     assert fit(tmp_path / "data", tmp_path / "set", "--white-level", "4095") == 0
-    artifact = load_artifact(tmp_path / "set" / "bolt")
+    artifact = load_artifact(active_artifact(tmp_path / "set" / "bolt"))
     assert artifact.preprocessing.sixteen_bit_white == 4095
     live = bolt_picture(20).astype(np.uint16) * 3
     artifact.judge.prepare_file(png(live))

@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from models.artifact import TENSORS, Artifact, load_artifact
+from models.exit_codes import ExitCode
 from trainer.__main__ import main
 from trainer.data import DataError
 from trainer.fit_run import Display
@@ -147,7 +148,7 @@ def test_the_command_writes_a_version_beside_and_never_over(
     line += ["--accept-shift", "--backend", "torch", "--threads", "1", "--version"]
     assert main([*line, "7"]) == 0
     assert load_artifact(tmp_path / "line" / "bolt" / "7").manifest.version == "7"
-    assert main([*line, "7"]) == 1
+    assert main([*line, "7"]) == ExitCode.OUTPUT
     assert "is there already" in capsys.readouterr().err
-    assert main([*line, "../7"]) == 1
+    assert main([*line, "../7"]) == ExitCode.USAGE
     assert not (tmp_path / "line" / "7").exists()

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from models.artifact import load_artifact
+from models.artifact import active_artifact, load_artifact
+from models.exit_codes import ExitCode
 from trainer.__main__ import main
 
 TINY = ("--image-size", "32", "--set", "steps=2", "--set", "batch_size=4", "--backend", "torch", "--threads", "1")
@@ -29,20 +30,20 @@ def test_each_subfolder_becomes_an_artifact_and_a_failure_is_told(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     many = ["many", str(folder), "--out", str(tmp_path / "artifacts"), *TINY]
-    assert main([*many, "--at-once", "2"]) == 1
+    assert main([*many, "--at-once", "2"]) == ExitCode.NOT_IN_ORDER
     told = capsys.readouterr().err
     assert "nut: failed: 1 usable images" in told
-    made = {name: load_artifact(tmp_path / "artifacts" / name) for name in ("bolt-a", "bolt-b")}
+    made = {name: load_artifact(active_artifact(tmp_path / "artifacts" / name)) for name in ("bolt-a", "bolt-b")}
     assert all(f"{name}: {artifact.sha256[:12]}" in told for name, artifact in made.items())
     shutil.rmtree(folder / "nut")
     assert main(many) == 0
     assert "2 of 2 are there already" in capsys.readouterr().err
-    assert load_artifact(tmp_path / "artifacts" / "bolt-a").sha256 == made["bolt-a"].sha256
+    assert load_artifact(active_artifact(tmp_path / "artifacts" / "bolt-a")).sha256 == made["bolt-a"].sha256
 
 
 def test_a_folder_without_products_is_refused_in_words(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["many", str(tmp_path), *TINY]) == 1
+    assert main(["many", str(tmp_path), *TINY]) == ExitCode.INPUT
     assert "a subfolder for each product" in capsys.readouterr().err
     (tmp_path / "bad name").mkdir()
-    assert main(["many", str(tmp_path), *TINY]) == 1
+    assert main(["many", str(tmp_path), *TINY]) == ExitCode.INPUT
     assert "bad name" in capsys.readouterr().err

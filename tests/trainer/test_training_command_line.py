@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from models.artifact import load_artifact
+from models.artifact import active_artifact, load_artifact
 from models.backends import pool
+from models.exit_codes import ExitCode
 from models.heads.mkd.config import RECIPES, MkdConfig
 from models.heads.registry import method_names, method_of
 from models.sources.weights import SourceWeightsError
@@ -20,7 +21,8 @@ from trainer.cli.method_list import default_settings
 from trainer.cli.settings import settings_of
 from trainer.config import TrainingSettings
 
-TINY = ("--image-size", "32", "--set", "steps=2", "--set", "batch_size=4", "--backend", "torch", "--threads", "1")
+TINY = ("--image-size", "32", "--set", "steps=2", "--set", "batch_size=4", "--backend", "torch", "--threads", "1",
+        "--no-forecast")  # fmt: skip
 
 
 @pytest.fixture
@@ -44,15 +46,16 @@ def test_fit_writes_an_artifact_and_says_where(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert main(fit) == 0
-    artifact = load_artifact(tmp_path / "artifacts" / "bolt")
+    artifact = load_artifact(active_artifact(tmp_path / "artifacts" / "bolt"))
     told = capsys.readouterr().err
     assert f"{artifact.path}: {artifact.sha256[:12]}" in told
     assert "12 images of good parts" in told
     assert "NG above" in told
-    assert main(fit) == 1
-    assert "give --replace, or another --product" in last_line(capsys)
+    same = [*fit, "--version", artifact.path.name]
+    assert main(same) == ExitCode.OUTPUT
+    assert "give --replace, or another --version" in last_line(capsys)
     assert load_artifact(artifact.path).sha256 == artifact.sha256
-    assert main([*fit, "--replace", "--seed", "5"]) == 0
+    assert main([*same, "--replace", "--seed", "5"]) == 0
     assert load_artifact(artifact.path).sha256 != artifact.sha256
 
 
@@ -68,20 +71,20 @@ def test_a_command_line_that_cannot_be_read_exits_with_2(arguments: list[str]) -
 @pytest.mark.parametrize("name", ["../bolt", ".bolt", "a b", "", "x" * 65])
 def test_an_unsafe_product_name_is_refused(fit: list[str], name: str, capsys: pytest.CaptureFixture[str]) -> None:
     fit[fit.index("bolt")] = name
-    assert main(fit) == 1
+    assert main(fit) == ExitCode.USAGE
     assert "the product" in last_line(capsys)
 
 
 def test_an_unsafe_version_is_refused(fit: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([*fit, "--version", "../2"]) == 1
+    assert main([*fit, "--version", "../2"]) == ExitCode.USAGE
     assert "the version '../2' cannot be a name" in last_line(capsys)
 
 
 @pytest.mark.parametrize(
     ("arguments", "setting"),
     [
-        (["--image-size", "100"], "image_size"),
-        (["--set", "steps=0"], "steps"),
+        (["--image-size", "100"], "--image-size (image_size): "),
+        (["--set", "steps=0"], "--set steps: "),
         (["--set", "batch_size=1"], "batch_size"),
         (["--hold-out", "1.5"], "hold_out"),
         (["--set", "learning_rate=-1"], "learning_rate"),
@@ -98,14 +101,14 @@ def test_an_unsafe_version_is_refused(fit: list[str], capsys: pytest.CaptureFixt
 def test_a_bad_setting_is_named(
     fit: list[str], arguments: list[str], setting: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main([*fit, "--set", "recipe=paper", *arguments]) == 1
+    assert main([*fit, "--set", "recipe=paper", *arguments]) == ExitCode.USAGE
     assert setting in last_line(capsys)
     assert not (tmp_path / "artifacts").exists()
 
 
 def test_a_folder_that_is_not_there_is_named(fit: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     fit[1] = "/nowhere/at/all"
-    assert main(fit) == 1
+    assert main(fit) == ExitCode.INPUT
     assert last_line(capsys).startswith("error: /nowhere/at/all is not a folder")
 
 
@@ -116,7 +119,7 @@ def test_missing_source_weights_list_the_ways(
         raise SourceWeightsError("the source weights are not on this machine. Any one of these brings them: ...")
 
     monkeypatch.setattr(pool, "load_source_weights", missing)
-    assert main(fit) == 1
+    assert main(fit) == ExitCode.INPUT
     assert "Any one of these brings them" in last_line(capsys)
 
 
@@ -125,7 +128,7 @@ def test_a_device_that_is_not_here_is_refused(
     fit: list[str], device: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert main([*fit, "--device", device]) == 1
+    assert main([*fit, "--device", device]) == ExitCode.USAGE
     assert device in last_line(capsys)
 
 
@@ -147,21 +150,21 @@ def test_a_full_disk_is_told_in_a_sentence(
         raise OSError(28, "No space left on device", "artifacts/.work/bolt/checkpoint.part")
 
     monkeypatch.setattr(subject, "train", full)
-    assert main(fit) == 1
-    assert last_line(capsys) == "error: [Errno 28] No space left on device: 'artifacts/.work/bolt/checkpoint.part'"
+    assert main(fit) == ExitCode.OUTPUT
+    assert last_line(capsys) == "error: artifacts/.work/bolt/checkpoint.part: No space left on device"
 
 
 def test_evaluating_what_is_no_artifact_names_the_file(
     artifacts_folder: Path, good_folder_of_bolts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["evaluate", str(artifacts_folder / "bolt"), str(good_folder_of_bolts)]) == 1
+    assert main(["evaluate", str(artifacts_folder / "bolt"), str(good_folder_of_bolts)]) == ExitCode.INPUT
     assert "has no folder test" in last_line(capsys)
-    assert main(["evaluate", str(tmp_path), str(good_folder_of_bolts)]) == 1
+    assert main(["evaluate", str(tmp_path), str(good_folder_of_bolts)]) == ExitCode.INPUT
     assert "neither an artifact (no manifest.json) nor a product with versions in it" in last_line(capsys)
     for folder in ("good", "scratch"):
         (tmp_path / "test" / folder).mkdir(parents=True)
         (tmp_path / "test" / folder / "a.png").write_bytes((good_folder_of_bolts / "000.png").read_bytes())
-    assert main(["evaluate", str(tmp_path / "nowhere"), str(tmp_path)]) == 1
+    assert main(["evaluate", str(tmp_path / "nowhere"), str(tmp_path)]) == ExitCode.INPUT
     assert last_line(capsys) == f"error: {tmp_path / 'nowhere'}: there is no such folder"
 
 

@@ -15,6 +15,7 @@ import torch
 from models.artifact import Artifact, ArtifactError, load_artifact
 from models.backends.pool import SourcePool
 from models.detector import Detector, Judgement
+from models.exit_codes import ExitCode
 from models.heads.registry import config_of
 from models.imaging.decode import decode_image
 from models.imaging.regions import Regions
@@ -142,7 +143,7 @@ def test_the_mask_command_is_told_what_to_look_at(
         (tmp_path / "roi.png").write_bytes(Regions(mask_of()).as_png())
         flags = [*flags[:-1], str(tmp_path / "roi.png")]
     command = ["mask", str(artifacts_folder / "bolt"), str(good_folder_of_bolts), "--out", str(tmp_path)]
-    assert main([*command, *flags]) == 1
+    assert main([*command, *flags]) == ExitCode.USAGE
     assert not (tmp_path / "bolt").exists()
 
 
@@ -212,4 +213,4 @@ def test_a_preview_is_drawn(view: str, good_folder_of_bolts: Path, tmp_path: Pat
     assert drawing is not None
     assert drawing.shape[0] > 40 + 32
     assert (drawing[14, 26] < 60).all()
-    assert main([*command, "--roi", str(tmp_path / "missing.png"), "--out", str(out)]) == 1
+    assert main([*command, "--roi", str(tmp_path / "missing.png"), "--out", str(out)]) == ExitCode.INPUT

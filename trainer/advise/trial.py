@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 
 from models.backends.base import SourceBackend
-from models.heads.base import Bar, Head, to_device
+from models.heads.base import Head, to_device
 from models.heads.registry import method_of
 from models.imaging.preprocess import Prepared
 from models.sources.registry import SourceSpec
@@ -23,6 +23,7 @@ from trainer.fit_run import TrainingRun
 from trainer.good_parts import StoredParts
 from trainer.painted.paint import Painted
 from trainer.painted.separation import Scores
+from trainer.quiet import QuietDisplay
 
 TIMINGS = 5
 
@@ -65,22 +66,6 @@ class Pictures:
         return len(self.fitted) + len(self.aside) + len(self.defective)
 
 
-class SilentDisplay:
-    """What a trial has to say is of the trial alone."""
-
-    def say(self, text: str) -> None:
-        """Nothing."""
-
-    def bar(self, title: str, total: int) -> AbstractContextManager[Bar]:
-        """No bar."""
-        return nullcontext(_NoBar())
-
-
-class _NoBar:
-    def update(self, done: int, note: str = "") -> None:
-        """Nothing."""
-
-
 def try_all(
     candidates: Sequence[Candidate],
     pictures: Pictures,
@@ -104,7 +89,7 @@ def try_all(
         )
         store.fill(iter(pictures))
         for candidate in candidates:
-            run = TrainingRun(device, seed, SilentDisplay(), work, f"advise {size}")
+            run = TrainingRun(device, seed, QuietDisplay(), work, f"advise {size}")
             parts = StoredParts(store, range(len(pictures.fitted)), device, opened)
             started = time.monotonic()
             config = candidate.tried_config

@@ -32,10 +32,12 @@ def parser() -> argparse.ArgumentParser:
     fit = commands.add_parser("fit", help="make an artifact from a folder of good images")
     fit.add_argument("data", type=Path, help="folder of good images, or MVTec layout (train/good)")
     fit.add_argument("--product", required=True, help="name of the product")
+    fit.add_argument("--no-forecast", action="store_true", help="begin at once, without the trial of some seconds")
     _add_fit(fit)
     many = commands.add_parser("many", help="make an artifact from each subfolder of good images")
     _add_many(many)
     _add_fit(many)
+    _add_adopt(commands.add_parser("adopt", help="make a plain artifact the first version of its product"))
     methods = commands.add_parser("methods", help="list the methods: settings, defaults, when to take each")
     methods.add_argument("name", nargs="?", help="one method only")
     _add_advise(commands.add_parser("advise", help="try methods and sizes on painted defects before training any"))
@@ -51,8 +53,8 @@ def parser() -> argparse.ArgumentParser:
 
 def _add_fit(fit: argparse.ArgumentParser) -> None:
     fit.add_argument("--out", type=Path, default=Path("artifacts"), help="folder of artifacts [artifacts]")
-    fit.add_argument("--version", default="", help="write OUT/PRODUCT/VERSION, to keep several side by side")
-    fit.add_argument("--replace", action="store_true", help="replace an artifact that is there")
+    fit.add_argument("--version", default="", help="name of the version, written as OUT/PRODUCT/VERSION [the time]")
+    fit.add_argument("--replace", action="store_true", help="replace the version that is there")
     fit.add_argument("--subfolders", action="store_true", help="take the images of subfolders for good parts, too")
     fit.add_argument(
         "--accept-degenerate", action="store_true", help="write an artifact even if the images teach nothing"
@@ -119,6 +121,11 @@ def _add_many(command: argparse.ArgumentParser) -> None:
     command.add_argument("--ray-gpus", type=float, default=0.0, help="GPUs of each training there, as 0.5 or 1 [0]")
 
 
+def _add_adopt(command: argparse.ArgumentParser) -> None:
+    command.add_argument("artifact", type=Path, help="folder of a plain artifact, as artifacts/screw")
+    command.add_argument("--version", default="", help="name of the version [the artifact's own]")
+
+
 def _add_advise(command: argparse.ArgumentParser) -> None:
     command.add_argument("data", type=Path, help="folder of good images, or MVTec layout (train/good)")
     _add_budget(command)
@@ -136,7 +143,7 @@ def _add_budget(command: argparse._ActionsContainer) -> None:
 
 
 def _add_evaluate(command: argparse.ArgumentParser) -> None:
-    command.add_argument("artifact", type=Path, help="artifact folder, or a product's, whose active version is taken")
+    command.add_argument("artifact", type=Path, help="artifact, or a product (its active version)")
     command.add_argument("data", type=Path, help="labelled set in the MVTec layout (test/good, test/<defect>)")
     command.add_argument("--out", type=Path, help="folder of the report [reports/<product>]")
     command.add_argument("--json", action="store_true", help="print metrics.json on standard output, too")
@@ -151,7 +158,7 @@ def _add_evaluate(command: argparse.ArgumentParser) -> None:
 
 
 def _add_compare(command: argparse.ArgumentParser) -> None:
-    command.add_argument("first", type=Path, metavar="A", help="artifact folder, or a product's")
+    command.add_argument("first", type=Path, metavar="A", help="artifact, or a product (its active version)")
     command.add_argument("second", type=Path, metavar="B", help="another")
     command.add_argument("data", type=Path, help="labelled set in the MVTec layout")
     out = Path("reports/comparison")
@@ -160,11 +167,11 @@ def _add_compare(command: argparse.ArgumentParser) -> None:
 
 
 def _add_recalibrate(command: argparse.ArgumentParser) -> None:
-    command.add_argument("artifact", type=Path, help="artifact folder; it is left as it is")
+    command.add_argument("artifact", type=Path, help="artifact, or a product (its active version); it is left as it is")
     command.add_argument("data", type=Path, help="folder of new good images that it was not trained on")
     command.add_argument("--out", type=Path, default=Path("artifacts"), help="folder of artifacts [artifacts]")
-    command.add_argument("--version", default="", help="write OUT/PRODUCT/VERSION, to keep several side by side")
-    command.add_argument("--replace", action="store_true", help="replace an artifact that is there")
+    command.add_argument("--version", default="", help="name of the version, written as OUT/PRODUCT/VERSION [the time]")
+    command.add_argument("--replace", action="store_true", help="replace the version that is there")
     command.add_argument("--accept-shift", action="store_true", help="even if the old calibration rejects most of them")
     for name in ("review", "ng", "map"):
         command.add_argument(f"--{name}-rate", type=_rate, help="[the artifact's]")
@@ -174,15 +181,15 @@ def _add_recalibrate(command: argparse.ArgumentParser) -> None:
 
 
 def _add_mask(command: argparse.ArgumentParser) -> None:
-    command.add_argument("artifact", type=Path, help="artifact folder; it is left as it is")
+    command.add_argument("artifact", type=Path, help="artifact, or a product (its active version); it is left as it is")
     command.add_argument(
         "data", type=Path, help="folder of good images it was not trained on, or the one it was trained on (held out)"
     )
     _add_regions(command)
     command.add_argument("--whole", action="store_true", help="look at the whole picture again")
     command.add_argument("--out", type=Path, default=Path("artifacts"), help="folder of artifacts [artifacts]")
-    command.add_argument("--version", default="", help="write OUT/PRODUCT/VERSION, to keep several side by side")
-    command.add_argument("--replace", action="store_true", help="replace an artifact that is there")
+    command.add_argument("--version", default="", help="name of the version, written as OUT/PRODUCT/VERSION [the time]")
+    command.add_argument("--replace", action="store_true", help="replace the version that is there")
     command.add_argument("--calibrate-under", nargs="+", choices=CHANGES, default=(), help=UNDER)
     _add_device(command)
 
@@ -210,7 +217,7 @@ def _add_regions(command: argparse.ArgumentParser | argparse._ArgumentGroup) -> 
 
 
 def _add_robustness(command: argparse.ArgumentParser) -> None:
-    command.add_argument("artifact", type=Path, help="artifact folder")
+    command.add_argument("artifact", type=Path, help="artifact, or a product (its active version)")
     command.add_argument("data", type=Path, help="labelled set in the MVTec layout")
     command.add_argument("--out", type=Path, help="folder of robustness.md and .json [reports/<product>]")
     words = "also by thresholds of the held-out images changed so; DATA must be what it was trained on"

@@ -5,21 +5,27 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
-from models.artifact import SUMS, active_artifact, load_artifact
-from models.names import NAME_PATTERN
+from models.artifact import active_artifact, load_artifact
+from models.exit_codes import ExitCode
+from models.writing import require_writable
+from trainer.adopt import adopt
 from trainer.advise.advice import AdviceJob, advise
 from trainer.advise.candidates import SIZES
 from trainer.advise.chooser import Auto
 from trainer.cli.method_list import method_lines
+from trainer.cli.next_command import next_command
+from trainer.cli.place import Place, check_names, place_of
 from trainer.cli.settings import settings_of, sizes_of, wants_auto
 from trainer.compare import compare
 from trainer.config import TrainingSettings
 from trainer.display import RichDisplay
 from trainer.evaluate import Machine, evaluate
+from trainer.forecast.forecast import forecast
 from trainer.preview import draw_preview
 from trainer.recalibrate import NewMask, NewRates, Recalibration, recalibrate
 from trainer.regions_file import read_regions
@@ -30,32 +36,46 @@ from trainer.study.study import StudyJob, run_study
 from trainer.train_all import Cluster, product_folders, train_all
 from trainer.training_set import read_training_set
 
+REPORTS = Path("reports")  # beside where one works
+
 
 def fit(arguments: argparse.Namespace, display: RichDisplay) -> int:
     """One product."""
-    job = _job(arguments, arguments.data, arguments.product)
-    _check_place(job.path, job.out / job.product, replace=arguments.replace)
-    train(job, display)
-    return 0
+    place = place_of(arguments.out, arguments.product, arguments.version, replace=arguments.replace)
+    job = replace(_job(arguments, arguments.data, place), forecast=None if arguments.no_forecast else forecast)
+    artifact = train(job, display)
+    display.say(place.served_words())
+    display.say(f"next: {next_command(artifact.path, arguments.data, arguments.out)}")
+    return ExitCode.DONE
 
 
 def many(arguments: argparse.Namespace, display: RichDisplay) -> int:
-    """Every subfolder that has no artifact yet; 1 where one of them failed."""
-    jobs = [_job(arguments, folder.absolute(), folder.name) for folder in product_folders(arguments.folder)]
-    missing = [job for job in jobs if arguments.replace or not job.path.exists()]
-    if len(missing) < len(jobs):
-        display.say(f"{len(jobs) - len(missing)} of {len(jobs)} are there already and left as they are")
-    for job in missing:
-        _check_place(job.path, job.out / job.product, replace=arguments.replace)
+    """Every subfolder that has no artifact (or none of the version that is given) yet."""
+    out = arguments.out.absolute()  # others work elsewhere
+    folders = product_folders(arguments.folder)
+    missing = [each for each in folders if arguments.replace or not (out / each.name / arguments.version).exists()]
+    if len(missing) < len(folders):
+        display.say(f"{len(folders) - len(missing)} of {len(folders)} are there already and left as they are")
+    places = [place_of(out, each.name, arguments.version, replace=arguments.replace) for each in missing]
+    jobs = [_job(arguments, each.absolute(), place) for each, place in zip(missing, places, strict=True)]
     cluster = Cluster(arguments.ray, arguments.ray_cpus, arguments.ray_gpus) if arguments.ray else None
-    return 0 if train_all(missing, display, at_once=arguments.at_once, cluster=cluster) else 1
+    good = train_all(jobs, display, at_once=arguments.at_once, cluster=cluster)
+    return ExitCode.DONE if good else ExitCode.NOT_IN_ORDER
+
+
+def run_adopt(arguments: argparse.Namespace, display: RichDisplay) -> int:
+    """A plain artifact becomes the first version of its product."""
+    check_names("product", arguments.version)
+    made = adopt(arguments.artifact, arguments.version)
+    display.say(f"{made}: the first version of {made.parent.name}, with every byte as it was")
+    return ExitCode.DONE
 
 
 def methods(arguments: argparse.Namespace, display: RichDisplay) -> int:
     """The list of methods."""
     for line in method_lines(arguments.name):
         display.say(line)
-    return 0
+    return ExitCode.DONE
 
 
 def run_advise(arguments: argparse.Namespace, display: RichDisplay) -> int:
@@ -76,24 +96,20 @@ def run_advise(arguments: argparse.Namespace, display: RichDisplay) -> int:
         )
         for line in advise(job, display).lines():
             display.say(line)
-    return 0
+    return ExitCode.DONE
 
 
 def run_recalibrate(arguments: argparse.Namespace, display: RichDisplay) -> int:
     """A new version from new good images."""
     artifact = _active(arguments.artifact, display)
-    product = load_artifact(artifact).manifest.product
-    _check_names(product, arguments.version)
-    folder = arguments.out / product
-    path = folder / arguments.version if arguments.version else folder
-    _check_place(path, folder, replace=arguments.replace)
+    place = _beside(artifact, arguments)
     given = arguments
     rates = NewRates(given.review_rate, given.ng_rate, given.map_rate, given.tail_fit, tuple(given.calibrate_under))
     job = Recalibration(
         artifact=artifact,
         data=arguments.data,
-        path=path,
-        version=arguments.version,
+        path=place.path,
+        version=place.version,
         rates=rates,
         accept_shift=arguments.accept_shift,
         device=device_of(arguments.device),
@@ -102,7 +118,8 @@ def run_recalibrate(arguments: argparse.Namespace, display: RichDisplay) -> int:
         weights_file=arguments.source_weights,
     )
     recalibrate(job, display)
-    return 0
+    display.say(place.served_words())
+    return ExitCode.DONE
 
 
 def run_mask(arguments: argparse.Namespace, display: RichDisplay) -> int:
@@ -110,16 +127,13 @@ def run_mask(arguments: argparse.Namespace, display: RichDisplay) -> int:
     regions = read_regions(arguments.roi, arguments.ignore)
     if (regions is None) != arguments.whole:
         raise ValueError("give --roi or --ignore, or --whole to look at the whole picture again")
-    product = load_artifact(arguments.artifact).manifest.product
-    _check_names(product, arguments.version)
-    folder = arguments.out / product
-    path = folder / arguments.version if arguments.version else folder
-    _check_place(path, folder, replace=arguments.replace)
+    artifact = _active(arguments.artifact, display)
+    place = _beside(artifact, arguments)
     job = Recalibration(
-        artifact=arguments.artifact,
+        artifact=artifact,
         data=arguments.data,
-        path=path,
-        version=arguments.version,
+        path=place.path,
+        version=place.version,
         rates=NewRates(under=tuple(arguments.calibrate_under)),
         accept_shift=False,
         device=device_of(arguments.device),
@@ -129,7 +143,8 @@ def run_mask(arguments: argparse.Namespace, display: RichDisplay) -> int:
         new_mask=NewMask(regions),
     )
     recalibrate(job, display)
-    return 0
+    display.say(place.served_words())
+    return ExitCode.DONE
 
 
 def run_preview(arguments: argparse.Namespace, display: RichDisplay) -> int:
@@ -137,31 +152,35 @@ def run_preview(arguments: argparse.Namespace, display: RichDisplay) -> int:
     given = {name: getattr(arguments, name) for name in ("image_size", "view", "tile_side", "tile_overlap")}
     settings = TrainingSettings.model_validate({name: value for name, value in given.items() if value is not None})
     regions = read_regions(arguments.roi, arguments.ignore)
+    require_writable(arguments.out.parent, "--out")
     for line in draw_preview(arguments.picture, settings, regions, arguments.out):
         display.say(line)
-    return 0
+    return ExitCode.DONE
 
 
 def run_evaluate(arguments: argparse.Namespace, display: RichDisplay) -> int:
     """A report over a labelled set."""
     path = _active(arguments.artifact, display)
+    require_writable(arguments.out or REPORTS, "--out")
     report = evaluate(path, arguments.data, arguments.out, _machine(arguments), display, arguments.painted_defects)
     if arguments.json:
         sys.stdout.write((report.parent / "metrics.json").read_text())
     display.say(f"open {report}")
-    return 0
+    return ExitCode.DONE
 
 
 def run_compare(arguments: argparse.Namespace, display: RichDisplay) -> int:
     """Two artifacts over one labelled set."""
     first, second = (_active(path, display) for path in (arguments.first, arguments.second))
+    require_writable(arguments.out, "--out")
     page = compare(first, second, arguments.data, arguments.out, _machine(arguments), display)
     display.say(f"open {page}")
-    return 0
+    return ExitCode.DONE
 
 
 def run_robustness(arguments: argparse.Namespace, display: RichDisplay) -> int:
     """Rates under small changes."""
+    require_writable(arguments.out or REPORTS, "--out")
     job = Robustness(
         artifact=_active(arguments.artifact, display),
         data=arguments.data,
@@ -173,11 +192,12 @@ def run_robustness(arguments: argparse.Namespace, display: RichDisplay) -> int:
         weights_file=arguments.source_weights,
     )
     display.say(f"read {measure_robustness(job, display)}")
-    return 0
+    return ExitCode.DONE
 
 
 def study(arguments: argparse.Namespace, display: RichDisplay) -> int:
     """A whole study; 1 where something is missing."""
+    require_writable(arguments.out, "--out")
     job = StudyJob(
         plan=read_plan(arguments.plan),
         out=arguments.out,
@@ -191,12 +211,13 @@ def study(arguments: argparse.Namespace, display: RichDisplay) -> int:
     for text in outcome.missing:
         display.say(f"missing: {text}")
     display.say(f"read {outcome.table}")
-    return 1 if outcome.missing else 0
+    return ExitCode.NOT_IN_ORDER if outcome.missing else ExitCode.DONE
 
 
 COMMANDS = {
     "fit": fit,
     "many": many,
+    "adopt": run_adopt,
     "methods": methods,
     "advise": run_advise,
     "recalibrate": run_recalibrate,
@@ -236,13 +257,18 @@ def device_of(name: str) -> torch.device:
     return device
 
 
-def _job(arguments: argparse.Namespace, data: Path, product: str) -> TrainingJob:
-    _check_names(product, arguments.version)
+def _beside(artifact: Path, arguments: argparse.Namespace) -> Place:
+    """The place of a new version that is made of an artifact."""
+    product = load_artifact(artifact).manifest.product
+    return place_of(arguments.out, product, arguments.version, replace=arguments.replace)
+
+
+def _job(arguments: argparse.Namespace, data: Path, place: Place) -> TrainingJob:
     return TrainingJob(
         data=data,
-        product=product,
-        out=arguments.out.absolute() if arguments.command == "many" else arguments.out,  # others work elsewhere
-        version=arguments.version,
+        product=place.product,
+        out=place.out,
+        version=place.version,
         settings=settings_of(arguments),
         device=device_of(arguments.device),
         backend=arguments.backend,
@@ -254,26 +280,3 @@ def _job(arguments: argparse.Namespace, data: Path, product: str) -> TrainingJob
         chooser=Auto(arguments.cycle_ms, sizes_of(arguments, SIZES)) if wants_auto(arguments) else None,
         regions=read_regions(arguments.roi, arguments.ignore),
     )
-
-
-def _check_names(product: str, version: str) -> None:
-    for word, text in (("product", product), ("version", version or "v")):
-        if not NAME_PATTERN.fullmatch(text):
-            raise ValueError(
-                f"the {word} {text!r} cannot be a name: a letter or digit first, then letters, digits, dot, dash and "
-                "underscore, 64 at most"
-            )
-
-
-def _check_place(path: Path, product: Path, *, replace: bool) -> None:
-    """A product is one plain artifact or a folder of versions; a run never turns one into the other."""
-    version = path != product
-    if version and (product / SUMS).exists():
-        raise ValueError(
-            f"{product} is a plain artifact: move it to {product}/VERSION before adding versions beside it"
-        )
-    if not version and product.is_dir() and not (product / SUMS).exists():
-        raise ValueError(f"{product} holds versions: give --version to add one")
-    if path.exists() and not replace:
-        other = "--version" if version else "--product or --out"
-        raise ValueError(f"{path} is there already: give --replace, or another {other}")

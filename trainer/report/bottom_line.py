@@ -18,6 +18,7 @@ from trainer.visible_defects import smallest_found
 
 POOR_AUROC = 0.8  # below it good and defective parts overlap too much for any threshold
 LIGHT_AUROC = 0.15  # distance of the brightness control from one half, from which it is named
+FEWEST_TO_DOUBT = 8  # good parts
 MANY_MISSED = 0.1  # of the defective parts
 
 
@@ -93,6 +94,7 @@ def missed_share(numbers: Mapping[str, Any]) -> metrics.Rate | None:
 def _findings(numbers: Mapping[str, Any], manifest: Manifest) -> list[tuple[str, str] | None]:
     """(what limits, what to do), most serious first."""
     return [
+        _another_product(numbers, manifest),
         _promise(numbers),
         _separation(numbers),
         _light(numbers),
@@ -100,6 +102,18 @@ def _findings(numbers: Mapping[str, Any], manifest: Manifest) -> list[tuple[str,
         _misses(numbers),
         _masks(numbers),
     ]
+
+
+def _another_product(numbers: Mapping[str, Any], manifest: Manifest) -> tuple[str, str] | None:
+    rejected = numbers["decisions_on_good"]["ng_share"]
+    if rejected["total"] < FEWEST_TO_DOUBT or 2 * rejected["count"] <= rejected["total"]:
+        return None
+    return (
+        f"{rejected['count']} of {rejected['total']} good parts here are NG: they may not be {manifest.product}, or "
+        "were taken in another way than the training images",
+        f"look at these pictures: if they show {manifest.product}, recalibrate or train with some of them, else name "
+        "the artifact of their product",
+    )
 
 
 def _promise(numbers: Mapping[str, Any]) -> tuple[str, str] | None:

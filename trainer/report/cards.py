@@ -10,12 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from models.artifact import Artifact
-from models.imaging.map_picture import GREY_AT_THRESHOLD, eight_bit, grey_picture, overlay
+from models.imaging.map_picture import drawn, eight_bit, grey_picture, outline
 from trainer.data import read_pixels
 from trainer.figures import Evaluated
 
 THUMBNAIL = 440  # pixels of the longer side: twice what the gallery shows, for the zoom
-LABEL_COLOUR, LIT_COLOUR = (64, 200, 255), (255, 64, 64)  # RGB
+LABEL_COLOUR = (64, 200, 255)  # RGB
 JPEG_QUALITY = 80
 Picture = npt.NDArray[np.uint8]
 
@@ -46,25 +46,18 @@ def card(one: Evaluated, artifact: Artifact) -> Card:
     size = (max(1, round(width * share)), max(1, round(height * share)))
     small: Picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
     grey = grey_picture(one.map, artifact.calibration.map_scale, *size)
-    outlined = _outlined(small, (grey >= GREY_AT_THRESHOLD).astype(np.uint8), LIT_COLOUR)
+    outlined = drawn(small, grey, "outline")
     title = "lit region outlined"
     if one.mask is not None and one.mask.any():
         labelled: Picture = cv2.resize(one.mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)  # type: ignore[assignment]
-        outlined = _outlined(outlined, labelled, LABEL_COLOUR)
+        outlined = outline(outlined, labelled, LABEL_COLOUR)
         title = "lit region and labelled defect outlined"
     views = (
         View("input", picture_uri(small)),
         View(title, picture_uri(outlined)),
-        View("map over the input", picture_uri(overlay(small, grey))),
+        View("map over the input", picture_uri(drawn(small, grey, "heat"))),
     )
     return Card(one.image.file.name, one.image.defect, one.decision, one.score, one.p_value, views)
-
-
-def _outlined(picture: Picture, region: Picture, colour: tuple[int, int, int]) -> Picture:
-    edges, _ = cv2.findContours(region, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    drawn = np.ascontiguousarray(picture.copy())
-    cv2.drawContours(drawn, edges, -1, colour, 2)
-    return drawn
 
 
 def picture_uri(rgb: Picture) -> str:

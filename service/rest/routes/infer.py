@@ -56,7 +56,7 @@ async def localize(
     request: Request, inspector: TheInspector, options: TheOptions, query: LocalizeParameters, context: TheContext
 ) -> Response:
     """As /score, with the map on the product's fixed scale, its regions and, where asked for, overlay and mask."""
-    pictures = PictureOptions(overlay=query.overlay, mask=query.mask)
+    pictures = PictureOptions(overlay=query.overlay_style, mask=query.mask)
     found = await inspect(request, inspector, options.body_limits, query, pictures, context)
     return await inspector.threads.run(reply, LocalizeReply, context, found)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import tracemalloc
+from collections.abc import Callable
+from functools import partial
 
 import cv2
 import numpy as np
@@ -15,6 +17,7 @@ from models.imaging.map_picture import (
     OVERLAY_BYTES,
     OVERLAY_OPACITY,
     STRIP_PIXELS,
+    drawn,
     eight_bit,
     grey_picture,
     mask,
@@ -22,6 +25,7 @@ from models.imaging.map_picture import (
     regions,
 )
 
+Picture = npt.NDArray[np.uint8]
 SCALE = MapScale(low=1.0, high=5.0, threshold=3.0, rate_promised=0.05)
 
 
@@ -138,6 +142,27 @@ def test_the_outline_is_drawn_around_what_is_lit() -> None:
     assert drawn[15, 15].tolist() != [255, 64, 64]
 
 
+@pytest.mark.parametrize("side", [40, 400, 1000])
+def test_an_outline_changes_no_pixel_of_what_is_lit_and_some_around_it(side: int) -> None:
+    picture = np.random.default_rng(side).integers(0, 256, (side, side, 3), dtype=np.uint8)
+    grey = np.zeros((side, side), np.uint8)
+    cv2.ellipse(grey, (side // 2, side // 3), (side // 5, side // 9), 30, 0, 360, (200,), -1)
+    grey[side - 3 :, side - 3 :] = 255
+    shown = drawn(picture, grey, "outline")
+    changed = (shown != picture).any(axis=2)
+    assert not changed[grey >= GREY_AT_THRESHOLD].any()
+    reach = 2 * max(1, round(side / 200)) + 5
+    near = cv2.dilate((grey > 0).astype(np.uint8), np.ones((reach, reach), np.uint8)) > (grey > 0)
+    assert changed[near].mean() > 0.5
+    assert changed.mean() < 0.3
+    assert [255, 64, 64] in shown[changed].tolist()
+
+
+def test_an_outline_of_a_quiet_map_is_the_picture_itself() -> None:
+    picture = np.random.default_rng(1).integers(0, 256, (20, 30, 3), dtype=np.uint8)
+    assert np.array_equal(drawn(picture, np.full((20, 30), GREY_AT_THRESHOLD - 1, np.uint8), "outline"), picture)
+
+
 def test_sixteen_bit_pictures_are_shown_by_the_products_white_level() -> None:
     pixels = np.array([[[0, 2048, 65535]]], np.uint16)
     assert eight_bit(pixels, 4095).tolist() == [[[0, 127, 255]]]
@@ -159,14 +184,15 @@ def test_blending_in_strips_gives_what_blending_at_once_does() -> None:
     assert np.array_equal(overlay(picture, grey), blended_whole(picture, grey))
 
 
-def test_an_overlay_holds_a_few_bytes_a_pixel() -> None:
+@pytest.mark.parametrize("draw", [overlay, partial(drawn, style="outline")])
+def test_an_overlay_holds_a_few_bytes_a_pixel(draw: Callable[[Picture, Picture], Picture]) -> None:
     """numpy's memory is traced; OpenCV's outline takes one or two bytes a pixel more, which OVERLAY_BYTES counts."""
     picture = np.zeros((2000, 3000, 3), np.uint8)
     grey = np.zeros((2000, 3000), np.uint8)
     grey[500:900, 500:900] = 200
     tracemalloc.start()
     try:
-        overlay(picture, grey)
+        draw(picture, grey)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from models.exit_codes import ExitCode
 from service.audit.__main__ import main, parser
 from service.audit.query import COLUMNS, moment
 from service.run.command_line import flag
@@ -110,7 +111,7 @@ def test_verify_with_a_log_finds_the_end_that_is_missing(full: Diary, tmp_path: 
 def test_a_folder_that_is_not_there_is_said_in_a_line(
     command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main([*command, str(tmp_path / "nowhere")]) == 2
+    assert main([*command, str(tmp_path / "nowhere")]) == ExitCode.INPUT
     captured = capsys.readouterr()
     assert captured.out in ("", ",".join(COLUMNS) + "\r\n")
     assert captured.err == f"mkd-audit: {tmp_path / 'nowhere'}: No such file or directory\n"

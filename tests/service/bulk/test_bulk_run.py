@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from models.exit_codes import ExitCode
+
 pytest.importorskip("pyarrow", reason="needs pyarrow: pip install 'mkdserve[bulk]'")
 
 import pyarrow as pa
@@ -20,6 +22,7 @@ from models.detector import Row
 from service.bulk.__main__ import main
 from service.bulk.result_parts import ResultParts
 from service.engine.device_runner import DeviceRunner
+from tests.conftest import png, tile_picture
 
 ONE_THREAD = ("--backend", "torch", "--threads", "1", "--decode-threads", "1", "--batch", "4")
 
@@ -103,11 +106,11 @@ def test_parts_of_another_artifact_are_refused_until_told_to_restart(
         patch.setattr(ResultParts, "finish", interrupted)
         assert score(pictures, artifacts_folder, out) == 130
     other = [str(pictures), "--artifact", str(artifacts_folder / "tile"), "--out", str(out), *ONE_THREAD]
-    assert main(other) == 1
+    assert main(other) == ExitCode.OUTPUT
     assert "--restart" in capfd.readouterr().err
     assert main([*other, "--restart"]) == 0
     assert {row["product"] for row in rows_of(out)} == {"tile"}
-    assert main(other) == 1
+    assert main(other) == ExitCode.OUTPUT
     assert "--replace" in capfd.readouterr().err
 
 
@@ -162,7 +165,7 @@ def test_an_input_without_images_is_refused_in_words(artifacts_folder: Path, tmp
     (tmp_path / "empty").mkdir()
     pq.write_table(pa.table({"name": ["a.png"]}), tmp_path / "other.parquet")
     for source, words in (("empty", "no image"), ("other.parquet", "column path"), ("nowhere", "neither")):
-        assert score(tmp_path / source, artifacts_folder, tmp_path / "out.parquet") == 1
+        assert score(tmp_path / source, artifacts_folder, tmp_path / "out.parquet") == ExitCode.INPUT
         assert words in capfd.readouterr().err
 
 
@@ -189,7 +192,7 @@ def test_the_results_can_be_a_table_for_a_spreadsheet(pictures: Path, artifacts_
     assert [one["path"] for one in found] == [row["path"] for row in rows]
     assert [one["decision"] for one in found] == [row["decision"] or "" for row in rows]
     assert [one["score"] for one in found] == [str(row["score"]) if row["score"] is not None else "" for row in rows]
-    assert score(pictures, artifacts_folder, tmp_path / "other.parquet", "--csv", str(table)) == 1  # it is there
+    assert score(pictures, artifacts_folder, tmp_path / "other.parquet", "--csv", str(table)) == ExitCode.OUTPUT
 
 
 def test_a_product_with_versions_means_its_highest_or_its_pinned_one(
@@ -203,3 +206,22 @@ def test_a_product_with_versions_means_its_highest_or_its_pinned_one(
     (root / ".mkd-state.json").write_text(json.dumps({"products": {"bolt": {"pin": "9"}}}))
     assert score(pictures, root, tmp_path / "b.parquet") == 0
     assert "taking version 9 of " in capfd.readouterr().err
+
+
+def test_pictures_of_another_product_are_doubted_and_their_overlays_leave_the_defect_visible(
+    artifacts_folder: Path, tmp_path: Path, capfd: Any
+) -> None:
+    (tmp_path / "tiles").mkdir()
+    for number in range(8):
+        (tmp_path / "tiles" / f"{number}.png").write_bytes(png(tile_picture(number)))
+    line = [str(tmp_path / "tiles"), "--artifact", str(artifacts_folder / "bolt"), *ONE_THREAD]
+    maps = ["--maps", str(tmp_path / "maps"), "--overlay", "outline"]
+    assert main([*line, "--out", str(tmp_path / "a.parquet"), *maps]) == 0
+    assert "8 of 8 are NG: are these pictures of this product" in capfd.readouterr().err
+    names = [f"{number:09}{ending}" for number in range(8) for ending in (".overlay.png", ".png")]
+    assert sorted(file.name for file in (tmp_path / "maps").iterdir()) == names
+    own = [str(tmp_path / "tiles"), "--artifact", str(artifacts_folder / "tile"), *ONE_THREAD]
+    assert main([*own, "--out", str(tmp_path / "b.parquet")]) == 0
+    assert "beware" not in capfd.readouterr().err
+    assert main([*own, "--out", str(tmp_path / "c.parquet"), "--overlay", "outline"]) == ExitCode.USAGE
+    assert "--overlay goes with --maps" in capfd.readouterr().err

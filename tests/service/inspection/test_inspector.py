@@ -207,7 +207,7 @@ def test_pictures_and_regions_come_only_where_they_are_asked_for(core: Core) -> 
     assert plain.pictures.regions[0].box == (0, 0, 40, 24)
     assert (plain.pictures.overlay, plain.pictures.mask) == (None, None)
     assert plain.times.encode > 0
-    (whole,) = core.inspect(png(0.9), options=InspectionOptions(pictures=PictureOptions(overlay=True, mask=True)))
+    (whole,) = core.inspect(png(0.9), options=InspectionOptions(pictures=PictureOptions(overlay="heat", mask=True)))
     assert isinstance(whole, Verdict)
     assert whole.pictures is not None
     assert whole.pictures.overlay is not None
@@ -221,7 +221,7 @@ def test_finished_pictures_count_in_flight_until_the_answer_has_left(core: Core)
 
     async def check() -> None:
         async with core.inspector.open(
-            "screw", InspectionOptions(pictures=PictureOptions(overlay=True)), context
+            "screw", InspectionOptions(pictures=PictureOptions(overlay="heat")), context
         ) as one:
             with one.admit(2, 100) as permit:
                 found = await one.judge([EncodedImage(png(0.9), "a.png"), EncodedImage(png(0.1), "b.png")], permit)

@@ -52,7 +52,7 @@ def test_a_wrong_folder_a_busy_port_and_a_key_file_that_is_not_there(
         code, text = checked(stock, capsys, "--port", port, "--api-keys-file", str(tmp_path / "keys"))
     assert code == 1
     assert f"BAD  artifacts: {stock.root}: there is no such folder" in text
-    assert f"BAD  port: 127.0.0.1:{port} cannot be had: Address already in use" in text
+    assert f"BAD  port {port} of 127.0.0.1 is taken by another program" in text
     assert "BAD  keys: " in text
 
 

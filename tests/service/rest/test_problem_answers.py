@@ -63,6 +63,13 @@ def test_a_parameter_that_is_not_as_documented_is_named(house: House, picture: P
     assert house.engine.judged == []
 
 
+def test_a_form_is_told_in_words_and_not_as_a_regular_expression(house: House, picture: Picture) -> None:
+    response = house.score(picture(), path="/score?product=../secret")
+    assert response.json()["detail"].startswith("query.product: expected is a letter or digit first, then letters")
+    late = house.score(picture(), headers={"X-Deadline-Ms": "soon"})
+    assert "milliseconds in figures" in late.json()["detail"]
+
+
 def test_a_full_house_is_told_when_to_come_back(
     open_house: OpenHouse, fake_engine: type[FakeEngine], picture: Picture
 ) -> None:

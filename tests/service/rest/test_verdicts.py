@@ -205,6 +205,18 @@ def test_overlay_and_mask_come_where_they_are_asked_for(house: House, picture: P
     assert np.unique(unpack(entry["mask"])).tolist() == [255]
 
 
+def test_an_overlay_comes_in_the_style_that_is_asked_for(house: House, picture: Picture) -> None:
+    shown = {}
+    for style in ("false", "true", "on", "heat", "outline"):
+        answer = house.score(picture(0.9, size=(60, 36)), path=f"/localize?overlay={style}").json()["results"][0]
+        shown[style] = answer.get("overlay")
+    assert shown["false"] is None
+    assert shown["true"] == shown["on"] == shown["heat"] != shown["outline"] is not None
+    refused = house.score(picture(), path="/localize?overlay=line")
+    assert refused.status_code == 422
+    assert refused.json()["detail"] == "query.overlay: Input should be 'false', 'true', 'heat' or 'outline'"
+
+
 def test_score_does_not_ask_for_maps_and_localize_does(house: House, picture: Picture) -> None:
     house.score(picture())
     house.score(picture(), path="/localize")

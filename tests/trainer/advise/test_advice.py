@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.artifact import load_artifact
+from models.artifact import active_artifact, load_artifact
+from models.exit_codes import ExitCode
 from models.heads.registry import config_of
 from trainer.__main__ import main as mkd_train
 from trainer.advise import advice
@@ -93,11 +94,11 @@ def test_a_fit_with_method_auto_says_in_the_manifest_what_it_chose_and_why(
     monkeypatch.setattr(advice, "CANDIDATES", tuple(one for one in CANDIDATES if one.name in {"padim", "patchcore"}))
     monkeypatch.setattr(advice, "DEFECTS", 24)
     line = ["fit", str(good_folder_of_bolts), "--product", "bolt", "--out", str(tmp_path), "--image-size", "32"]
-    line += ["--method", "auto", "--threads", "1", "--accept-degenerate", "--cycle-ms", "100000"]
-    assert mkd_train([*line, "--set", "steps=3"]) == 1
+    line += ["--no-forecast", "--method", "auto", "--threads", "1", "--accept-degenerate", "--cycle-ms", "100000"]
+    assert mkd_train([*line, "--set", "steps=3"]) == ExitCode.USAGE
     assert "method auto chooses a method with its settings" in capfd.readouterr().err
     assert mkd_train(line) == 0
-    manifest = load_artifact(tmp_path / "bolt").manifest
+    manifest = load_artifact(active_artifact(tmp_path / "bolt")).manifest
     chosen = manifest.training.outcome["auto"]
     assert isinstance(chosen, dict)
     assert {(row["name"], row["size"]) for row in chosen["table"]} == {("padim", 32), ("patchcore", 32)}
@@ -120,5 +121,5 @@ def test_advice_is_given_in_a_table_and_too_few_pictures_are_told(
     told = capfd.readouterr().err
     assert told.count("<- taken") == 1
     assert "7 good pictures; 3 others against 24 defects painted on them" in " ".join(told.split())
-    assert mkd_train([*line, "--hold-out", "0.5"]) == 1
+    assert mkd_train([*line, "--hold-out", "0.5"]) == ExitCode.INPUT
     assert "6 pictures to train on are too few to choose a method by" in " ".join(capfd.readouterr().err.split())

@@ -51,6 +51,13 @@ def test_rejects_reviews_and_misses_are_counted_by_the_thousand(manifest: Manife
     assert kinds == "Missed by kind: scratch 2 of 20."
 
 
+def test_pictures_of_another_product_are_doubted_before_anything_else(manifest: Manifest) -> None:
+    line = bottom_line(figures(decisions_on_good=decisions(40, 0, 60), image_auroc=0.6), manifest)
+    assert line.limits[0].startswith("60 of 100 good parts here are NG: they may not be bolt")
+    assert "name the artifact of their product" in line.next_steps[0]
+    assert "may not be" not in bottom_line(figures(decisions_on_good=decisions(60, 0, 40)), manifest).limits[0]
+
+
 def test_where_nothing_limits_the_product_it_may_serve(manifest: Manifest) -> None:
     line = bottom_line(figures(), manifest)
     assert line.limits == ("nothing that these images show",)

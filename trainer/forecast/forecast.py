@@ -1,0 +1,115 @@
+"""Adds a trial's times up to what a whole fit will take, and says it in words.
+
+time   = pictures * (prepare + source) + fit + steps + held-out and golden pictures * (prepare + source + judge)
+memory = what the process has taken at most so far + the cache of activations + the head + what checks take
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import psutil
+
+from models.heads.base import FitDiverged
+from models.heads.parts.loop_settings import LoopSettings
+from trainer.activations import bytes_per_image
+from trainer.fitting import Fitting
+from trainer.forecast.trial import PICTURES, Trial, try_fit
+
+GIB, MIB = 2**30, 2**20
+CHECK_BYTES = 300 * MIB  # that calibration and golden pictures took besides, of four methods at 128 pixels
+GOLDEN = 30  # pictures judged for the golden ones, the painted defects among them, and to verify
+
+
+class Forecast(NamedTuple):
+    """Seconds by part of a fit, and bytes: of memory at the peak, and of the cache on the disk."""
+
+    source_s: float
+    fit_s: float
+    check_s: float
+    peak_bytes: int
+    cache_bytes: int
+
+    @property
+    def seconds(self) -> float:
+        """Of all parts."""
+        return self.source_s + self.fit_s + self.check_s
+
+    def words(self, method: str) -> str:
+        """One line for a person."""
+        parts = (("source", self.source_s), (method, self.fit_s), ("calibration and checks", self.check_s))
+        listed = ", ".join(f"{name} {duration(seconds)}" for name, seconds in parts)
+        return (
+            f"forecast: about {duration(self.seconds)} on this machine ({listed}), {in_words(self.peak_bytes)} of "
+            f"memory at the peak, {in_words(self.cache_bytes)} of disk while it runs"
+        )
+
+    def compared(self, seconds: float) -> str:
+        """The same beside what it has become."""
+        return (
+            f"took {duration(seconds)} (forecast {duration(self.seconds)}), {in_words(peak_bytes())} of memory at the "
+            f"peak (forecast {in_words(self.peak_bytes)})"
+        )
+
+
+def forecast(fitting: Fitting) -> Forecast | None:
+    """Tries the fit on some pictures and says what all of them will take; None, and why, where that cannot be tried."""
+    name = fitting.settings.method.method
+    try:
+        trial = try_fit(fitting)
+    except (ValueError, FitDiverged) as error:
+        fitting.display.say(f"no forecast: {name} cannot be tried on {PICTURES} pictures ({error})")
+        return None
+    found = sum_up(fitting, trial)
+    fitting.display.say(found.words(name))
+    return found
+
+
+def sum_up(fitting: Fitting, trial: Trial) -> Forecast:
+    """What all pictures take, of what some have taken."""
+    settings, views, pictures = fitting.settings, fitting.views.count, len(fitting.found.files)
+    held_out = max(2, round(settings.hold_out * pictures))
+    trained = (pictures - held_out) * views * settings.augmentation.copies
+    varies = settings.augmentation.varies
+    stored = trained if varies else pictures * views
+    passed = stored + (pictures * views if varies and settings.split == "groups" else 0)
+    each = bytes_per_image(settings.image_size, fitting.spec, fitting.taps)
+    cached = stored * each <= fitting.cache_limit_bytes
+    again = 0.0
+    if not cached and isinstance(settings.method, LoopSettings):
+        again = settings.method.batch_size * trial.source_s  # for each step
+    judged = held_out * (1 + len(settings.calibrate_under)) + GOLDEN
+    cache = stored * (each if cached else 12 * settings.image_size**2)
+    return Forecast(
+        source_s=passed * (trial.prepare_s + trial.source_s),
+        fit_s=trained * trial.fit_s + sum(one.steps * (one.step_s + again) for one in trial.trainings),
+        check_s=judged * views * (trial.prepare_s + trial.source_s + trial.judge_s),
+        peak_bytes=round(peak_bytes() + cache + trained * trial.bytes + CHECK_BYTES),
+        cache_bytes=cache,
+    )
+
+
+def duration(seconds: float) -> str:
+    """In the units in which people say it: 0.4 s, 12 s, 3 min, 1 h 20 min."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def in_words(size: float) -> str:
+    """Bytes in MiB or GiB."""
+    return f"{size / GIB:.1f} GiB" if size >= GIB else f"{size / MIB:.0f} MiB"
+
+
+def peak_bytes() -> int:
+    """The most memory that this process has held so far, mapped files included; where the system keeps no such number,
+    what it holds now. (getrusage would give the parent's where that had more.)"""
+    status = Path("/proc/self/status")
+    for line in status.read_text(encoding="ascii", errors="replace").splitlines() if status.exists() else []:
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    return psutil.Process().memory_info().rss
