@@ -78,7 +78,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def take(artifacts: Path, data: Path, out: Path, only: Sequence[str]) -> None:
     """All pictures, or those that `only` names."""
-    product = next(folder.name for folder in sorted(artifacts.iterdir()) if folder.is_dir())
+    folders = (folder for folder in sorted(artifacts.iterdir()) if folder.is_dir() and not folder.name.startswith("."))
+    product = next(folders).name
     made = {name: new_key(name, scopes) for name, scopes in SCOPES.items()}
     keys = {name: secret for name, (secret, _) in made.items()}
     with tempfile.TemporaryDirectory() as folder:
