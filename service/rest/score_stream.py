@@ -59,10 +59,14 @@ class StreamLimits:
     deadline_s: float | None
 
 
-class StreamedVerdicts(Response):
-    """The response to a stream. What is wrong before the first image raises ServiceError and becomes a problem."""
+class LinesResponse(Response):
+    """An answer of JSON lines."""
 
     media_type = MEDIA_TYPE
+
+
+class StreamedVerdicts(LinesResponse):
+    """The response to a stream. What is wrong before the first image raises ServiceError and becomes a problem."""
 
     def __init__(
         self,

@@ -11,7 +11,7 @@ from service.rest.bodies.forms import RAW
 from service.rest.bodies.tar_members import TAR
 from service.rest.dependencies import KnownParameters, MayInfer, ScoreParameters, TheChecks, TheContext, TheInspector
 from service.rest.openapi import INFER_RESPONSES, STREAM_BODY, STREAM_EXAMPLE
-from service.rest.score_stream import StreamedVerdicts
+from service.rest.score_stream import LinesResponse, StreamedVerdicts
 
 router = APIRouter(tags=["inspection"], dependencies=[MayInfer, KnownParameters])
 
@@ -19,7 +19,7 @@ router = APIRouter(tags=["inspection"], dependencies=[MayInfer, KnownParameters]
 @router.post(
     "/score/stream",
     summary="Judge a stream of images",
-    response_class=StreamedVerdicts,
+    response_class=LinesResponse,
     responses={200: STREAM_EXAMPLE, **INFER_RESPONSES},
     openapi_extra=STREAM_BODY,
 )

@@ -57,6 +57,10 @@ class Stream:
     def end(self) -> None:
         self.socket.sendall(b"0\r\n\r\n")
 
+    def send_all(self, data: bytes) -> None:
+        self.send(data)
+        self.end()
+
     def status(self) -> int:
         if not self._status:
             self._status = int(self._answer.readline().split()[1])
@@ -100,8 +104,7 @@ def stream() -> Iterable[Callable[..., Stream]]:
 
 def judged(stream: Callable[..., Stream], port: int, body: bytes) -> list[Line]:
     client = stream(port)
-    client.send(body)
-    client.end()
+    client.send_all(body)
     return client.lines()
 
 
@@ -214,7 +217,7 @@ def test_a_client_that_does_not_read_makes_nobody_work_ahead(
     noise = np.random.default_rng(0).integers(0, 256, (180, 180, 3), np.uint8)
     data = bmp(noise)
     body = archive(*[(f"{number}.bmp", data) for number in range(400)])
-    sender = threading.Thread(target=lambda: (client.send(body), client.end()))
+    sender = threading.Thread(target=client.send_all, args=(body,))
     sender.start()
     wait_for(lambda: len(engine.judged) == VIEWS_AT_ONCE)
     assert engine.admission.images == VIEWS_AT_ONCE
