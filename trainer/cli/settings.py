@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from models.heads.registry import DEFAULT_METHOD, config_of
+from trainer.advise.view_size import AutoView
 from trainer.config import TrainingSettings
 
-AUTO = "auto"  # a method is chosen by trainer.advise
+AUTO = "auto"  # a method, or a view and its size, is chosen by trainer.advise
 COMMON = frozenset(TrainingSettings.model_fields) - {"method", "augmentation"}
 
 
@@ -35,7 +36,7 @@ def settings_of(arguments: argparse.Namespace) -> TrainingSettings:
     if named != method.get("method", named):
         method = {}  # the file's settings are another method's
     method |= {"method": named, **_assignments(arguments.set_values)}
-    values |= {name: value for name, value in vars(arguments).items() if name in COMMON and value is not None}
+    values |= {name: value for name, value in vars(arguments).items() if name in COMMON and value not in (None, AUTO)}
     augmentation = dict(values.pop("augmentation", {})) | _augmentation(arguments)
     return TrainingSettings.model_validate({**values, "method": config_of(method), "augmentation": augmentation})
 
@@ -45,6 +46,19 @@ def wants_auto(arguments: argparse.Namespace) -> bool:
     if arguments.method is not None or arguments.config is None:
         return bool(arguments.method == AUTO)
     return bool(_from_file(arguments.config).get("method", {}).get("method") == AUTO)
+
+
+def auto_view(arguments: argparse.Namespace) -> AutoView | None:
+    """What chooses view and size where that is asked for. Raises ValueError where it cannot."""
+    if arguments.image_size != AUTO:
+        if arguments.smallest_defect is not None:
+            raise ValueError("--smallest-defect goes with --image-size auto")
+        return None
+    if arguments.smallest_defect is None:
+        raise ValueError("--image-size auto needs --smallest-defect: how wide, in pixels of the camera")
+    if any(value is not None for value in (arguments.view, arguments.tile_side, arguments.tile_overlap)):
+        raise ValueError("--image-size auto chooses the view as well: give --view and tiles with a size, or none")
+    return AutoView(arguments.smallest_defect, arguments.cycle_ms)
 
 
 def sizes_of(arguments: argparse.Namespace, sizes: tuple[int, ...]) -> tuple[int, ...]:
