@@ -173,7 +173,7 @@ def view_options(
         side = round(size / scale)
         overlap = max(math.ceil(smallest_defect), side // 8)
         try:
-            tiling = Tiling(side=side, overlap=overlap, width=width, height=height)
+            tiling = Tiling(side=side, overlap=overlap, width=width, height=height, version=2)
         except ValidationError:
             continue  # larger than the picture, too many, or too small for the overlap
         if tiling.count > 1:

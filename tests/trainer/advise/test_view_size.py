@@ -38,7 +38,7 @@ def test_a_long_picture_is_cut_into_tiles_that_show_the_defect_at_its_size() -> 
 
 
 def test_the_cheapest_by_the_measured_cost_is_taken() -> None:
-    """Where every pass costs the same the largest tiles are, as there are fewest; where a large one is dear, small ones."""
+    """Where every pass costs the same, the fewest; where large ones are dear, small ones."""
     assert propose_view([(2448, 2048)], 24, None, lambda _: 50.0).taken.image_size == 512
     assert propose_view([(2448, 2048)], 24, None, lambda size: float(size**4)).taken.image_size == 128
 
