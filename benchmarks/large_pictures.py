@@ -12,38 +12,29 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack
-from pathlib import Path
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 import numpy.typing as npt
-import torch
 
+from benchmarks.harness.fitted import CPU, fitted_head
 from benchmarks.harness.memory import begin_peak, peak_bytes_above, resident_bytes
 from benchmarks.harness.report import Bar, machine, options_of, report
 from models.backends.choice import BackendName
 from models.backends.pool import SourcePool, source_key
 from models.calibration.conformal import MapScale
 from models.detector import Detector, Judgement
-from models.heads.base import Head, to_device
-from models.heads.registry import config_of, method_of
+from models.heads.base import Head
+from models.heads.registry import config_of
 from models.image_judge import ImageJudge
 from models.imaging.limits import ImageLimits
 from models.imaging.map_picture import Region, regions
 from models.imaging.preprocess import Preprocessing, prepare
 from models.imaging.tiling import Tiling
-from models.sources.registry import spec_of
-from trainer.activations import ActivationStore
-from trainer.advise.trial import SilentDisplay
-from trainer.fit_run import TrainingRun
-from trainer.good_parts import StoredParts
 
-CPU = torch.device("cpu")
 DEFECT = 12  # pixels of the camera across
 DARKER = 60  # grey levels
 CROPS = 48
@@ -110,8 +101,7 @@ def judged(case: Case, source: str, backend: BackendName = "auto") -> dict[str, 
     pool = SourcePool(CPU, backend=backend)
     pool.require(key)
     preprocessing = Preprocessing(image_size=case.image_size, resize="tiles", tiles=case.tiling, version=2)
-    head = fitted_head(case, pool, source)
-    judge, detector = ImageJudge(head, key, preprocessing), Detector(CPU, pool)
+    judge, detector = ImageJudge(head_of(case, pool, source), key, preprocessing), Detector(CPU, pool)
     good = [_judge(judge, detector, encoded(texture(case.width, case.height, seed), case)) for seed in (1, 2)]
     place = defect_place(case.tiling)
     data = encoded(with_disc(texture(case.width, case.height, 3), place), case)
@@ -137,21 +127,11 @@ def judged(case: Case, source: str, backend: BackendName = "auto") -> dict[str, 
     }
 
 
-def fitted_head(case: Case, pool: SourcePool, source: str) -> Head:
+def head_of(case: Case, pool: SourcePool, source: str) -> Head:
     """PatchCore on crops of good textures, each as large as a tile."""
-    spec, size = spec_of(source), case.image_size
-    config = config_of({"method": "patchcore", "bank_size": BANK})
-    method = method_of(config.method)
-    preprocessing = Preprocessing(image_size=size, version=2)
-    with ExitStack() as opened:
-        work = Path(opened.enter_context(tempfile.TemporaryDirectory()))
-        taps = method.needs(config, spec).taps
-        store = opened.enter_context(
-            ActivationStore(CROPS, size, pool[source_key(source, "source", None)], spec, taps, folder=work)
-        )
-        store.fill(prepare(texture(case.side, case.side, 100 + number), preprocessing) for number in range(CROPS))
-        parts = StoredParts(store, range(CROPS), CPU, opened)
-        return to_device(method.fit(config, parts, TrainingRun(CPU, 0, SilentDisplay(), work, "")), CPU)
+    preprocessing = Preprocessing(image_size=case.image_size, version=2)
+    crops = [prepare(texture(case.side, case.side, 100 + number), preprocessing) for number in range(CROPS)]
+    return fitted_head(config_of({"method": "patchcore", "bank_size": BANK}), crops, pool, source)
 
 
 def texture(width: int, height: int, seed: int) -> Picture:
