@@ -64,6 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         Bar("cells outside their Monte-Carlo interval", outside, "<=", 0),
         Bar("pictures whose score an ignored place moves", moved, "<=", 0),
     ]
+    given.data = [data.name for data in given.data]  # a result names no path
     return report("masked_promises", given, machine(), results, bars)
 
 
