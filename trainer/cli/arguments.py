@@ -15,7 +15,7 @@ from models.imaging.preprocess import Resize
 from models.sources.registry import SOURCES, Precision
 from trainer.activations import DEFAULT_LIMIT_BYTES
 from trainer.advise.candidates import SIZES
-from trainer.cli.settings import AUTO
+from trainer.cli.settings import AUTO, TILES_METHOD
 from trainer.cli.trainer_parser import TrainerParser
 from trainer.config import TrainingSettings
 from trainer.evaluate import PAINTED_DEFECTS
@@ -62,7 +62,11 @@ def _add_fit(fit: argparse.ArgumentParser) -> None:
     )
     method = fit.add_argument_group("method (`mkd-train methods` lists them with their settings)")
     method.add_argument("--config", type=Path, metavar="FILE", help="settings in TOML; flags come over it")
-    method.add_argument("--method", metavar="NAME", help=f"or auto: chosen on painted defects [{DEFAULT_METHOD}]")
+    method.add_argument(
+        "--method",
+        metavar="NAME",
+        help=f"or auto: chosen on painted defects [{DEFAULT_METHOD}; {TILES_METHOD} of tiles]",
+    )
     _add_budget(method)
     method.add_argument(
         "--set",

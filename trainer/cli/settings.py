@@ -21,6 +21,7 @@ from trainer.advise.view_size import AutoView
 from trainer.config import TrainingSettings
 
 AUTO = "auto"  # a method, or a view and its size, is chosen by trainer.advise
+TILES_METHOD = "patchcore"  # whose score is of a place, so that tiles of one picture that differ can be compared
 COMMON = frozenset(TrainingSettings.model_fields) - {"method", "augmentation"}
 
 
@@ -28,7 +29,7 @@ def settings_of(arguments: argparse.Namespace) -> TrainingSettings:
     """Raises ValueError (pydantic's ValidationError among them) that names what is wrong and what there is."""
     values = _from_file(arguments.config) if arguments.config is not None else {}
     method = dict(values.pop("method", {}))
-    named = arguments.method or method.get("method", DEFAULT_METHOD)
+    named = arguments.method or method.get("method", _default_method(arguments, values))
     if named == AUTO:
         if arguments.set_values or len(method) > 1:
             raise ValueError("method auto chooses a method with its settings: give --method NAME to set any of them")
@@ -39,6 +40,11 @@ def settings_of(arguments: argparse.Namespace) -> TrainingSettings:
     values |= {name: value for name, value in vars(arguments).items() if name in COMMON and value not in (None, AUTO)}
     augmentation = dict(values.pop("augmentation", {})) | _augmentation(arguments)
     return TrainingSettings.model_validate({**values, "method": config_of(method), "augmentation": augmentation})
+
+
+def _default_method(arguments: argparse.Namespace, values: dict[str, Any]) -> str:
+    tiled = (arguments.view or values.get("view")) == "tiles" or arguments.image_size == AUTO
+    return TILES_METHOD if tiled else DEFAULT_METHOD
 
 
 def wants_auto(arguments: argparse.Namespace) -> bool:
