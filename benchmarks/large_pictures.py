@@ -4,7 +4,8 @@
 
 Textures are made up; PatchCore is fitted to crops of the size of a tile. Each case runs in a process of its own: two
 good pictures give the level of score and map, a third has a disc painted across the border of two tiles. The peak of
-resident memory is that of decoding and judging it, above what the process held before. No service is started.
+resident memory is that of decoding and judging all three, one after the other, above what the process held before. Two
+good pictures promise little: a box elsewhere is no surprise, and counted. No service is started.
 """
 
 from __future__ import annotations
@@ -30,16 +31,17 @@ from models.detector import Detector, Judgement
 from models.heads.base import Head
 from models.heads.registry import config_of
 from models.image_judge import ImageJudge
-from models.imaging.limits import ImageLimits
+from models.imaging.limits import PEAK_BYTES, ImageLimits
 from models.imaging.map_picture import Region, regions
 from models.imaging.preprocess import Preprocessing, prepare
 from models.imaging.tiling import Tiling
+from service.run.interpreter import give_memory_back
 
 DEFECT = 12  # pixels of the camera across
 DARKER = 60  # grey levels
 CROPS = 48
 BANK = 1500
-BYTES_A_PIXEL = 32.0  # of the picture, planned with while it is decoded (models.imaging.limits), its views included
+VIEW_BYTES = 16  # of a pixel of a view: three colours and the map in float32
 SEAM = 1.25  # the map may change this much more at the border of a tile than elsewhere, on average
 LIMITS = ImageLimits(max_bytes=2**31, max_pixels=2**31)
 Picture = npt.NDArray[np.uint8]
@@ -86,13 +88,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         found = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
         results[case.name] = found
         bars += [
-            Bar(f"{case.name}: bytes a pixel at the peak", found["bytes_a_pixel"], "<=", BYTES_A_PIXEL),
+            Bar(f"{case.name}: MB at the peak", found["peak_mb"], "<=", planned_mb(case)),
             Bar(f"{case.name}: change of the map at tiles' borders, to elsewhere", found["seam"], "<=", SEAM),
             Bar(f"{case.name}: score of the defect, to the highest good one", found["score_ratio"], ">=", 1.05),
-            Bar(f"{case.name}: boxes that hold the defect's middle", found["boxes_on_it"], ">=", 1),
-            Bar(f"{case.name}: boxes elsewhere", found["boxes_elsewhere"], "<=", 0),
+            Bar(f"{case.name}: the hottest box holds the defect's middle", found["hottest_on_it"], ">=", 1),
         ]
     return report("large_pictures", given, machine(), results, bars)
+
+
+def planned_mb(case: Case) -> float:
+    """The picture while it is decoded, its views and their maps."""
+    views = VIEW_BYTES * case.tiling.count * case.image_size**2
+    return (PEAK_BYTES * case.width * case.height + views) / 1e6
 
 
 def judged(case: Case, source: str, backend: BackendName = "auto") -> dict[str, object]:
@@ -102,11 +109,14 @@ def judged(case: Case, source: str, backend: BackendName = "auto") -> dict[str, 
     pool.require(key)
     preprocessing = Preprocessing(image_size=case.image_size, resize="tiles", tiles=case.tiling, version=2)
     judge, detector = ImageJudge(head_of(case, pool, source), key, preprocessing), Detector(CPU, pool)
-    good = [_judge(judge, detector, encoded(texture(case.width, case.height, seed), case)) for seed in (1, 2)]
     place = defect_place(case.tiling)
+    files = [encoded(texture(case.width, case.height, seed), case) for seed in (1, 2)]
     data = encoded(with_disc(texture(case.width, case.height, 3), place), case)
+    give_memory_back()
     begin_peak()
-    before, started = resident_bytes(), time.monotonic()
+    before = resident_bytes()
+    good = [_judge(judge, detector, file) for file in files]
+    started = time.monotonic()
     found = _judge(judge, detector, data)
     seconds = time.monotonic() - started
     peak = peak_bytes_above(before)
@@ -121,7 +131,7 @@ def judged(case: Case, source: str, backend: BackendName = "auto") -> dict[str, 
         "seam": round(seam(good[0], case.tiling), 3),
         "score_ratio": round(found.score / max(one.score for one in good), 3),
         "defect": [place[0] - DEFECT // 2, place[1] - DEFECT // 2, DEFECT, DEFECT],
-        "boxes_on_it": len(on_it),
+        "hottest_on_it": int(bool(boxes) and boxes[0] in on_it),
         "boxes_elsewhere": len(boxes) - len(on_it),
         "box": list(on_it[0].box) if on_it else None,
     }
