@@ -12,13 +12,13 @@ import argparse
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
+from benchmarks.harness.memory import begin_peak, peak_bytes_above, resident_bytes
 from models.calibration.conformal import MapScale
 from models.imaging.decode import ImageLimits, decode_image
 from models.imaging.limits import PEAK_BYTES
@@ -85,10 +85,10 @@ def measured(case: str, megapixels: float, *, with_overlay: bool) -> float:
     data = CASES[case](np.asarray(cv2.resize(small, size, interpolation=cv2.INTER_CUBIC)))
     cv2.setNumThreads(1)
     decode_image(CASES[case](small))  # what a decoder allocates once
-    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
-    before = _kilobytes("VmRSS")
+    begin_peak()
+    before = resident_bytes()
     _work(data, *size, with_overlay=with_overlay)
-    return float((_kilobytes("VmHWM") - before) * 1024 / (size[0] * size[1]))
+    return float(peak_bytes_above(before) / (size[0] * size[1]))
 
 
 def _work(data: bytes, width: int, height: int, *, with_overlay: bool) -> None:
@@ -101,11 +101,6 @@ def _work(data: bytes, width: int, height: int, *, with_overlay: bool) -> None:
     as_png(overlay(eight_bit(decode_image(data, limits), 65535), grey))
     as_png(grey)
     as_png(mask(anomaly_map, SCALE, width, height))
-
-
-def _kilobytes(name: str) -> int:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return int(next(line for line in lines if line.startswith(f"{name}:")).split()[1])
 
 
 if __name__ == "__main__":

@@ -103,14 +103,14 @@ def judged(head: Head, parts: StandInParts) -> Scores:
     return np.concatenate(found).astype(np.float32)
 
 
-def simulated(pool: Scores, count: int, rate: float, draws: int) -> dict[str, float]:
+def simulated(pool: Scores, count: int, rate: float, draws: int, new: int = NEW) -> dict[str, float]:
     """The realised rate over `draws` calibrations by `count` held-out pictures, with its Monte-Carlo interval."""
     random = np.random.default_rng([count, round(1000 * rate)])
     maps = np.zeros((count, 1, 1), np.float32)
     shares = np.empty(draws)
     promised = 1.0
     for number in range(draws):
-        drawn = random.choice(pool, count + NEW, replace=False)
+        drawn = random.choice(pool, count + new, replace=False)
         threshold = calibrate(drawn[:count], maps).threshold(rate)
         promised = threshold.rate_promised
         shares[number] = (drawn[count:] > threshold.value).mean()

@@ -3,7 +3,7 @@
 Service, bulk scoring, calibration, golden checks and robustness all go through it, so what the network sees of a
 picture (its *views*) and what becomes of it is decided in one place.
 
-    score = the highest score of its views              or, with regions, the highest value of its map inside them
+    score = the score of its only view                  or, with tiles or regions, the highest value of its map inside
     map   = the maps of its views, put together         and quiet outside of the regions
 """
 
@@ -75,7 +75,7 @@ class ImageJudge:
 
     def rows(self, image: PreparedImage, *, wants_map: bool = False) -> list[Row]:
         """The rows that the detector (or the engine) judges, one for each view, in order."""
-        wants_map = wants_map or self.regions is not None  # the score is read off the map then
+        wants_map = wants_map or self._scores_by_map
         return [Row(view, self.head, self.source, wants_map) for view in image.views]
 
     def join(self, image: PreparedImage, judgements: Sequence[J]) -> J:
@@ -95,24 +95,32 @@ class ImageJudge:
         whole = self.views.on_picture(maps, image.width, image.height)
         if self.regions is not None:
             whole, score = masked_map(whole, self.regions)
+        elif self._scores_by_map:
+            score = float(whole.max())
         return _with(highest, score, whole)
 
     def deciding_tile(self, judgements: Sequence[J], joined: J) -> Box | None:
         """x, y, width and height, in pixels of the camera, of the tile that the picture's score comes from.
 
-        None for a picture without tiles. With regions the score is the peak of the joined map; then it is the tile
-        whose middle is nearest to that.
+        None for a picture without tiles. Where the score is the peak of the joined map it is the tile whose middle is
+        nearest to that.
         """
         tiles = self.preprocessing.tiles
         if tiles is None:
             return None
         number = int(np.argmax([one.score for one in judgements]))
-        if self.regions is not None and joined.map is not None:
+        if self._scores_by_map and joined.map is not None:
             height, width = joined.map.shape
             y, x = np.unravel_index(int(joined.map.argmax()), joined.map.shape)
             number = tiles.nearest((float(x) + 0.5) / width * tiles.width, (float(y) + 0.5) / height * tiles.height)
         place = tiles.places[number]
         return place.x, place.y, tiles.side, tiles.side
+
+    @property
+    def _scores_by_map(self) -> bool:
+        """Whether the score is read off the joined map."""
+        tiles = self.preprocessing.tiles
+        return self.regions is not None or (tiles is not None and tiles.version >= 2)
 
     def judge_all(
         self, detector: Detector, images: Iterable[PreparedImage], *, wants_map: bool = False

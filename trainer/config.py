@@ -98,7 +98,7 @@ class TrainingSettings(BaseModel):
             raise ValueError(f"tiles need pictures of one size; these have {len(sizes)}: {listed}")
         side = self.tile_side or self.image_size
         overlap = side // 4 if self.tile_overlap is None else self.tile_overlap
-        return Tiling(side=side, overlap=overlap, width=sizes[0][0], height=sizes[0][1])
+        return Tiling(side=side, overlap=overlap, width=sizes[0][0], height=sizes[0][1], version=2)
 
     @field_validator("source")
     @classmethod

@@ -52,6 +52,15 @@ def draw_preview(picture: Path, settings: TrainingSettings, regions: Regions | N
     yield f"look at {out}"
 
 
+def size_of_picture(picture: Path) -> tuple[int, int]:
+    """Width and height. Raises DataError."""
+    try:
+        height, width = read_pixels(picture).shape[:2]
+    except (ImageError, OSError) as error:
+        raise DataError(f"{picture}: {error}") from error
+    return width, height
+
+
 def _outlined(picture: Drawing, views: PictureViews) -> Drawing:
     drawn = picture.copy()
     if views.regions is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import NamedTuple, Self
+from typing import Literal, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Map = npt.NDArray[np.float32]
 MOST_TILES = 4096
+MARGIN = 0.25  # of the overlap, left to the neighbour
 MAP_SIDE = 1024  # of a stitched map at most: a longer one is reduced, each value to the highest of those it stands for
 
 
@@ -25,7 +26,10 @@ class Place(NamedTuple):
 class Tiling(BaseModel):
     """Tiles of `side` pixels of the camera that overlap by `overlap` at least, over pictures of `width` x `height`.
 
-    Tiles lie evenly, the outermost ones along the edges, so that none reaches beyond the picture.
+    Tiles lie evenly, the outermost ones along the edges, so that none reaches beyond the picture. A network sees less
+    beside the edge of a tile than in its middle, and calls good places strange there. `version` 2 leaves a margin of
+    each tile to its neighbour, and takes the picture's score off the map that is put together; version 1, of earlier
+    artifacts, only lowers the weight towards the edge, and takes the highest score of any tile.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -34,6 +38,7 @@ class Tiling(BaseModel):
     overlap: int = Field(ge=0)
     width: int = Field(ge=32, le=65535)
     height: int = Field(ge=32, le=65535)
+    version: Literal[1, 2] = 1
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -84,7 +89,7 @@ def stitched(maps: Sequence[Map], tiling: Tiling) -> Map:
     """The maps (S, S) of the tiles, in the order of `places` -> the map of the picture, MAP_SIDE at most.
 
     Where tiles overlap their values are averaged, each the less the nearer it lies to the edge of its tile: so no tile
-    ends suddenly.
+    ends suddenly. See Tiling for what the version changes.
     """
     size = maps[0].shape[0]
     scale = size / tiling.side
@@ -93,8 +98,8 @@ def stitched(maps: Sequence[Map], tiling: Tiling) -> Map:
     across, down = tiling.columns, tiling.rows
     for number, one in enumerate(maps):
         column, row = number % len(across), number // len(across)
-        window = _window(size, row, len(down), scale * tiling.overlap)[:, None]
-        window = window * _window(size, column, len(across), scale * tiling.overlap)[None, :]
+        window = _window(size, row, len(down), scale * tiling.overlap, tiling.version)[:, None]
+        window = window * _window(size, column, len(across), scale * tiling.overlap, tiling.version)[None, :]
         x, y = min(round(across[column] * scale), width - size), min(round(down[row] * scale), height - size)
         total[y : y + size, x : x + size] += one * window
         weight[y : y + size, x : x + size] += window
@@ -102,16 +107,24 @@ def stitched(maps: Sequence[Map], tiling: Tiling) -> Map:
 
 
 @lru_cache(maxsize=256)
-def _window(size: int, number: int, count: int, overlap: float) -> Map:
+def _window(size: int, number: int, count: int, overlap: float, version: int) -> Map:
     """(size,) weights along one side of a tile: rising over the overlap, 1 along the edge of the picture."""
     places = np.arange(size, dtype=np.float32) + 0.5
     rise = max(overlap, 1e-3)
     window = np.ones(size, np.float32)
-    if number > 0:
-        window = np.minimum(window, places / rise)
-    if number < count - 1:
-        window = np.minimum(window, places[::-1] / rise)
-    return np.maximum(window, np.float32(1e-3))
+    for inner, from_edge in ((number > 0, places), (number < count - 1, places[::-1])):
+        if inner:
+            window = np.minimum(window, _rise(from_edge / rise, version))
+    return np.maximum(window, np.float32(1e-3 if version == 1 else 1e-6))
+
+
+def _rise(share: Map, version: int) -> Map:
+    """The weight at a share of the overlap: straight, or none in the margins of both tiles and smooth between them."""
+    if version == 1:
+        return share
+    between = np.clip((share - MARGIN) / (1 - 2 * MARGIN), 0, 1)
+    smooth: Map = (between**2 * (3 - 2 * between)).astype(np.float32)
+    return smooth
 
 
 def _reduced(whole: Map) -> Map:

@@ -61,18 +61,26 @@ class Admission:
         self._permits_of: Counter[str] = Counter()
 
     def try_admit(
-        self, images: int = 1, size: int = 0, *, announced: int = 0, patience_s: float | None = None, caller: str = ""
+        self,
+        images: int = 1,
+        size: int = 0,
+        *,
+        announced: int = 0,
+        patience_s: float | None = None,
+        caller: str = "",
+        asks_again: bool = False,
     ) -> Permit:
         """A permit for `images` and `size` bytes; release it when the reply has left (it is a context manager).
 
         Where the body's extent is not known yet, ask with what is and `grow` as it arrives. `announced` bytes are held
         by nobody, but are refused where there is no room for them now. `patience_s` is the time to the request's
         deadline: what would wait longer than that is better refused now than answered late. `caller` is the name of the
-        key or the address that the request comes from.
+        key or the address that the request comes from. `asks_again` says that a refusal is no refusal of anything, as
+        whoever asks will wait and ask again: it is not counted.
         Raises Overloaded with the seconds after which what is now in flight will be done, ShuttingDown, or
         TooManyImages and BodyTooLarge where even an idle service would be too small.
         """
-        self._take(images, size, caller, announced=announced, patience_s=patience_s)
+        self._take(images, size, caller, announced=announced, patience_s=patience_s, counts=not asks_again)
         return Permit(self, images, size, caller)
 
     def close(self) -> None:
@@ -94,6 +102,7 @@ class Admission:
         announced: int = 0,
         patience_s: float | None = None,
         grows: bool = False,
+        counts: bool = True,
     ) -> None:
         with self._lock:
             refusal = None if grows else self._refusal_of_new(images, patience_s)
@@ -102,7 +111,8 @@ class Admission:
                 self._change(images, size, caller, permits=0 if grows else 1)
                 return
         reason, error = refusal
-        self._observer.refused(reason, max(1, images))
+        if counts:
+            self._observer.refused(reason, max(1, images))
         raise error
 
     def _refusal_of_new(self, images: int, patience_s: float | None) -> tuple[str, ServiceError] | None:

@@ -76,6 +76,16 @@ class Inspection:
                     raise failure.error
         return entries
 
+    async def judge_one(self, index: int, image: EncodedImage, permit: Permit) -> Verdict | ImageFailure:
+        """The entry of one image of a stream, for which the surface has asked `permit` to hold its views."""
+        return self._note(image, await self._attempt(index, image, permit))
+
+    def failed(self, index: int, name: str | None, error: ImageError) -> ImageFailure:
+        """The entry of an image that the surface itself has found to be none."""
+        failure = ImageFailure(index=index, name=name, error=error, times=self._times({}))
+        self._tell_failure(failure)
+        return failure
+
     async def _all(self, images: Sequence[EncodedImage], permit: Permit) -> list[Judged | ImageFailure]:
         if len(images) == 1:
             return [await self._attempt(0, images[0], permit)]
@@ -86,13 +96,16 @@ class Inspection:
     def _note(self, image: EncodedImage, found: Judged | ImageFailure) -> Verdict | ImageFailure:
         """Count it for the surface and tell the observers."""
         if isinstance(found, ImageFailure):
-            self.context.failures[found.error.code] += 1
-            self.observers.on_failure(found, self.context)
+            self._tell_failure(found)
             return found
         verdict, prepared = found
         self.context.decisions[verdict.decision] += 1
         self.observers.on_verdict(verdict, Picture(prepared, image.data, self.version, self.context, time.time()))
         return verdict
+
+    def _tell_failure(self, failure: ImageFailure) -> None:
+        self.context.failures[failure.error.code] += 1
+        self.observers.on_failure(failure, self.context)
 
     async def _attempt(self, index: int, image: EncodedImage, permit: Permit) -> Judged | ImageFailure:
         took: dict[str, float] = {}

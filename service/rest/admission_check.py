@@ -24,7 +24,7 @@ from service.rest.dependencies import CONTEXT_HEADERS, InvalidParameter, context
 from service.rest.request_checks import RequestChecks
 from service.rest.request_record import SCOPE_KEY, RequestRecord, accepted_request_id
 
-PATHS = frozenset({"/score", "/localize"})
+PATHS = frozenset({"/score", "/localize", "/score/stream"})
 OPEN_INFERENCE_PATH = re.compile(r"/v2/models/[^/]+(/versions/[^/]+)?/infer")
 OPEN_INFERENCE_ROUTE = "/v2/models/{name}/infer"
 DECISION_KEY = "mkdserve.admission"
@@ -41,6 +41,7 @@ class AdmissionDecision:
         self.permit: Permit | None = None
         self.error: ServiceError | None = None
         self.deadline: float | None = None
+        self.keeps_reading = False  # the route answers while the body still comes
         self.caller = ""  # of whom bytes and refusals are counted: the name of the key, or the peer's address
 
     @property
@@ -75,14 +76,20 @@ def _route_of(path: str) -> str | None:
     return OPEN_INFERENCE_ROUTE if OPEN_INFERENCE_PATH.fullmatch(path) else None
 
 
+def decision_of(connection: HTTPConnection) -> AdmissionDecision:
+    """What has become of a request."""
+    decision = connection.scope[DECISION_KEY]
+    assert isinstance(decision, AdmissionDecision)
+    return decision
+
+
 def permit_of(connection: HTTPConnection) -> Permit:
     """The permit of an admitted request; raises what kept it from being admitted.
 
     The route that asks has checked all that the error could be about, so an error means that something has changed
     since (a key that has been revoked).
     """
-    decision = connection.scope[DECISION_KEY]
-    assert isinstance(decision, AdmissionDecision)
+    decision = decision_of(connection)
     if decision.permit is None:
         raise decision.error or RuntimeError(f"{connection.scope['path']} is not one of the paths that need a permit")
     return decision.permit

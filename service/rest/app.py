@@ -27,6 +27,7 @@ from service.rest.routes import (
     reviews,
     session,
     statistics,
+    stream,
     trainings,
     verdicts,
     what_if,
@@ -36,6 +37,7 @@ Running = Callable[[], AbstractAsyncContextManager[AppState]]
 DOCS_ASSETS = "/docs/assets"
 ROUTES = (
     infer,
+    stream,
     operation,
     drift,
     admin,

@@ -48,7 +48,11 @@ SESSION = APIKeyCookie(
 B = TypeVar("B", bound=BaseModel)
 ADMIN, VIEW, REVIEW = "admin", "view", "review"
 OF_THIS_MACHINE = frozenset({ADMIN, VIEW, REVIEW})  # without keys, for nobody whom a web page of others sends
-QUERIES: dict[str, type[ScoreQuery]] = {"/score": ScoreQuery, "/localize": LocalizeQuery}
+QUERIES: dict[str, type[ScoreQuery]] = {
+    "/score": ScoreQuery,
+    "/score/stream": ScoreQuery,
+    "/localize": LocalizeQuery,
+}
 SMALL_BODY_BYTES = 4096
 REVIEW_BODY_BYTES = 16 << 10  # a note may be written in escapes of six bytes
 LONGEST_DEADLINE_MS = 3_600_000

@@ -86,7 +86,7 @@ class Exchange:
         headers = message["headers"] = list(message.get("headers", ()))
         headers.append((b"x-request-id", self._record.request_id.encode()))
         headers.append((b"x-content-type-options", b"nosniff"))
-        through = message["status"] != TOO_SLOW and await self._read_off()
+        through = message["status"] != TOO_SLOW and not self._decision.keeps_reading and await self._read_off()
         # The rest of the body is still on the wire, or the next request had better go to another instance.
         if not through or self._checks.shutdown.is_set:
             headers.append((b"connection", b"close"))

@@ -20,7 +20,7 @@ from service.rest.problems import MEDIA_TYPE, HttpCode, headers_of, problem_byte
 from service.rest.request_checks import RequestChecks
 from service.rest.request_record import finish
 
-PATHS = {b"/score": "/score", b"/localize": "/localize"}
+PATHS = {b"/score": "/score", b"/localize": "/localize", b"/score/stream": "/score/stream"}
 # What of a refused body is read off: closing on it would reset the connection, and the client would not see the answer.
 LINGER_BYTES = 4 << 20
 LINGER_S = 2.0

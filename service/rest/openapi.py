@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, NamedTuple
 
 from fastapi import FastAPI
@@ -12,6 +13,7 @@ from models.imaging.decode import ERROR_CODES
 from service import errors
 from service.errors import RequestCancelled, ServiceError
 from service.rest.bodies.forms import JSON, MULTIPART, RAW, JsonImage
+from service.rest.bodies.tar_members import TAR
 from service.rest.bounded_protocol import REQUEST_TIMEOUT
 from service.rest.problems import HTTP_CODES, MEDIA_TYPE, HttpCode, problem_body
 from service.rest.schemas import Problem
@@ -154,6 +156,14 @@ PICTURES_BODY: Document = {
     }
 }
 
+STREAM_BODY: Document = {
+    "requestBody": {
+        "required": True,
+        "description": "A tar archive (ustar, GNU or pax, not compressed), each file of it one image.",
+        "content": {TAR: {"schema": _BINARY}, RAW: {"schema": _BINARY}},
+    }
+}
+
 _VERDICT: Document = {
     "index": 0,
     "filename": "part-0815.png",
@@ -191,3 +201,14 @@ def _reply_example(description: str, verdict: Document) -> Document:
 
 SCORE_EXAMPLE = _reply_example("One entry per image, in order. The figures are made up.", _VERDICT)
 LOCALIZE_EXAMPLE = _reply_example("One entry per image, in order. The figures are made up.", {**_VERDICT, **_MAP})
+
+_LAST_LINE: Document = {"end": {"request_id": REQUEST_ID, "complete": True, "images": 2, "verdicts": 1}}
+STREAM_EXAMPLE: Document = {
+    "description": "A line for each image, in order, as it is judged, and a last one.",
+    "content": {
+        "application/x-ndjson": {
+            "schema": {"type": "string"},
+            "example": "".join(json.dumps(line) + "\n" for line in (_VERDICT, _NO_VERDICT, _LAST_LINE)),
+        }
+    },
+}

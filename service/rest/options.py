@@ -13,6 +13,7 @@ class RestOptions:
 
     host: str
     body_limits: BodyLimits
+    max_stream_images: int
     header_timeout_s: float
     max_header_bytes: int
     send_timeout_s: float

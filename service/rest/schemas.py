@@ -204,6 +204,22 @@ class LocalizeReply(Schema):
     results: list[LocalizedVerdict | EntryError]
 
 
+class StreamEndBody(Schema):
+    """`complete` is false where the stream ended by `error`: then images may be missing."""
+
+    request_id: str
+    complete: bool
+    images: int = Field(description="Lines before this one.")
+    verdicts: int = Field(description="Those of them that are verdicts.")
+    error: EntryErrorBody | None = None
+
+
+class StreamEnd(Schema):
+    """The last line of /score/stream. Where it is missing, the answer was cut off."""
+
+    end: StreamEndBody
+
+
 class Problem(Schema):
     """RFC 9457. `code` is stable; `type` is the code as a URN."""
 

@@ -284,6 +284,7 @@ def rest_options(settings: Settings) -> RestOptions:
             pause_s=settings.body_pause_s,
             min_rate=settings.body_min_rate,
         ),
+        max_stream_images=settings.max_stream_images,
         deadline_ms=settings.deadline_ms,
         keys_needed=settings.auth_enabled,
         openapi=settings.openapi,

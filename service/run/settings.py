@@ -125,6 +125,7 @@ class Settings(BaseSettings):
 
     # Requests
     max_images: int = Field(default=64, ge=1, description="Images in one request at most.")
+    max_stream_images: int = Field(default=100_000, ge=1, description="Images in one stream at most.")
     max_body_bytes: int = Field(default=128 * MIB, ge=1, description="Bytes of one request body at most.")
     max_image_bytes: int = Field(default=32 * MIB, ge=1, description="Bytes of one encoded image at most.")
     max_image_pixels: int = Field(

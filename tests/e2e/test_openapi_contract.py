@@ -24,7 +24,7 @@ from benchmarks.harness.service_process import ServiceProcess
 EXAMPLES = int(os.environ.get("E2E_EXAMPLES", "15"))
 DOCUMENTED_5XX = {503, 504}
 ENDLESS = {"GET /events"}  # a stream as long as the service; tests/service/rest/test_events.py reads it
-INSPECTING = {"POST /score", "POST /localize"}
+INSPECTING = {"POST /score", "POST /localize", "POST /score/stream"}
 CHECKS = (status_code_conformance, content_type_conformance, response_schema_conformance)
 
 Seen = dict[str, set[int]]  # operation -> statuses of its answers

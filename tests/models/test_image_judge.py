@@ -41,6 +41,23 @@ def test_the_tile_with_the_highest_score_decides() -> None:
     assert (joined.map[:, 33:] == 2).all()
 
 
+def test_of_tiles_that_are_put_together_the_map_decides() -> None:
+    """A score of a tile that lies beside its edge is of the network's making, and the neighbour knows better."""
+    tiling = Tiling(side=32, overlap=16, width=48, height=32, version=2)
+    judge = judge_of(Preprocessing(image_size=32, resize="tiles", tiles=tiling, version=2))
+    image = judge.prepare(np.zeros((32, 48, 3), np.uint8))
+    assert [row.wants_map for row in judge.rows(image)] == [True, True]
+    left, right = flat(1), flat(1)
+    left[:, 30:] = 9
+    right[10, 28] = 5
+    judgements = [Judgement(9.0, left), Judgement(5.0, right)]
+    joined = judge.join(image, judgements)
+    assert joined.score == pytest.approx(5)
+    assert judge.deciding_tile(judgements, joined) == (16, 0, 32, 32)
+    broken = [Judgement(1.0, flat(math.nan)), Judgement(1.0, flat(1))]
+    assert math.isnan(judge.join(image, broken).score)
+
+
 def test_a_tile_that_was_not_judged_leaves_the_picture_without_a_score() -> None:
     judge = judge_of(TILES)
     image = judge.prepare(np.zeros((32, 64, 3), np.uint8))

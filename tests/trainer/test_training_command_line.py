@@ -39,6 +39,18 @@ def settings(*arguments: str) -> TrainingSettings:
     return settings_of(parser().parse_args(["fit", "data", "--product", "bolt", *arguments]))
 
 
+def test_tiles_are_fitted_with_a_method_whose_scores_of_different_places_can_be_compared(tmp_path: Path) -> None:
+    assert settings().method.method == "mkd"
+    assert settings("--view", "tiles").method.method == "patchcore"
+    assert settings("--image-size", "auto", "--smallest-defect", "12").method.method == "patchcore"
+    assert settings("--view", "tiles", "--method", "padim").method.method == "padim"
+    file = tmp_path / "settings.toml"
+    file.write_text('view = "tiles"\n')
+    assert settings("--config", str(file)).method.method == "patchcore"
+    file.write_text('view = "tiles"\n[method]\nmethod = "mkd"\n')
+    assert settings("--config", str(file)).method.method == "mkd"
+
+
 def test_fit_writes_an_artifact_and_says_where(
     fit: list[str],
     tmp_path: Path,

@@ -15,6 +15,7 @@ from models.imaging.preprocess import Resize
 from models.sources.registry import SOURCES, Precision
 from trainer.activations import DEFAULT_LIMIT_BYTES
 from trainer.advise.candidates import SIZES
+from trainer.cli.settings import AUTO, TILES_METHOD
 from trainer.cli.trainer_parser import TrainerParser
 from trainer.config import TrainingSettings
 from trainer.evaluate import PAINTED_DEFECTS
@@ -61,7 +62,11 @@ def _add_fit(fit: argparse.ArgumentParser) -> None:
     )
     method = fit.add_argument_group("method (`mkd-train methods` lists them with their settings)")
     method.add_argument("--config", type=Path, metavar="FILE", help="settings in TOML; flags come over it")
-    method.add_argument("--method", metavar="NAME", help=f"or auto: chosen on painted defects [{DEFAULT_METHOD}]")
+    method.add_argument(
+        "--method",
+        metavar="NAME",
+        help=f"or auto: chosen on painted defects [{DEFAULT_METHOD}; {TILES_METHOD} of tiles]",
+    )
     _add_budget(method)
     method.add_argument(
         "--set",
@@ -77,7 +82,7 @@ def _add_fit(fit: argparse.ArgumentParser) -> None:
     source.add_argument("--normalisation", choices=("source", "unit"), help="of the source's input [source]")
     words = "of the source network's arithmetic, in training and in service [float32]; see docs/train.md"
     source.add_argument("--source-precision", choices=get_args(Precision), help=words)
-    source.add_argument("--image-size", type=int, help=f"multiple of 32 [{_DEFAULTS.image_size}]")
+    _add_size(source)
     _add_view(source)
     _add_regions(source)
     source.add_argument(
@@ -139,7 +144,7 @@ def _add_advise(command: argparse.ArgumentParser) -> None:
 
 
 def _add_budget(command: argparse._ActionsContainer) -> None:
-    command.add_argument("--cycle-ms", type=float, metavar="MS", help="auto: at most so long an image, here [none]")
+    command.add_argument("--cycle-ms", type=float, metavar="MS", help="at most so long an image, here [none]")
 
 
 def _add_evaluate(command: argparse.ArgumentParser) -> None:
@@ -197,9 +202,19 @@ def _add_mask(command: argparse.ArgumentParser) -> None:
 def _add_preview(command: argparse.ArgumentParser) -> None:
     command.add_argument("picture", type=Path, help="an image of a good part")
     command.add_argument("--out", type=Path, default=Path("preview.png"), help="file of the drawing [preview.png]")
-    command.add_argument("--image-size", type=int, help=f"multiple of 32 [{_DEFAULTS.image_size}]")
+    _add_size(command)
+    _add_budget(command)
     _add_view(command)
     _add_regions(command)
+    _add_device(command)
+
+
+def _add_size(command: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
+    words = f"multiple of 32, or auto: view and size by --smallest-defect and --cycle-ms [{_DEFAULTS.image_size}]"
+    command.add_argument("--image-size", type=_image_size, metavar="PIXELS", help=words)
+    command.add_argument(
+        "--smallest-defect", type=_defect, metavar="PIXELS", help="of the camera, across; with --image-size auto"
+    )
 
 
 def _add_view(command: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
@@ -244,6 +259,17 @@ def _rate(text: str) -> float:
     value = float(text)
     if not 0 < value < 1:
         raise argparse.ArgumentTypeError(f"a rate lies between 0 and 1, not at {text}")
+    return value
+
+
+def _image_size(text: str) -> int | str:
+    return text if text == AUTO else int(text)
+
+
+def _defect(text: str) -> float:
+    value = float(text)
+    if not 1 <= value <= 10_000:
+        raise argparse.ArgumentTypeError(f"1 to 10,000 pixels of the camera, not {text}")
     return value
 
 

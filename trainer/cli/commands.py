@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 
 from models.artifact import active_artifact, load_artifact
+from models.backends.pool import SourcePool
 from models.exit_codes import ExitCode
 from models.writing import require_writable
 from trainer.adopt import adopt
@@ -20,17 +21,17 @@ from trainer.advise.chooser import Auto
 from trainer.cli.method_list import method_lines
 from trainer.cli.next_command import next_command
 from trainer.cli.place import Place, check_names, place_of
-from trainer.cli.settings import settings_of, sizes_of, wants_auto
+from trainer.cli.settings import auto_view, settings_of, sizes_of, wants_auto
 from trainer.compare import compare
 from trainer.config import TrainingSettings
 from trainer.display import RichDisplay
 from trainer.evaluate import Machine, evaluate
 from trainer.forecast.forecast import forecast
-from trainer.preview import draw_preview
+from trainer.preview import draw_preview, size_of_picture
 from trainer.recalibrate import NewMask, NewRates, Recalibration, recalibrate
 from trainer.regions_file import read_regions
 from trainer.robustness import Robustness, measure_robustness
-from trainer.run import TrainingJob, train
+from trainer.run import MethodChooser, TrainingJob, train
 from trainer.study.plan import read_plan
 from trainer.study.study import StudyJob, run_study
 from trainer.train_all import Cluster, product_folders, train_all
@@ -149,8 +150,22 @@ def run_mask(arguments: argparse.Namespace, display: RichDisplay) -> int:
 
 def run_preview(arguments: argparse.Namespace, display: RichDisplay) -> int:
     """A drawing of what the network would see."""
-    given = {name: getattr(arguments, name) for name in ("image_size", "view", "tile_side", "tile_overlap")}
+    chooser = auto_view(arguments)
+    names = ("view", "tile_side", "tile_overlap", *(("image_size",) if chooser is None else ()))
+    given = {name: getattr(arguments, name) for name in names}
     settings = TrainingSettings.model_validate({name: value for name, value in given.items() if value is not None})
+    if chooser is not None:
+        pool = SourcePool(
+            device_of(arguments.device),
+            backend=arguments.backend,
+            threads=arguments.threads,
+            weights_file=arguments.source_weights,
+        )
+        size = size_of_picture(arguments.picture)
+        proposal = chooser.propose([size], settings, pool, arguments.source_weights)
+        for line in proposal.lines():
+            display.say(line)
+        settings = proposal.taken.applied(settings)
     regions = read_regions(arguments.roi, arguments.ignore)
     require_writable(arguments.out.parent, "--out")
     for line in draw_preview(arguments.picture, settings, regions, arguments.out):
@@ -277,6 +292,15 @@ def _job(arguments: argparse.Namespace, data: Path, place: Place) -> TrainingJob
         cache_limit_bytes=int(arguments.cache_limit_gib * 2**30),
         subfolders=arguments.subfolders,
         accept_degenerate=arguments.accept_degenerate,
-        chooser=Auto(arguments.cycle_ms, sizes_of(arguments, SIZES)) if wants_auto(arguments) else None,
+        chooser=_chooser(arguments),
         regions=read_regions(arguments.roi, arguments.ignore),
     )
+
+
+def _chooser(arguments: argparse.Namespace) -> MethodChooser | None:
+    view = auto_view(arguments)
+    if not wants_auto(arguments):
+        return view
+    if view is not None:
+        raise ValueError("--method auto tries sizes of its own: name a method, or a size")
+    return Auto(arguments.cycle_ms, sizes_of(arguments, SIZES))

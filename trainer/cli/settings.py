@@ -17,9 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from models.heads.registry import DEFAULT_METHOD, config_of
+from trainer.advise.view_size import AutoView
 from trainer.config import TrainingSettings
 
-AUTO = "auto"  # a method is chosen by trainer.advise
+AUTO = "auto"  # a method, or a view and its size, is chosen by trainer.advise
+TILES_METHOD = "patchcore"  # whose score is of a place, so that tiles of one picture that differ can be compared
 COMMON = frozenset(TrainingSettings.model_fields) - {"method", "augmentation"}
 
 
@@ -27,7 +29,7 @@ def settings_of(arguments: argparse.Namespace) -> TrainingSettings:
     """Raises ValueError (pydantic's ValidationError among them) that names what is wrong and what there is."""
     values = _from_file(arguments.config) if arguments.config is not None else {}
     method = dict(values.pop("method", {}))
-    named = arguments.method or method.get("method", DEFAULT_METHOD)
+    named = arguments.method or method.get("method", _default_method(arguments, values))
     if named == AUTO:
         if arguments.set_values or len(method) > 1:
             raise ValueError("method auto chooses a method with its settings: give --method NAME to set any of them")
@@ -35,9 +37,14 @@ def settings_of(arguments: argparse.Namespace) -> TrainingSettings:
     if named != method.get("method", named):
         method = {}  # the file's settings are another method's
     method |= {"method": named, **_assignments(arguments.set_values)}
-    values |= {name: value for name, value in vars(arguments).items() if name in COMMON and value is not None}
+    values |= {name: value for name, value in vars(arguments).items() if name in COMMON and value not in (None, AUTO)}
     augmentation = dict(values.pop("augmentation", {})) | _augmentation(arguments)
     return TrainingSettings.model_validate({**values, "method": config_of(method), "augmentation": augmentation})
+
+
+def _default_method(arguments: argparse.Namespace, values: dict[str, Any]) -> str:
+    tiled = (arguments.view or values.get("view")) == "tiles" or arguments.image_size == AUTO
+    return TILES_METHOD if tiled else DEFAULT_METHOD
 
 
 def wants_auto(arguments: argparse.Namespace) -> bool:
@@ -45,6 +52,19 @@ def wants_auto(arguments: argparse.Namespace) -> bool:
     if arguments.method is not None or arguments.config is None:
         return bool(arguments.method == AUTO)
     return bool(_from_file(arguments.config).get("method", {}).get("method") == AUTO)
+
+
+def auto_view(arguments: argparse.Namespace) -> AutoView | None:
+    """What chooses view and size where that is asked for. Raises ValueError where it cannot."""
+    if arguments.image_size != AUTO:
+        if arguments.smallest_defect is not None:
+            raise ValueError("--smallest-defect goes with --image-size auto")
+        return None
+    if arguments.smallest_defect is None:
+        raise ValueError("--image-size auto needs --smallest-defect: how wide, in pixels of the camera")
+    if any(value is not None for value in (arguments.view, arguments.tile_side, arguments.tile_overlap)):
+        raise ValueError("--image-size auto chooses the view as well: give --view and tiles with a size, or none")
+    return AutoView(arguments.smallest_defect, arguments.cycle_ms)
 
 
 def sizes_of(arguments: argparse.Namespace, sizes: tuple[int, ...]) -> tuple[int, ...]:

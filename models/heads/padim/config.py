@@ -19,6 +19,7 @@ class PadimConfig(MethodConfig):
     ones (the paper). `covariance` "place" keeps a Gaussian for each place (the paper), for parts that lie still;
     "shared" one for all places, for textures and parts that lie freely. `regularisation` is added to the covariance's
     diagonal, in units of each tap's mean square; "auto" takes the one under which unseen good parts are likeliest.
+    `score_share` of the places, the highest ones, make the score by their mean; 0 for the highest alone.
     """
 
     method: Literal["padim"] = "padim"
@@ -27,6 +28,7 @@ class PadimConfig(MethodConfig):
     reduction: Reduction = "projection"
     covariance: Covariance = "place"
     regularisation: Literal["auto"] | Annotated[float, Field(gt=0, le=1)] = "auto"
+    score_share: float = Field(default=0.0, ge=0, le=0.1)
 
 
 class PadimRecord(BaseModel):
@@ -38,3 +40,4 @@ class PadimRecord(BaseModel):
     tap_scales: tuple[float, ...]
     grid_tap: str
     covariance: Covariance
+    score_share: float = 0.0

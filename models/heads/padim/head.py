@@ -1,6 +1,6 @@
 """The head of PaDiM: the Mahalanobis distance of each place's features to the Gaussian of good parts there.
 
-score = highest distance of any place
+score = highest distance of any place, or the mean of the few highest
 map   = distances, brought to the picture and blurred
 """
 
@@ -17,6 +17,7 @@ from models.heads.padim.config import PadimRecord
 from models.heads.parts.gaussians import mahalanobis
 from models.heads.parts.maps import patch_map
 from models.heads.parts.patches import projected_features
+from models.heads.parts.picture_score import picture_scores
 from models.sources.registry import Activations
 
 TENSORS = frozenset({"projection", "mean", "factor"})
@@ -57,7 +58,7 @@ class PadimHead(Head):
         distances = mahalanobis(features.flatten(1, 2), self.mean.float(), self.factor.float())
         asked = torch.tensor(list(wants_map), dtype=torch.bool, device=distances.device)
         places = distances.view(rows, height, width)
-        return HeadOutput(distances.amax(dim=1), patch_map(places[asked], images.shape[-1]))
+        return HeadOutput(picture_scores(distances, record.score_share), patch_map(places[asked], images.shape[-1]))
 
     def tensors(self) -> dict[str, Tensor]:
         """See Head.tensors."""

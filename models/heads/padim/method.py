@@ -17,6 +17,7 @@ from models.sources.registry import SourceSpec
 ASIDE = 0.2  # of the images, on which covariances and regularisations are compared
 FEWEST_ASIDE = 4
 PAPERS_REGULARISATION = 0.01
+MOST_COMPARED = 1 << 26  # numbers in the covariances of all places: half a GiB
 REGULARISATIONS = (0.001, 0.003, 0.01, 0.03, 0.1)
 
 
@@ -41,6 +42,7 @@ class PadimMethod(Method[PadimConfig]):
             tap_scales=tuple(rms[tap] for tap in taps),
             grid_tap=middle_tap(taps, parts.source),
             covariance=config.covariance,
+            score_share=config.score_share,
         )
         generator = run.generator("padim reduction")
         projection = drawn_projection(config, channels_of(taps, parts.source), generator).half()
@@ -49,9 +51,7 @@ class PadimMethod(Method[PadimConfig]):
             [projected_features(activations, *look).flatten(1, 2).cpu() for _, activations in parts.batches()]
         )
         regularisation = _regularisation(features, config, run)
-        moments = PlaceMoments(features.shape[1], features.shape[2])
-        moments.add(features)
-        mean, covariance = moments.by_place() if config.covariance == "place" else moments.shared()
+        mean, covariance = _moments(features, by_place=config.covariance == "place")
         factor = whitening_factor(covariance, regularisation)
         return PadimHead(record, projection, mean.half(), factor.half())
 
@@ -77,13 +77,17 @@ def _regularisation(features: Tensor, config: PadimConfig, run: FitRun) -> float
     if aside < FEWEST_ASIDE:
         return PAPERS_REGULARISATION if fixed is None else fixed
     order = torch.randperm(count, generator=run.generator("padim comparison"))
-    moments = PlaceMoments(features.shape[1], features.shape[2])
-    moments.add(features[order[aside:]])
-    unseen = features[order[:aside]]
+    seen, unseen = features[order[aside:]], features[order[:aside]]
+    tried = REGULARISATIONS if fixed is None else (fixed,)
+    compared = config.covariance == "place" or features.shape[1] * features.shape[2] ** 2 <= MOST_COMPARED
     costs = {}
-    for kind, fitted in (("place", moments.by_place()), ("shared", moments.shared())):
-        tried = REGULARISATIONS if fixed is None else (fixed,)
+    for kind in ("place", "shared") if compared else ("shared",):
+        fitted = _moments(seen, by_place=kind == "place")
         costs[kind] = min((_cost(unseen, *fitted, one), one) for one in tried)
+    if not compared:
+        run.note("regularisation", costs["shared"][1])
+        run.say("a covariance for each place of so fine a grid takes gigabytes: it is not compared with the shared one")
+        return costs["shared"][1]
     gain = costs["shared"][0] - costs["place"][0]
     run.note("place_gain_nats", round(gain, 3))
     run.note("regularisation", costs[config.covariance][1])
@@ -92,6 +96,17 @@ def _regularisation(features: Tensor, config: PadimConfig, run: FitRun) -> float
     beware = "" if better == config.covariance else "beware: "
     run.say(f"{beware}covariance {better} describes unseen good parts better, by {abs(gain):.1f} nats a place: {why}")
     return costs[config.covariance][1]
+
+
+def _moments(features: Tensor, *, by_place: bool) -> tuple[Tensor, Tensor]:
+    """Features (B, P, C) -> mean and covariance, (P, C) and (P, C, C) or (1, C) and (1, C, C)."""
+    moments = PlaceMoments(features.shape[1] if by_place else 1, features.shape[2])
+    if by_place:
+        moments.add(features)
+    else:
+        for image in features:  # one at a time: they are doubled in precision
+            moments.add(image[:, None])
+    return moments.by_place()
 
 
 def _cost(unseen: Tensor, mean: Tensor, covariance: Tensor, regularisation: float) -> float:

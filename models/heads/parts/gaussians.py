@@ -34,15 +34,6 @@ class PlaceMoments:
         covariance = (self._outer - self._count * mean[:, :, None] * mean[:, None, :]) / (self._count - 1)
         return mean, covariance
 
-    def shared(self) -> tuple[Tensor, Tensor]:
-        """(1, C) and (1, C, C): mean and covariance over all places together."""
-        count = self._count * len(self._sum)
-        if count < 2:
-            raise ValueError("a Gaussian needs at least two vectors")
-        mean = self._sum.sum(dim=0) / count
-        covariance = (self._outer.sum(dim=0) - count * torch.outer(mean, mean)) / (count - 1)
-        return mean[None], covariance[None]
-
 
 def whitening_factor(covariance: Tensor, regularisation: float) -> Tensor:
     """(P, C, C) -> W (P, C, C) with |v W|^2 = v^T (C + e I)^-1 v; e is `regularisation`.

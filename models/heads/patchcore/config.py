@@ -14,7 +14,8 @@ class PatchcoreConfig(MethodConfig):
 
     With `whiten` features are whitened by mean and covariance of all patches first, so that loud directions in which
     good parts differ anyway count less. `reweight` is the paper's weight of the image score by how usual the nearest
-    kept patch is among its `neighbours` in the bank (the authors' code leaves it out).
+    kept patch is among its `neighbours` in the bank (the authors' code leaves it out). `score_share` of the patches,
+    the highest ones, make the score by their mean; 0 for the highest alone.
     """
 
     method: Literal["patchcore"] = "patchcore"
@@ -24,6 +25,7 @@ class PatchcoreConfig(MethodConfig):
     whiten: bool = True
     reweight: bool = False
     neighbours: int = Field(default=9, ge=2, le=100)
+    score_share: float = Field(default=0.0, ge=0, le=0.1)
 
 
 class PatchcoreRecord(BaseModel):
@@ -37,3 +39,4 @@ class PatchcoreRecord(BaseModel):
     whiten: bool
     reweight: bool
     neighbours: int
+    score_share: float = 0.0

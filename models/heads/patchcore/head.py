@@ -17,6 +17,7 @@ from models.heads.base import Head, HeadOutput, SourceNeeds
 from models.heads.parts.maps import patch_map
 from models.heads.parts.nearest import Bank, nearest
 from models.heads.parts.patches import patch_features
+from models.heads.parts.picture_score import picture_scores
 from models.heads.patchcore.config import PatchcoreRecord
 from models.sources.registry import Activations
 
@@ -56,9 +57,9 @@ class PatchcoreHead(Head):
         bank = Bank(self.bank.float(), self.half_squares)
         distances, index = nearest(features.reshape(-1, channels), bank)
         places, index = distances.view(rows, -1), index.view(rows, -1)
-        highest = places.max(dim=1)
-        scores = highest.values
+        scores = picture_scores(places, self.record.score_share)
         if self.record.reweight:
+            highest = places.max(dim=1)
             row = torch.arange(rows, device=scores.device)
             scores = scores * self._weights(features.flatten(1, 2)[row, highest.indices], index[row, highest.indices])
         asked = torch.tensor(list(wants_map), dtype=torch.bool, device=scores.device)

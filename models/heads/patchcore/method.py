@@ -40,6 +40,7 @@ class PatchcoreMethod(Method[PatchcoreConfig]):
             whiten=config.whiten,
             reweight=config.reweight,
             neighbours=config.neighbours,
+            score_share=config.score_share,
         )
         candidates, moments = _look(record, config, parts, run)
         mean, matrix = moments.whitening() if config.whiten else (None, None)

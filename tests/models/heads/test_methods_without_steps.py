@@ -13,10 +13,10 @@ from tests.models.heads.conftest import SIZE, MadeParts, MadeRun, activations_of
 CASES: tuple[dict[str, object], ...] = (
     {"method": "padim", "dimensions": 60},
     {"method": "padim", "dimensions": 60, "reduction": "channels", "regularisation": 0.01},
-    {"method": "padim", "dimensions": 60, "covariance": "shared"},
+    {"method": "padim", "dimensions": 60, "covariance": "shared", "score_share": 0.05},
     {"method": "patchcore", "bank_size": 200, "candidates": 1000},
     {"method": "patchcore", "bank_size": 200, "candidates": 1000, "whiten": False},
-    {"method": "patchcore", "bank_size": 200, "candidates": 1000, "reweight": True},
+    {"method": "patchcore", "bank_size": 200, "candidates": 1000, "reweight": True, "score_share": 0.05},
     {"method": "spade"},
 )
 
@@ -87,6 +87,17 @@ def test_padim_says_when_parts_do_not_lie_still(run: MadeRun) -> None:
     fit(config, MadeParts(torch.rand(24, 3, SIZE, SIZE, generator=generator)), run)
     assert run.said[-1].startswith("beware: covariance shared describes unseen good parts better")
     assert float(str(run.notes["place_gain_nats"])) < 0
+
+
+def test_a_grid_too_fine_for_a_covariance_of_each_place_has_the_shared_one(
+    run: MadeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("models.heads.padim.method.MOST_COMPARED", 1)
+    config = config_of({"method": "padim", "dimensions": 40, "covariance": "shared"})
+    head = method_of("padim").fit(config, MadeParts(pictures(24)), run)
+    assert len(head.tensors()["mean"]) == 1
+    assert "it is not compared" in run.said[-1]
+    assert run.notes["regularisation"]
 
 
 def test_the_bank_holds_no_more_than_asked_and_than_there_is(parts: MadeParts, run: MadeRun) -> None:

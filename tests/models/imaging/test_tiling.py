@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -57,7 +58,9 @@ def cut(whole: npt.NDArray[np.float32], tiling: Tiling, error: float = 0.0) -> l
 def test_tiles_of_a_map_give_that_map_again() -> None:
     tiling = Tiling(side=64, overlap=16, width=300, height=200)
     whole = smooth(200, 300)
-    np.testing.assert_allclose(stitched(cut(whole, tiling), tiling), whole, atol=1e-5)
+    for version in (1, 2):
+        one = tiling.model_copy(update={"version": version})
+        np.testing.assert_allclose(stitched(cut(whole, one), one), whole, atol=1e-5)
 
 
 def test_shifted_tilings_give_the_same_map() -> None:
@@ -66,12 +69,23 @@ def test_shifted_tilings_give_the_same_map() -> None:
     np.testing.assert_allclose(stitched(cut(whole, first), first), stitched(cut(whole, second), second), atol=1e-5)
 
 
-def test_tiles_that_disagree_leave_no_seam() -> None:
-    """Neighbours that are off by up to 1 make no step larger than the overlap spreads it over."""
-    tiling = Tiling(side=64, overlap=16, width=300, height=200)
+@pytest.mark.parametrize("version", [1, 2])
+def test_tiles_that_disagree_leave_no_seam(version: Literal[1, 2]) -> None:
+    """Neighbours that are off by up to 1 make no step larger than where they blend spreads it over."""
+    tiling = Tiling(side=64, overlap=16, width=300, height=200, version=version)
     found = stitched(cut(np.zeros((200, 300), np.float32), tiling, error=0.5), tiling)
     steps = max(np.abs(np.diff(found, axis=axis)).max() for axis in (0, 1))
-    assert 0 < steps < 1.5 / 16
+    assert 0 < steps < (1.5 / 16 if version == 1 else 1.5 * 1.5 / 8)
+
+
+def test_what_a_network_sees_beside_the_edge_of_a_tile_is_left_to_the_neighbour() -> None:
+    maps = []
+    tiling = Tiling(side=64, overlap=16, width=112, height=64, version=2)
+    for edge in (slice(60, 64), slice(0, 4)):
+        maps.append(np.ones((64, 64), np.float32))
+        maps[-1][:, edge] = 9
+    assert stitched(maps, tiling).max() == pytest.approx(1, abs=1e-3)
+    assert stitched(maps, tiling.model_copy(update={"version": 1})).max() > 1.5
 
 
 def test_a_long_map_is_reduced_and_keeps_its_peaks() -> None:

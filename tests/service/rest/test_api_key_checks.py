@@ -165,3 +165,10 @@ def test_the_start_is_refused_without_a_single_key(tmp_path: Path) -> None:
     empty.write_text("# none yet\n")
     with pytest.raises(KeyFileError, match="no key"):
         KeyRing(empty)
+
+
+@pytest.mark.parametrize("held", ["metrics", None])
+def test_a_stream_needs_a_key_that_covers_it(locked: House, held: str | None) -> None:
+    headers = {"Authorization": f"Bearer {SECRETS[held][0]}"} if held else {}
+    answer = locked.post("/score/stream", headers={**headers, "Content-Type": "application/x-tar"}, content=bytes(1024))
+    assert answer.status_code == (401 if held is None else 403)

@@ -11,6 +11,7 @@ from models.heads.parts.coreset import coreset, projection
 from models.heads.parts.gaussians import PlaceMoments, mahalanobis, whitening_factor
 from models.heads.parts.nearest import Bank, nearest
 from models.heads.parts.patches import patch_features, projected_features
+from models.heads.parts.picture_score import picture_scores
 
 
 def randn(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -68,9 +69,6 @@ def test_moments_by_place_are_numpys_and_do_not_depend_on_the_batches() -> None:
     for place in range(6):
         np.testing.assert_allclose(mean[place], vectors[:, place].mean(dim=0), atol=1e-6)
         np.testing.assert_allclose(covariance[place], np.cov(vectors[:, place].numpy().T), atol=1e-6)
-    shared_mean, shared = moments.shared()
-    np.testing.assert_allclose(shared[0], np.cov(vectors.flatten(0, 1).numpy().T), atol=1e-6)
-    np.testing.assert_allclose(shared_mean[0], vectors.mean(dim=(0, 1)), atol=1e-6)
     with pytest.raises(ValueError, match="at least two images"):
         PlaceMoments(6, 5).by_place()
 
@@ -99,3 +97,10 @@ def test_patches_are_averages_over_neighbours_on_one_grid() -> None:
     projection = randn(12, 6, seed=5)
     projected = projected_features(taps, ("a", "b", "c"), "b", (2.0, 1.0, 1.0), projection)
     torch.testing.assert_close(projected, found @ projection, rtol=1e-4, atol=1e-4)
+
+
+def test_the_score_of_a_picture_is_its_highest_place_or_the_mean_of_the_few_highest() -> None:
+    places = torch.tensor([[1.0, 5.0, 2.0, 4.0], [0.0, 0.0, 8.0, 0.0]])
+    assert picture_scores(places, 0.0).tolist() == [5.0, 8.0]
+    assert picture_scores(places, 0.5).tolist() == [4.5, 4.0]
+    assert torch.equal(picture_scores(places[:1], 0.5), picture_scores(places, 0.5)[:1])

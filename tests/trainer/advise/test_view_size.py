@@ -1,0 +1,111 @@
+"""--image-size auto: the cheapest view that shows the smallest defect, by a cost that is measured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from models.artifact import load_artifact
+from models.backends.base import SourceBackend
+from trainer.__main__ import main
+from trainer.advise.view_size import measured_cost, propose_view
+from trainer.config import TrainingSettings
+
+
+def by_pixels(size: int) -> float:
+    """A pass of 128 pixels takes 10 ms."""
+    return 10 * (size / 128) ** 2
+
+
+def test_a_small_square_picture_with_large_defects_is_seen_whole() -> None:
+    taken = propose_view([(640, 640)], 60, None, by_pixels).taken
+    assert (taken.view, taken.image_size, taken.tiling) == ("stretch", 128, None)
+    assert taken.detail == pytest.approx(12)
+
+
+def test_a_long_picture_is_cut_into_tiles_that_show_the_defect_at_its_size() -> None:
+    taken = propose_view([(16384, 512)], 12, None, by_pixels).taken
+    assert taken.tiling is not None
+    assert (taken.view, taken.detail) == ("tiles", 12)
+    assert taken.tiling.overlap >= 12
+    settings = taken.applied(TrainingSettings())
+    assert settings.preprocessing(65535, [(16384, 512)]).tiles == taken.tiling
+
+
+def test_the_cheapest_by_the_measured_cost_is_taken() -> None:
+    """Where every pass costs the same, the fewest; where large ones are dear, small ones."""
+    assert propose_view([(2448, 2048)], 24, None, lambda _: 50.0).taken.image_size == 512
+    assert propose_view([(2448, 2048)], 24, None, lambda size: float(size**4)).taken.image_size == 128
+
+
+def test_over_the_budget_less_detail_is_shown_and_told() -> None:
+    whole = propose_view([(640, 640)], 12, None, by_pixels)
+    assert len(whole.tried) == 1
+    tight = propose_view([(640, 640)], 12, 100.0, by_pixels)
+    assert tight.taken.ms <= 100 < whole.taken.ms
+    assert tight.taken.detail < whole.taken.detail
+    lines = list(tight.lines())
+    assert "over the 100 ms" in lines[0]
+    assert lines[-1].startswith("beware: 12")
+    hopeless = propose_view([(640, 640)], 12, 1.0, by_pixels)
+    assert list(hopeless.lines())[-1].startswith("beware: nothing that shows such a defect takes 1 ms")
+
+
+def test_pictures_of_several_sizes_are_not_cut() -> None:
+    taken = propose_view([(400, 300), (300, 400)], 20, None, by_pixels).taken
+    assert (taken.view, taken.image_size) == ("letterbox", 256)
+    with pytest.raises(ValueError, match="no view of these pictures shows"):
+        propose_view([(9000, 3000), (3000, 9000)], 4, None, by_pixels)
+
+
+def test_the_cost_is_that_of_the_backend_and_measured_once_for_each_size(averaging_backend: SourceBackend) -> None:
+    cost = measured_cost(averaging_backend, ["pool2"])
+    first = cost(64)
+    assert first == cost(64) > 0
+    assert averaging_backend.images_seen == 3  # type: ignore[attr-defined]
+    assert cost(1024) == 4 * cost(512)
+
+
+def test_preview_and_fit_choose_alike_and_the_artifact_says_why(
+    tmp_path: Path, source_weights: Mapping[str, torch.Tensor], capsys: pytest.CaptureFixture[str]
+) -> None:
+    random = np.random.default_rng(0)
+    folder = tmp_path / "good"
+    folder.mkdir()
+    for number in range(12):
+        texture = cv2.GaussianBlur(random.integers(0, 256, (96, 480, 3), np.uint8), (0, 0), 2)
+        cv2.imwrite(str(folder / f"{number:02}.png"), texture)
+    auto = ["--image-size", "auto", "--smallest-defect", "30", "--backend", "torch", "--threads", "1"]
+    picture = str(folder / "00.png")
+    assert main(["preview", picture, *auto, "--out", str(tmp_path / "preview.png")]) == 0
+    assert "chosen: " in capsys.readouterr().err
+    out = tmp_path / "artifacts"
+    plain = ["--method", "patchcore", "--set", "bank_size=50", "--split", "random", "--accept-degenerate"]
+    assert main(["fit", str(folder), "--product", "strip", "--out", str(out), *auto, *plain]) == 0
+    manifest = load_artifact(out / "strip").manifest
+    outcome = manifest.training.outcome["view"]
+    assert isinstance(outcome, dict)
+    assert outcome["smallest_defect"] == 30
+    assert any("chosen: " in line for line in outcome["why"])
+    assert manifest.preprocessing.image_size == 192 or manifest.preprocessing.tiles is not None
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--image-size", "auto"], "needs --smallest-defect"),
+        (["--smallest-defect", "12"], "goes with --image-size auto"),
+        (["--image-size", "auto", "--smallest-defect", "12", "--view", "tiles"], "chooses the view as well"),
+        (["--image-size", "auto", "--smallest-defect", "12", "--method", "auto"], "name a method, or a size"),
+    ],
+)
+def test_flags_that_contradict_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], flags: list[str], words: str
+) -> None:
+    assert main(["fit", str(tmp_path), "--product", "strip", "--out", str(tmp_path / "out"), *flags]) != 0
+    assert words in capsys.readouterr().err
