@@ -15,9 +15,9 @@ from models.heads.registry import method_of
 from models.imaging.preprocess import Prepared
 from models.sources.registry import spec_of
 from trainer.activations import ActivationStore
-from trainer.advise.trial import SilentDisplay
 from trainer.fit_run import TrainingRun
 from trainer.good_parts import StoredParts
+from trainer.quiet import QuietDisplay
 
 CPU = torch.device("cpu")
 
@@ -35,4 +35,4 @@ def fitted_head(config: MethodConfig, images: Sequence[Prepared], pool: SourcePo
         )
         store.fill(iter(images))
         parts = StoredParts(store, range(len(images)), CPU, opened)
-        return to_device(method.fit(config, parts, TrainingRun(CPU, 0, SilentDisplay(), work, "")), CPU)
+        return to_device(method.fit(config, parts, TrainingRun(CPU, 0, QuietDisplay(), work, "")), CPU)
