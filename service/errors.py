@@ -14,6 +14,7 @@
     |  |- ReviewNotFound            404 review_not_found
     |  |- AlreadyReviewed           409 already_reviewed
     |  |- VersionGone               409 version_gone
+    |  |- DefectGroupNotFound       404 defect_group_not_found
     |  |- RecalibrationNotFound     404 recalibration_not_found
     |  |- RecalibrationRunning      409 recalibration_running
     |  |- RecalibrationNotReady     409 recalibration_not_ready
@@ -35,15 +36,9 @@
     |- Overloaded                   429 overloaded, with Retry-After
     |- NotReady                     503 not_ready, with Retry-After
     |- ShuttingDown                 503 shutting_down, with Retry-After
-<<<<<<< HEAD
-    |- FormNotAvailable             501 form_not_available
-    |- TrainingsOff                 503 trainings_off
-    |- DiskFull                     507 disk_full
-=======
     |- TrainingsOff                 503 trainings_off
     |- DiskFull                     507 disk_full
     |- FormNotAvailable             501 form_not_available
->>>>>>> client
     |- FeedbackOff                  503 feedback_off
     |- FeedbackUnavailable          503 feedback_unavailable, with Retry-After
     |- DeadlineExceeded             504 deadline_exceeded
@@ -123,6 +118,10 @@ class AlreadyReviewed(RequestError):
 
 class VersionGone(RequestError):
     code, status, title = "version_gone", 409, "The version that judged is not loaded any more"
+
+
+class DefectGroupNotFound(RequestError):
+    code, status, title = "defect_group_not_found", 404, "No such group of recurring defects"
 
 
 class RecalibrationNotFound(RequestError):

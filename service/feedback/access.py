@@ -40,7 +40,7 @@ class FeedbackAccess:
     """Asks the store. Every call raises FeedbackUnavailable where it cannot be used at present.
 
     `maps` are the newest that somebody looked at, by verdict. `on_review` is told of each judgement and each
-    withdrawal, with the members of its audit record.
+    withdrawal, with the members of its audit record; `on_judged` of the product of a part that was judged.
     """
 
     def __init__(self, store: FeedbackStore, metrics: Metrics, on_review: OnReview = lambda _: None) -> None:
@@ -49,6 +49,7 @@ class FeedbackAccess:
         self._on_review = on_review
         self._threads = ThreadPoolExecutor(THREADS, "mkd-feedback-ask")
         self.maps: SharedResults[MapPictures] = SharedResults(MOST_MAPS)
+        self.on_judged: Callable[[str], None] = lambda _: None
 
     def close(self) -> None:
         """Let go of the threads; what runs in them is not waited for."""
@@ -96,6 +97,7 @@ class FeedbackAccess:
         judged = await self.write(judge, verdict_id, said, by, time.time())
         self._metrics.counter("mkd_reviews_total", label=judged.review.label).inc()
         self._tell("judged", judged, by)
+        self.on_judged(judged.verdict.product)
         return judged.review
 
     async def withdraw(self, review_id: int, by: str, *, may_all: bool) -> Review:

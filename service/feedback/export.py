@@ -26,7 +26,8 @@ from service.spreadsheet import cell
 AT_ONCE = 200
 ROWS_OF_GROUP = 5000
 NO_CLASS = "defect"
-NOT_WRITTEN = frozenset({"reviews", "waiting", "picture_file", "picture_bytes", "picture_type", "picture_gone_at"})
+OF_PICTURE = frozenset({"picture_file", "picture_bytes", "picture_type", "picture_gone_at"})
+NOT_WRITTEN = OF_PICTURE | {"reviews", "waiting", "resembles"}
 COLUMNS = tuple(part.name for part in fields(VerdictRow) if part.name not in NOT_WRITTEN)
 PIECE_BYTES = 1 << 20
 

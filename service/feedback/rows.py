@@ -24,6 +24,15 @@ class Review:
     withdrawn_at: float | None
 
 
+@dataclass(frozen=True)
+class Resembles:
+    """The group of recurring defects that a part's strongest region belongs to, and its distance from the centre."""
+
+    group: int
+    name: str | None
+    distance: float
+
+
 @dataclass(frozen=True, kw_only=True)
 class VerdictRow:
     """One verdict as it was given, and what is known of it since.
@@ -62,6 +71,7 @@ class VerdictRow:
     judged: str
     waiting: bool
     reviews: tuple[Review, ...] = ()
+    resembles: Resembles | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,6 +16,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Table,
@@ -145,3 +146,36 @@ Index(  # of each product one runs
     sqlite_where=IS_RUNNING,
     postgresql_where=IS_RUNNING,
 )
+
+DEFECT_GROUPS = Table(
+    "defect_groups",
+    METADATA,
+    Column("id", ROW_ID, primary_key=True, autoincrement=True),
+    Column("product", String(64), nullable=False),
+    Column("space", String(128), nullable=False),  # of its descriptors: those of two spaces cannot be compared
+    Column("made_at", DOUBLE, nullable=False),
+    Column("reach", DOUBLE, nullable=False),  # what is farther from its centre does not belong to it
+    Column("total", LargeBinary, nullable=False),  # sum of its members' descriptors, float32 little-endian
+    Column("members", Integer, nullable=False),
+    Column("name", String(64)),
+    Column("named_by", String(64)),
+    Column("named_at", DOUBLE),
+    sqlite_autoincrement=True,
+)
+Index("defect_groups_by_product", DEFECT_GROUPS.c.product, DEFECT_GROUPS.c.space)
+
+DEFECT_REGIONS = Table(  # the strongest region of a verdict's picture; a row also where none could be had
+    "defect_regions",
+    METADATA,
+    Column("verdict_id", ROW_ID, ForeignKey("verdicts.id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    Column("state", String(16), nullable=False),  # described, no_region, version_gone, failed
+    Column("x", Integer),
+    Column("y", Integer),
+    Column("width", Integer),
+    Column("height", Integer),
+    Column("space", String(128)),
+    Column("descriptor", LargeBinary),
+    Column("group_id", ROW_ID, ForeignKey("defect_groups.id")),
+    Column("distance", DOUBLE),  # from the group's centre when it was put there
+)
+Index("defect_regions_by_group", DEFECT_REGIONS.c.group_id, DEFECT_REGIONS.c.verdict_id)

@@ -11,8 +11,8 @@ from sqlalchemy import insert as insert_into
 from sqlalchemy.exc import DataError, IntegrityError, StatementError
 
 from service.feedback.database import Database
-from service.feedback.rows import Review, VerdictFilter, VerdictRow
-from service.feedback.tables import REVIEWS, VERDICTS
+from service.feedback.rows import Resembles, Review, VerdictFilter, VerdictRow
+from service.feedback.tables import DEFECT_GROUPS, DEFECT_REGIONS, REVIEWS, VERDICTS
 
 NO_PICTURE: dict[str, object] = {"picture_file": None, "picture_type": None, "picture_bytes": None}
 TO_REVIEW = frozenset({"REVIEW", "NG"})
@@ -123,8 +123,11 @@ def newest_id(connection: Connection) -> int:
 def with_reviews(connection: Connection, chosen: Select[Any]) -> list[VerdictRow]:
     """The verdicts that a selection finds, in its order."""
     found = connection.execute(chosen).mappings().all()
-    reviews = _reviews_of(connection, [row["id"] for row in found])
-    return [VerdictRow(**row, reviews=tuple(reviews.get(row["id"], ()))) for row in found]
+    ids = [row["id"] for row in found]
+    reviews, alike = _reviews_of(connection, ids), _resembled(connection, ids)
+    return [
+        VerdictRow(**row, reviews=tuple(reviews.get(row["id"], ())), resembles=alike.get(row["id"])) for row in found
+    ]
 
 
 def _reviews_of(connection: Connection, ids: Iterable[int]) -> Mapping[int, list[Review]]:
@@ -135,3 +138,14 @@ def _reviews_of(connection: Connection, ids: Iterable[int]) -> Mapping[int, list
         members = {name: value for name, value in row.items() if name != "withdrawn_by"}
         found.setdefault(row["verdict_id"], []).append(Review(**members))
     return found
+
+
+def _resembled(connection: Connection, ids: Iterable[int]) -> Mapping[int, Resembles]:
+    """The groups that these verdicts' regions belong to, but for a region that is alone in a group without a name."""
+    regions, groups = DEFECT_REGIONS.c, DEFECT_GROUPS.c
+    wanted = select(regions.verdict_id, regions.group_id, groups.name, regions.distance).join_from(
+        DEFECT_REGIONS, DEFECT_GROUPS, regions.group_id == groups.id
+    )
+    is_group = (groups.members > 1) | groups.name.is_not(None)
+    found = connection.execute(wanted.where(regions.verdict_id.in_(list(ids)), is_group))
+    return {row.verdict_id: Resembles(row.group_id, row.name, row.distance) for row in found}

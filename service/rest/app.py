@@ -18,6 +18,7 @@ from service.rest.prefix import PrefixMiddleware
 from service.rest.request_checks import RequestChecks
 from service.rest.routes import (
     admin,
+    defect_groups,
     drift,
     events,
     export,
@@ -46,6 +47,7 @@ ROUTES = (
     reviews,
     events,
     export,
+    defect_groups,
     recalibrations,
     what_if,
     trainings,

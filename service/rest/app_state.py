@@ -6,6 +6,7 @@ from typing import Protocol, TypedDict
 
 from service.drift.observer import DriftObserver
 from service.feedback.access import FeedbackAccess
+from service.feedback.defect_groups.finder import DefectFinder
 from service.feedback.recalibration.recalibrator import Recalibrator
 from service.inspection.inspector import Inspector
 from service.rest.event_hub import EventHub
@@ -44,3 +45,4 @@ class AppState(TypedDict):
     feedback: FeedbackAccess | None  # None where there is no feedback store
     events: EventHub | None  # likewise
     recalibrator: Recalibrator | None  # likewise
+    defects: DefectFinder | None  # likewise

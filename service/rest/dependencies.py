@@ -16,6 +16,7 @@ from starlette.requests import HTTPConnection
 from service.drift.observer import DriftObserver
 from service.errors import FeedbackOff, RequestError, UnsupportedBody
 from service.feedback.access import FeedbackAccess
+from service.feedback.defect_groups.finder import DefectFinder
 from service.feedback.recalibration.recalibrator import Recalibrator
 from service.inspection.context import CONTEXT_RULE, InspectionContext, LineContext, LineContextError
 from service.inspection.inspector import Inspector
@@ -25,6 +26,7 @@ from service.rest.app_state import Operation
 from service.rest.bodies.forms import JSON
 from service.rest.bodies.reader import declared_length, pieces
 from service.rest.credentials import CSRF_HEADER, SESSION_COOKIE, authenticate, first_values
+from service.rest.defect_group_schemas import GroupNameBody
 from service.rest.event_hub import EventHub
 from service.rest.feedback_schemas import ReviewBody
 from service.rest.foreign import refuse_foreign
@@ -111,6 +113,14 @@ async def feedback(request: Request) -> FeedbackAccess:
 async def recalibrator(request: Request) -> Recalibrator:
     """What recalibrates products from the store. Raises FeedbackOff where there is none."""
     found = cast("Recalibrator | None", request.state.recalibrator)
+    if found is None:
+        raise FeedbackOff("the service was started without a feedback store; the setting is feedback")
+    return found
+
+
+async def defect_finder(request: Request) -> DefectFinder:
+    """Who finds recurring defects. Raises FeedbackOff where there is no feedback store."""
+    found = cast("DefectFinder | None", request.state.defects)
     if found is None:
         raise FeedbackOff("the service was started without a feedback store; the setting is feedback")
     return found
@@ -248,6 +258,11 @@ async def review_body(request: Request, options: Annotated[RestOptions, Depends(
     return _parsed(ReviewBody, await _small_body(request, options, REVIEW_BODY_BYTES))
 
 
+async def group_name_body(request: Request, options: Annotated[RestOptions, Depends(options)]) -> GroupNameBody:
+    """The body of /products/{name}/defect-groups/{id}/name."""
+    return _parsed(GroupNameBody, await _small_body(request, options))
+
+
 async def session_body(request: Request, options: Annotated[RestOptions, Depends(options)]) -> SessionBody:
     """The body of POST /session."""
     return _parsed(SessionBody, await _small_body(request, options))
@@ -288,6 +303,7 @@ TheOperation = Annotated[Operation, Depends(operation)]
 TheDriftObserver = Annotated[DriftObserver | None, Depends(drift_observer)]
 TheFeedback = Annotated[FeedbackAccess, Depends(feedback)]
 TheRecalibrator = Annotated[Recalibrator, Depends(recalibrator)]
+TheDefects = Annotated[DefectFinder, Depends(defect_finder)]
 TheEvents = Annotated[EventHub, Depends(event_hub)]
 TheDeadline = Annotated[float | None, Depends(deadline)]
 TheContext = Annotated[InspectionContext, Depends(inspection_context)]
@@ -296,6 +312,7 @@ LocalizeParameters = Annotated[LocalizeQuery, Query()]
 LoadRequest = Annotated[LoadBody, Depends(load_body)]
 VersionRequest = Annotated[VersionBody, Depends(version_body)]
 ReviewRequest = Annotated[ReviewBody, Depends(review_body)]
+GroupNameRequest = Annotated[GroupNameBody, Depends(group_name_body)]
 RecalibrationRequest = Annotated[RecalibrationBody, Depends(recalibration_body)]
 SessionRequest = Annotated[SessionBody, Depends(session_body)]
 KnownParameters = Depends(known_parameters)

@@ -33,6 +33,14 @@ class ReviewRow(Schema):
     withdrawn_at: datetime | None
 
 
+class Resemblance(Schema):
+    """The group of recurring defects that a part's strongest region belongs to."""
+
+    group: int
+    name: str | None
+    distance: float = Field(description="From the group's centre, 1 - cosine.")
+
+
 class StoredVerdict(Schema):
     """A verdict as it was given, and what people said of the part since."""
 
@@ -60,6 +68,9 @@ class StoredVerdict(Schema):
     spot_check_share: float = Field(description="Probability of that draw.")
     picture: bool = Field(description="Whether its picture is kept now.")
     reviews: list[ReviewRow] = Field(description="Oldest first, withdrawn ones too.")
+    resembles: Resemblance | None = Field(
+        default=None, description="Group of recurring defects; null where none is alike, or nobody has looked yet."
+    )
 
 
 class VerdictPage(Schema):

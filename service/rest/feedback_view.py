@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 from service.feedback.rows import Review, VerdictFilter, VerdictRow
-from service.rest.feedback_schemas import PlaceQuery, ReviewQueue, ReviewRow, StoredVerdict, VerdictPage, VerdictQuery
+from service.rest.feedback_schemas import (
+    PlaceQuery,
+    Resemblance,
+    ReviewQueue,
+    ReviewRow,
+    StoredVerdict,
+    VerdictPage,
+    VerdictQuery,
+)
 
 NOT_SHOWN = frozenset({"image_index", "picture_file", "picture_type", "picture_bytes", "picture_gone_at"})
 NOT_SHOWN_EITHER = frozenset({"judged", "waiting"})  # they follow from the reviews
@@ -15,11 +24,17 @@ HIDDEN = NOT_SHOWN | NOT_SHOWN_EITHER
 
 def row_of(row: VerdictRow) -> StoredVerdict:
     """One stored verdict."""
-    members = {name: value for name, value in vars(row).items() if name not in HIDDEN}
+    return StoredVerdict.model_construct(**row_members(row))
+
+
+def row_members(row: VerdictRow) -> dict[str, Any]:
+    """The members of StoredVerdict, for what has more than these."""
+    members: dict[str, Any] = {name: value for name, value in vars(row).items() if name not in HIDDEN}
     members["at"] = time_of(row.at)
     members["picture"] = row.picture_file is not None
     members["reviews"] = [review_of(review) for review in row.reviews]
-    return StoredVerdict.model_construct(**members)
+    members["resembles"] = None if row.resembles is None else Resemblance.model_construct(**vars(row.resembles))
+    return members
 
 
 def review_of(review: Review) -> ReviewRow:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from models.imaging.decode import ImageLimits
@@ -14,6 +15,7 @@ from service.auth import KeyRing
 from service.drift.observer import DriftObserver
 from service.errors import NotReady, ServiceError
 from service.feedback.access import FeedbackAccess
+from service.feedback.defect_groups.finder import DefectFinder
 from service.feedback.observer import FeedbackObserver
 from service.feedback.recalibration.recalibrator import Recalibrator
 from service.inspection.inspector import Inspector
@@ -88,7 +90,7 @@ class Lifecycle:
             await parts.registry.start()
             await asyncio.to_thread(give_memory_back)
             grpc = await start_grpc(inspector, self.checks, self, self._settings)
-            async with self._stations(inspector), telling(self.state["events"]):
+            async with self._stations(inspector), beside(self.state["events"]), beside(self.state["defects"]):
                 event("started", ready=self.ready()[0], products=len(parts.registry.products()))
                 yield self.state
         except ServiceError as error:
@@ -132,6 +134,7 @@ class Lifecycle:
             feedback=feedback,
             events=events,
             recalibrator=recalibrator(parts, inspector, feedback),
+            defects=defect_finder(parts, inspector, feedback, self._settings.weights),
             trainings=self._trainings,
         )
 
@@ -199,18 +202,36 @@ def recalibrator(parts: Components, inspector: Inspector, feedback: FeedbackAcce
     return Recalibrator(feedback, parts.registry, inspector.image_limits, on_step)
 
 
+def defect_finder(
+    parts: Components, inspector: Inspector, feedback: FeedbackAccess | None, weights: Path | None
+) -> DefectFinder | None:
+    """What finds recurring defects; None where there is no store. Their names go into the audit trail."""
+    if feedback is None:
+        return None
+    trail = one_of(AuditTrail, parts.observers)
+    finder = DefectFinder(feedback, inspector, weights, trail.on_review if trail is not None else lambda _: None)
+    feedback.on_judged = finder.look
+    return finder
+
+
 def one_of(kind: type[Observing], observers: Iterable[VerdictObserver]) -> Observing | None:
     """The observer of this kind; None where there is none."""
     return next((observer for observer in observers if isinstance(observer, kind)), None)
 
 
+class Running(Protocol):
+    """What runs beside the server until it is cancelled."""
+
+    async def run(self) -> None: ...
+
+
 @asynccontextmanager
-async def telling(events: EventHub | None) -> AsyncIterator[None]:
-    """Pages are told of what happens while the block runs."""
-    if events is None:
+async def beside(part: Running | None) -> AsyncIterator[None]:
+    """It runs while the block does: pages are told of what happens, recurring defects are found."""
+    if part is None:
         yield
         return
-    task = asyncio.create_task(events.run())
+    task = asyncio.create_task(part.run())
     try:
         yield
     finally:

@@ -1,0 +1,1 @@
+"""Recurring defects: unusual regions of kept pictures, grouped by their source activations."""
