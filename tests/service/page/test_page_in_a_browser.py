@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from tests.service.page.conftest import Open, Served
 
-VIEWS = ("live", "review", "teach", "what-if", "products", "products/+")
+VIEWS = ("live", "review", "teach", "what-if", "products", "products/+", "defects")
 SIZES = ((1280, 800), (390, 844))
 HOUR = "01:00:00"
 SERIOUS = {"serious", "critical"}

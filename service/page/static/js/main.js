@@ -10,6 +10,7 @@ import { Failed, Guard, Loading } from "./parts/states.js";
 import { loadProducts, product, station } from "./place.js";
 import { route } from "./router.js";
 import { follow, leave } from "./stream.js";
+import { DefectsView } from "./views/defects.js";
 import { LiveView } from "./views/live.js";
 import { LoginView } from "./views/login.js";
 import { ProductsView } from "./views/products.js";
@@ -17,7 +18,7 @@ import { ReviewView } from "./views/review.js";
 import { TeachView } from "./views/teach.js";
 import { WhatIfView } from "./views/what_if.js";
 
-const VIEWS = { live: LiveView, review: ReviewView, teach: TeachView, "what-if": WhatIfView, products: ProductsView };
+const VIEWS = { live: LiveView, review: ReviewView, teach: TeachView, "what-if": WhatIfView, products: ProductsView, defects: DefectsView };
 
 function App() {
   const who = useStore(session);

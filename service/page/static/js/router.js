@@ -1,7 +1,7 @@
 // Which view is shown: the part of the address after #, so that a reload and a link show the same.
 import { createStore } from "./store.js";
 
-export const VIEWS = ["live", "review", "teach", "what-if", "products"];
+export const VIEWS = ["live", "review", "teach", "what-if", "products", "defects"];
 
 function read() {
   const [view, ...rest] = decodeURIComponent(location.hash.replace(/^#\/?/, "")).split("/");

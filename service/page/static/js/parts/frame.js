@@ -49,7 +49,7 @@ function Place({ view }) {
   const places = useStore(stations);
   const chosen = useStore(product);
   const here = useStore(station);
-  const one = view === "teach" || view === "what-if";
+  const one = ["teach", "what-if", "defects"].includes(view);
   if (view === "products") return html`<h1 class="top-title">${t("nav.products")}</h1>`;
   return html`<div class="place">
     <h1 class="visually-hidden">${t(`nav.${view}`)}</h1>

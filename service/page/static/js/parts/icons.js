@@ -7,6 +7,7 @@ const PATHS = {
   teach: "M4 18V9m5 9V5m5 13v-6m5 6V8M2 21h20",
   "what-if": "M4 7h9m4 0h3M4 17h3m4 0h9M15 4v6M9 14v6",
   products: "M12 3l8 4.5v9L12 21l-8-4.5v-9zM4 7.5l8 4.5 8-4.5M12 12v9",
+  defects: "M4 4h7v7H4zM13 4h7v7h-7zM4 13h7v7H4zM13.500 16.500h6M16.500 13.500v6",
   menu: "M4 7h16M4 12h16M4 17h16",
   undo: "M9 7L4 12l5 5M4 12h10a6 6 0 010 12",
   warn: "M12 3l10 18H2zM12 10v5M12 18v.5",

@@ -47,6 +47,7 @@ export function Facts({ row }) {
     [t("fact.station"), [row.line, row.station].filter(Boolean).join(" / ")],
     [t("fact.decided_by"), row.decided_by],
     [t("fact.file"), row.filename],
+    [t("fact.resembles"), row.resembles ? row.resembles.name ?? t("defects.no_name", { id: row.resembles.group }) : ""],
     [t("fact.spot_check"), row.spot_check ? t("fact.spot_check.words", { share: percent(row.spot_check_share) }) : ""],
   ];
   return html`<dl class="facts">
