@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 Observing = TypeVar("Observing", bound=VerdictObserver)
 AT_ONCE_S = 0.0
+CANCEL_AGAIN_S = 0.5
 
 
 class Lifecycle:
@@ -235,7 +236,9 @@ async def beside(part: Running | None) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        task.cancel()
+        while not task.done():  # Python 3.11's wait_for swallows a cancellation that comes as what it waits for ends
+            task.cancel()
+            await asyncio.wait([task], timeout=CANCEL_AGAIN_S)
         await asyncio.gather(task, return_exceptions=True)
 
 

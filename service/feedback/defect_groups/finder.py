@@ -106,7 +106,8 @@ class DefectFinder:
         try:
             while True:
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._asked_now.wait(), WATCH_S)
+                    async with asyncio.timeout(WATCH_S):
+                        await self._asked_now.wait()
                 self._asked_now.clear()
                 await self._look_at_all()
         finally:

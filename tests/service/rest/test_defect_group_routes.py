@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 PATH = "/products/screw/defect-groups"
 BOX = (4, 2, 10, 8)
-NO_NAMES: tuple[object, ...] = ({}, {"name": ""}, {"name": " x"}, {"name": "a/b"}, {"name": 7}, {"name": "x", "by": "I"})
+NO_NAMES: tuple[object, ...] = (
     {},
     {"name": ""},
     {"name": " x"},
