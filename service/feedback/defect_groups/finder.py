@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 WATCH_S = 15.0
 IDLE = 3.0
+LONGEST_REST_S = 5.0  # the first part takes the network and the good pictures with it
 SURFACE = "defect_groups"
 LATER = (DeadlineExceeded, FeedbackUnavailable, NotReady, Overloaded, ShuttingDown)  # of now, and not of the part
 FAULT = "the service has a fault; it is logged"
@@ -146,7 +147,7 @@ class DefectFinder:
                 await self._access.write(give_up, row.id, _state_of(error))
             else:
                 await self._access.write(put, region, reach, time.time())
-            await asyncio.sleep(IDLE * (time.monotonic() - began))
+            await asyncio.sleep(min(LONGEST_REST_S, IDLE * (time.monotonic() - began)))
 
     async def _region(self, row: VerdictRow) -> tuple[Region, float]:
         picture, _ = await self._access.picture(row.id)
