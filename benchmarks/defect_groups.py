@@ -55,7 +55,12 @@ def _rows(client: httpx.Client, product: str) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     before: int | None = None
     while True:
-        query = {"product": product, "decision": "NG", "limit": 500, **({"before": before} if before else {})}
+        query: dict[str, str | int] = {
+            "product": product,
+            "decision": "NG",
+            "limit": 500,
+            **({"before": before} if before else {}),
+        }
         page = client.get("/verdicts", params=query).raise_for_status().json()
         found += page["verdicts"]
         before = page["next"]
