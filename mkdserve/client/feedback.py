@@ -26,6 +26,14 @@ class Review(Answer):
     withdrawn_at: datetime | None
 
 
+class Resemblance(Answer):
+    """The group of recurring defects that a part is of; `distance` is from the group's centre, 1 - cosine."""
+
+    group: int
+    name: str | None
+    distance: float
+
+
 class StoredVerdict(Answer):
     """One verdict of the store; `spot_check` parts were drawn for review before their score was known."""
 
@@ -53,6 +61,7 @@ class StoredVerdict(Answer):
     spot_check_share: float
     picture: bool
     reviews: tuple[Review, ...]
+    resembles: Resemblance | None = None  # services of before there were groups do not say
 
 
 class VerdictPage(Answer):

@@ -56,6 +56,7 @@ def test_the_client_runs_where_neither_torch_nor_the_web_framework_is_installed(
         (feedback.VerdictPage, feedback_schemas.VerdictPage),
         (feedback.ReviewQueue, feedback_schemas.ReviewQueue),
         (feedback.Review, feedback_schemas.ReviewRow),
+        (feedback.Resemblance, feedback_schemas.Resemblance),
         (feedback.StoredLocalization, schemas.Localization),
         (statistics.Statistics, statistics_schemas.StatisticsReply),
         (statistics.DecisionCounts, statistics_schemas.DecisionCounts),
