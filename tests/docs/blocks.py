@@ -24,6 +24,7 @@ REASONS = frozenset(
         "installs packages",
         "takes minutes",
         "serves until it is stopped",
+        "takes the id of a group",
         "takes the id of a proposal",
         "shows a trail that was tampered with",
     }
