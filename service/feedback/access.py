@@ -170,7 +170,8 @@ class FeedbackAccess:
         """The result of `work` in one of the store's threads."""
         call = asyncio.get_running_loop().run_in_executor(self._threads, lambda: work(*args, **kwargs))
         try:
-            return await asyncio.wait_for(call, ANSWER_S)
+            async with asyncio.timeout(ANSWER_S):
+                return await call
         except TimeoutError:
             raise _unavailable(f"it has not answered within {ANSWER_S:g} s") from None
 
