@@ -55,6 +55,8 @@ SHOTS = (
     Shot("what_if_narrow", "what-if", NARROW, keys="→→→"),
     Shot("products", "products"),
     Shot("products_narrow", "products", NARROW, "dark"),
+    Shot("defects", "defects"),
+    Shot("defects_narrow", "defects", NARROW),
     Shot("training", "products/+"),
     Shot("training_narrow", "products/+", NARROW),
 )
@@ -99,6 +101,7 @@ def take(artifacts: Path, data: Path, out: Path, only: Sequence[str]) -> None:
             shift.url = service.url
             shift.judge(8)
             shift.judge_defects(data)
+            shift.group()
             look(service.url, keys["mara"], out, [shot for shot in SHOTS if not only or shot.name in only])
 
 

@@ -19,6 +19,7 @@ PLACE = {"line": "line-7", "station": "press-2"}
 PNG = {"Content-Type": "image/png"}
 FIRST_PART = 20460
 MOST_DEFECTS = 12
+GROUPED_S = 240.0
 RATE = 0.02
 SHIFT_S = 7.5 * 3600
 SEED = 4
@@ -86,6 +87,16 @@ class Shift:
         while (found := self._call("anna", "GET", f"{path}/{begun['id']}"))["state"] == "running":
             time.sleep(0.2)
         return dict(found)
+
+    def group(self) -> None:
+        """Waits until the regions of defects have been grouped; the largest group gets a name."""
+        path, until = f"/products/{self.product}/defect-groups", time.monotonic() + GROUPED_S
+        while (found := self._call("anna", "GET", path))["work"]["waiting"] and time.monotonic() < until:
+            time.sleep(1)
+        for group in found["groups"][:1]:
+            kinds = [self._kinds[member["part_id"]] for member in group["members"]]
+            name = max(sorted(set(kinds)), key=kinds.count)
+            self._call("anna", "POST", f"{path}/{group['id']}/name", json={"name": name})
 
     def _call(self, who: str, method: str, path: str, **options: Any) -> Any:
         headers = {"X-API-Key": self._keys[who], **options.pop("headers", {})}
