@@ -79,6 +79,11 @@ def detection_rates(painted: Scores, defects: Sequence[Defect], threshold: float
     )
 
 
+def side_px(share: float, area: int) -> int:
+    """The side, in pixels, of a square that has this share of a picture of `area` pixels; 1 at least."""
+    return max(1, round(float(np.sqrt(share * area))))
+
+
 def _check(painted: Scores, defects: Sequence[Defect]) -> None:
     if len(painted) != len(defects) or not len(painted):
         raise ValueError(f"each painted defect has one score; got {len(painted)} scores of {len(defects)} defects")

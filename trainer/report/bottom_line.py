@@ -14,7 +14,7 @@ from typing import Any
 from models.artifact import Manifest
 from models.calibration.conformal import images_for_review
 from trainer import metrics
-from trainer.visible_defects import smallest_found
+from trainer.report.smallest_found import smallest_found
 
 POOR_AUROC = 0.8  # below it good and defective parts overlap too much for any threshold
 LIGHT_AUROC = 0.15  # distance of the brightness control from one half, from which it is named

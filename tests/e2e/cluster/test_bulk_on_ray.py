@@ -24,6 +24,7 @@ PARTS = 48
 SIDE = 1500  # pixels: large ones take a while to decode, so that there is a run to die under
 
 
+@pytest.mark.long
 def test_a_node_that_dies_costs_no_row_and_changes_none(
     cluster: Any, artifacts_folder: Path, good_images: list[bytes], tmp_path: Path
 ) -> None:

@@ -142,6 +142,7 @@ def test_a_rolling_update_fails_no_request(deployed: Deployed, good_images: list
     assert tally.statuses[200] > CLIENTS
 
 
+@pytest.mark.long
 def test_where_rays_own_queue_is_full_the_answer_is_our_429(deployed: Deployed, good_images: list[bytes]) -> None:
     refusals: list[dict[str, Any]] = []
 

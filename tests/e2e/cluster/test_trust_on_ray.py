@@ -27,12 +27,14 @@ def connect(address: str, **changed: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=SECONDS, check=False)
 
 
+@pytest.mark.long
 def test_who_has_the_token_is_let_in(cluster: Any) -> None:
     found = connect(cluster.address)
     assert found.returncode == 0, found.stderr[-2000:]
     assert "nodes" in found.stdout
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "changed", [{"RAY_AUTH_TOKEN": OTHER_TOKEN}, {"RAY_AUTH_MODE": "disabled"}], ids=["another token", "no token"]
 )

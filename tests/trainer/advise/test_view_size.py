@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from models.artifact import load_artifact
+from models.artifact.versions import active_artifact
 from models.backends.base import SourceBackend
 from trainer.__main__ import main
 from trainer.advise.view_size import measured_cost, propose_view
@@ -87,7 +88,7 @@ def test_preview_and_fit_choose_alike_and_the_artifact_says_why(
     out = tmp_path / "artifacts"
     plain = ["--method", "patchcore", "--set", "bank_size=50", "--split", "random", "--accept-degenerate"]
     assert main(["fit", str(folder), "--product", "strip", "--out", str(out), *auto, *plain]) == 0
-    manifest = load_artifact(out / "strip").manifest
+    manifest = load_artifact(active_artifact(out / "strip")).manifest
     outcome = manifest.training.outcome["view"]
     assert isinstance(outcome, dict)
     assert outcome["smallest_defect"] == 30
