@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,6 +28,7 @@ FILE = "feedback.sqlite"
 FOLDER_MODE = 0o750
 FILE_MODE = 0o640
 BUSY_S = 10.0  # for which a transaction waits for another one's end
+LOCKED_PAUSE_S = 0.02
 CONNECT_S = 5
 STATEMENT_MS = 30_000
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -146,8 +148,22 @@ def _connect_args(is_sqlite: bool) -> dict[str, Any]:
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, _: object) -> None:
-    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
+    _switch_to_wal(connection)
+    for pragma in ("synchronous=NORMAL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}")
+
+
+def _switch_to_wal(connection: sqlite3.Connection) -> None:
+    """A fresh file that another process opens at the same moment is refused at once: SQLite does not wait here."""
+    give_up_at = time.monotonic() + BUSY_S
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() >= give_up_at:
+                raise
+            time.sleep(LOCKED_PAUSE_S)
 
 
 def _begin_sqlite(connection: Connection) -> None:

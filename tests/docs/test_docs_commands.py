@@ -45,7 +45,12 @@ def stock(
     return Stock(Pictures(files, good_images, bad_image), give)
 
 
-@pytest.mark.parametrize("page", RUN_PAGES)
+LONG_PAGES = {"docs/train.md", "docs/cookbook.md"}  # a minute and more; run by `make test-long`
+
+
+@pytest.mark.parametrize(
+    "page", [pytest.param(page, marks=pytest.mark.long) if page in LONG_PAGES else page for page in RUN_PAGES]
+)
 def test_the_commands_of_the_page_do_what_they_should(page: str, tmp_path: Path, stock: Stock) -> None:
     for program in ("bash", "jq"):
         if shutil.which(program) is None:

@@ -21,6 +21,8 @@ from trainer.study.stores import Stores
 from trainer.study.study import StudyJob, run_study
 from trainer.study.trainings import look_steps
 
+pytestmark = pytest.mark.long
+
 CPU = torch.device("cpu")
 
 

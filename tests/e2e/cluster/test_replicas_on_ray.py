@@ -26,6 +26,7 @@ from benchmarks.harness.service_process import free_port
 from service.cluster.application import ROUTER, deployment
 from service.cluster.replica import settings_of
 
+pytestmark = pytest.mark.long
 SECONDS = 120
 CLIENTS = 4
 
@@ -142,7 +143,6 @@ def test_a_rolling_update_fails_no_request(deployed: Deployed, good_images: list
     assert tally.statuses[200] > CLIENTS
 
 
-@pytest.mark.long
 def test_where_rays_own_queue_is_full_the_answer_is_our_429(deployed: Deployed, good_images: list[bytes]) -> None:
     refusals: list[dict[str, Any]] = []
 
@@ -158,7 +158,6 @@ def test_where_rays_own_queue_is_full_the_answer_is_our_429(deployed: Deployed, 
     assert {refusal["code"] for refusal in refusals} == {"overloaded"}
 
 
-@pytest.mark.long
 def test_replicas_come_and_go_with_the_load_and_no_request_fails(deployed: Deployed, good_images: list[bytes]) -> None:
     scaling = {
         "min_replicas": 1,

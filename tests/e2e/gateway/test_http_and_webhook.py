@@ -135,7 +135,7 @@ def test_answers_reach_the_receiver_once_over_its_absence_and_a_kill_of_the_gate
         receiver.kill()
         trigger(gateway, b"NG", 2)
         trigger(gateway, b"GOOD", 3)
-        assert gateway.metric('mkd_line_spool_messages{output="mes"}') == 2
+        wait_for(lambda: gateway.metric('mkd_line_spool_messages{output="mes"}') == 2, "the first message to leave")
         gateway.kill()
         receiver.start()
         gateway.start()

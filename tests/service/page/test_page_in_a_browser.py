@@ -10,6 +10,8 @@ import pytest
 
 from tests.service.page.conftest import NG, OK, REVIEW, log_in, see
 
+pytestmark = pytest.mark.long  # a minute in a browser; the other files of this folder are part of `make test`
+
 if TYPE_CHECKING:
     from playwright.sync_api import Page, Route
 

@@ -72,6 +72,7 @@ def test_the_cost_is_that_of_the_backend_and_measured_once_for_each_size(averagi
     assert cost(1024) == 4 * cost(512)
 
 
+@pytest.mark.long
 def test_preview_and_fit_choose_alike_and_the_artifact_says_why(
     tmp_path: Path, source_weights: Mapping[str, torch.Tensor], capsys: pytest.CaptureFixture[str]
 ) -> None:
