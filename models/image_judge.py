@@ -10,6 +10,7 @@ picture (its *views*) and what becomes of it is decided in one place.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -94,9 +95,11 @@ class ImageJudge:
             return _with(highest, score, None)
         whole = self.views.on_picture(maps, image.width, image.height)
         if self.regions is not None:
-            whole, score = masked_map(whole, self.regions)
-        elif self._scores_by_map:
-            score = float(whole.max())
+            whole, peak = masked_map(whole, self.regions)
+        else:
+            peak = float(whole.max())
+        if self._scores_by_map and math.isfinite(score):  # a view that could not be scored is not hidden by its map
+            score = peak
         return _with(highest, score, whole)
 
     def deciding_tile(self, judgements: Sequence[J], joined: J) -> Box | None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from service.run.processes import ONE_THREAD
 
 ROOT = Path(__file__).parent.parent
 UNNEEDED = (
@@ -49,3 +52,13 @@ def test_the_parent_of_several_processes_has_imported_no_network_and_no_framewor
     program = "import json, sys; import service.__main__, service.run.processes; print(json.dumps(sorted(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     assert not {"torch", "numpy", "cv2", "fastapi", "uvicorn"} & set(json.loads(done.stdout))
+
+
+def test_what_server_processes_are_forked_from_runs_one_thread() -> None:
+    """A fork takes no thread along, and what one of them holds at that moment stays held."""
+    program = "import os; import service.run.preload; print(len(os.listdir('/proc/self/task')))"
+    environment = {**os.environ, ONE_THREAD: "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["1"]

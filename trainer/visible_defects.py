@@ -15,7 +15,6 @@ import numpy as np
 from models.calibration.conformal import Thresholds
 from models.detector import Detector
 from models.image_judge import ImageJudge, PreparedImage
-from models.imaging.decode import Pixels
 from trainer import metrics
 from trainer.data import read_pixels
 from trainer.fit_run import Display
@@ -52,15 +51,14 @@ def visible_defects(
 
     def prepared() -> Iterator[PreparedImage]:
         nonlocal area
-        pictures: list[Pixels] = [read_pixels(file) for file in chosen]
-        area = pictures[0].shape[0] * pictures[0].shape[1]
         with display.bar("painted defects", count) as bar:
-            for one in painted_set(pictures, -(-count // len(chosen)), seed):
+            for one in painted_set(map(read_pixels, chosen), -(-count // len(chosen)), seed):
                 if len(painted) == count:
                     return
                 if not _is_looked_at(one, judge):
                     continue
                 painted.append(one._replace(pixels=one.pixels[:0], mask=one.mask[:0]))
+                area = area or one.mask.size
                 bar.update(len(painted))
                 yield judge.prepare(one.pixels)
 

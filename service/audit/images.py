@@ -15,17 +15,10 @@ from pathlib import Path
 
 from service.audit.audit_record import time_text
 from service.audit.files import FILE_MODE, FOLDER_MODE
+from service.picture_kind import kind_of
 
 FOLDER = "images"
 RESERVE_BYTES = 64 << 20  # of the disk, left to the records: an image is worth less than the record of its verdict
-_SIGNATURES = (
-    (b"\x89PNG", ".png"),
-    (b"\xff\xd8", ".jpg"),
-    (b"BM", ".bmp"),
-    (b"II", ".tif"),
-    (b"MM", ".tif"),
-    (b"RIFF", ".webp"),
-)
 
 
 @dataclass(frozen=True)
@@ -54,7 +47,7 @@ class ImageStore:
         if len(data) > self._max_bytes:
             return None
         day = self._chain / FOLDER / time_text(at)[:10]
-        path = day / (digest + suffix(data))
+        path = day / (digest + kind_of(data)[0])
         if not path.exists():
             self._make_room(len(data))
             for folder in (day.parent, day):
@@ -89,11 +82,6 @@ class ImageStore:
         disk = os.statvfs(folder)
         if disk.f_bavail * disk.f_frsize < self._reserve_bytes + size:
             raise OSError(errno.ENOSPC, "what is left of the disk is for the records")
-
-
-def suffix(data: bytes) -> str:
-    """The ending of the file's name, by the image's first bytes."""
-    return next((ending for signature, ending in _SIGNATURES if data.startswith(signature)), ".bin")
 
 
 def kept_images(chain: Path) -> list[Kept]:

@@ -15,20 +15,13 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
+from service.picture_kind import kind_of
+
 FOLDER = "pictures"
 FOLDER_MODE = 0o750
 FILE_MODE = 0o640
 RESERVE_BYTES = 64 << 20  # of the disk, left to the database
 _NAME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}/[0-9a-f]{32}\.[a-z]{3,4}")
-_KINDS = (
-    (b"\x89PNG", ".png", "image/png"),
-    (b"\xff\xd8", ".jpg", "image/jpeg"),
-    (b"BM", ".bmp", "image/bmp"),
-    (b"II", ".tif", "image/tiff"),
-    (b"MM", ".tif", "image/tiff"),
-    (b"RIFF", ".webp", "image/webp"),
-)
-UNKNOWN = (".bin", "application/octet-stream")
 
 
 class PictureFolder:
@@ -84,8 +77,3 @@ class PictureFolder:
         disk = os.statvfs(folder)
         if disk.f_bavail * disk.f_frsize < self._reserve_bytes + size:
             raise OSError(errno.ENOSPC, "what is left of the disk is for the verdicts", str(folder))
-
-
-def kind_of(data: bytes) -> tuple[str, str]:
-    """Ending of the file's name and media type, by the picture's first bytes."""
-    return next(((ending, kind) for signature, ending, kind in _KINDS if data.startswith(signature)), UNKNOWN)

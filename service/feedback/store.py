@@ -13,10 +13,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from service.feedback.pictures import PictureFolder, kind_of
+from service.feedback.pictures import PictureFolder
 from service.feedback.settings import FeedbackSettings
 from service.logs import event
 from service.metrics import Metrics
+from service.picture_kind import kind_of
 
 if TYPE_CHECKING:
     from service.feedback.database import Database

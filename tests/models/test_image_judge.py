@@ -56,6 +56,8 @@ def test_of_tiles_that_are_put_together_the_map_decides() -> None:
     assert judge.deciding_tile(judgements, joined) == (16, 0, 32, 32)
     broken = [Judgement(1.0, flat(math.nan)), Judgement(1.0, flat(1))]
     assert math.isnan(judge.join(image, broken).score)
+    unscored = [Judgement(math.nan, flat(1)), Judgement(1.0, flat(1))]
+    assert math.isnan(judge.join(image, unscored).score)
 
 
 def test_a_tile_that_was_not_judged_leaves_the_picture_without_a_score() -> None:

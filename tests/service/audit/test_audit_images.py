@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from service.audit.images import ImageStore, suffix
+from service.audit.images import ImageStore
+from service.picture_kind import kind_of
 
 if TYPE_CHECKING:
     from tests.service.audit.conftest import Diary
@@ -41,7 +42,7 @@ def test_an_image_is_named_after_its_day_its_hash_and_what_it_is(tmp_path: Path)
     ("data", "ending"), [(b"\xff\xd8\xff", ".jpg"), (b"RIFF", ".webp"), (b"MM\0*", ".tif"), (b"../../x", ".bin")]
 )
 def test_the_content_decides_on_the_ending(data: bytes, ending: str) -> None:
-    assert suffix(data) == ending
+    assert kind_of(data)[0] == ending
 
 
 def test_the_oldest_make_room_also_after_a_restart(tmp_path: Path) -> None:
