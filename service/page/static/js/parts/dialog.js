@@ -1,11 +1,11 @@
 // Dialogs over the page: the browser's own, which keeps the focus inside and closes on Escape.
-import { html, useEffect, useRef, useState } from "../vendor/htm-preact.js";
+import { html, useLayoutEffect, useRef, useState } from "../vendor/htm-preact.js";
 import { t } from "../i18n.js";
 import { Icon } from "./icons.js";
 
 export function Dialog({ title, onClose, children, keys = false }) {
   const box = useRef(null);
-  useEffect(() => {
+  useLayoutEffect(() => { // at once with what is shown, so that no key goes to the page behind it
     box.current.showModal();
     return () => box.current?.close();
   }, []);
