@@ -42,14 +42,12 @@ class AllFolders:
         raise TrainingNotFound(f"{product} has no training {id[:64]!r}; there are: {', '.join(known) or 'none'}")
 
     def new(self, product: str) -> TrainingFolder:
-        """An empty one with a place for pictures. Raises OSError."""
-        stamp, number = datetime.now(UTC).strftime("%Y%m%d-%H%M%S"), 0
+        """An empty one with a place for pictures, named by the microsecond so that no name comes twice. Raises OSError."""
         while True:
-            folder = TrainingFolder(self.root / product / (f"{stamp}-{number}" if number else stamp))
+            folder = TrainingFolder(self.root / product / f"{datetime.now(UTC):%Y%m%d-%H%M%S-%f}")
             try:
                 folder.path.mkdir(parents=True)
             except FileExistsError:
-                number += 1
                 continue
             folder.pictures.mkdir()
             return folder
