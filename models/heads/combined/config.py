@@ -37,7 +37,13 @@ class Weights(BaseModel):
 # What is unusual of the picture as a whole, and the peak of MKD's map, without a cloner: fitted in seconds.
 WHOLE = "whole"
 WHOLE_SETTINGS: Mapping[str, object] = {
-    "settings": {"method": "mkd", "cloner": "none", "score_views": ("pool4:100",), "attribution": "discrepancy"},
+    "settings": {
+        "method": "mkd",
+        "cloner": "none",
+        "score_views": ("pool4:100",),
+        "map_views": ("pool3:0", "pool3:25", "pool4:25"),
+        "attribution": "discrepancy",
+    },
     "score": 0.5,
     "peak": 1.0,
 }

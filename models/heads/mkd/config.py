@@ -26,22 +26,24 @@ StepPrecision = Literal["float32", "bfloat16"]
 ViewSum = Literal["powers", "logs"]
 RecipeName = Literal["default", "paper", "reference"]
 WHOLE = 100  # per cent: the window that is the whole picture
-DEFAULT_TAPS = ("pool2", "pool3", "pool4", "pool5")
+DEFAULT_TAPS = ("pool2", "pool3", "pool4", "pool5")  # the paper's
+DEFAULT_VIEWS = ("pool3:12:place", "pool3:6:place", "pool4:12:place", "pool4:25")
 
 # The paper's equations, and its reference code where the two disagree (design notes in docs/method.md).
 RECIPES: Mapping[RecipeName, Mapping[str, object]] = {
-    # Errors by how unusual they are, through windows of a quarter of the side; what is wrong with the whole picture is
-    # seen by its mean. docs/results.md says how these were chosen, and what had been seen by then.
+    # Errors by how unusual they are at their place, at two depths and through windows of two sizes, and what is unusual
+    # anywhere beside them, for parts that do not lie still and for few pictures. The map is of the same views as the
+    # score. docs/results.md says how these were chosen, and what had been seen by then.
     "default": {
-        "score_views": ("pool3:25", "pool4:25", "pool5:25", "pool4:100"),
+        "taps": ("pool2", "pool3", "pool4"),
+        "score_views": DEFAULT_VIEWS,
         "score_power": 8.0,
-        "map_views": ("pool3:0", "pool3:25", "pool4:25"),
+        "view_sum": "logs",
+        "map_views": DEFAULT_VIEWS,
         "map_log": True,
         "attribution": "shares",
-        "map_whole": 0.5,
         "map_sharpness": 0.0625,
         # The pixels' gradient: of squared errors at three taps, each by its mean on good images.
-        "map_taps": ("pool2", "pool3", "pool4"),
         "map_loss": "val",
         "map_power": 2.0,
         "map_balance": "terms",

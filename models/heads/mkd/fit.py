@@ -17,9 +17,9 @@ from models.heads.mkd.cloner import Cloner, NoCloner, fold_batchnorm
 from models.heads.mkd.config import MkdConfig, MkdForm, MkdRecord
 from models.heads.mkd.discrepancy import discrepancy_terms, location_errors, relative_errors, weighted_sum
 from models.heads.mkd.head import MkdHead
-from models.heads.mkd.views import Whitening, contrast_errors, windows
+from models.heads.mkd.usual_errors import UsualErrors
+from models.heads.mkd.views import Whitening, errors_of
 from models.heads.parts.folds import Fold
-from models.heads.parts.moments import Moments
 from models.sources.registry import Activations, SourceSpec
 
 LEVEL_FLOOR = 0.1  # of the tap's mean error
@@ -70,7 +70,7 @@ class MkdTrainable(Trainable):
         weights = self.config.mask((), self.config.loss).to(images.device) * self._plain_weights()
         return weighted_sum(self._terms(images, activations), weights).mean()
 
-    def finish(self, batches: Iterable[ActivationBatch], folds: Sequence[Fold] | None = None) -> MkdHead:
+    def finish(self, batches: Iterable[ActivationBatch], folds: Sequence[Fold] | None = None, seed: int = 0) -> MkdHead:
         """The finished head. `batches` are the training images once more, looked at where the configuration needs it.
 
         The yardsticks of "powers" are of these images too, as calibration images are for counting alone: for each of
@@ -87,7 +87,7 @@ class MkdTrainable(Trainable):
         if config.score_views and config.view_sum == "powers":
             batches = list(batches) if folds is None else batches
             pairs = [(batches, batches)] if folds is None else [(f.seen.batches(), f.unseen.batches()) for f in folds]
-        usual, whitening = self._look(cloner, batches)
+        usual, whitening = self._look(cloner, batches, seed)
         if usual is not None:
             levels = usual.levels
             score = 1 / usual.score_terms if config.score_balance == "terms" else score
@@ -107,36 +107,31 @@ class MkdTrainable(Trainable):
             return head
         terms = []
         for seen, unseen in pairs:
-            trial = MkdHead(record, cloner, levels, self._look(cloner, seen)[1]).to(self.device)
+            trial = MkdHead(record, cloner, levels, self._look(cloner, seen, seed)[1]).to(self.device)
             terms += [trial.view_terms(images, activations) for images, activations in unseen]
         scales = _spreads(torch.cat(terms).double())
         return MkdHead(record.model_copy(update={"view_scales": scales}), cloner, levels, whitening)
 
     def _look(
-        self, cloner: Cloner | NoCloner, batches: Iterable[ActivationBatch]
+        self, cloner: Cloner | NoCloner, batches: Iterable[ActivationBatch], seed: int
     ) -> tuple[Usual | None, Whitening | None]:
         """What the configuration needs to know of the training images, from one look at them."""
         config = self.config
         balanced = config.score_levels or "terms" in {config.score_balance, config.map_balance}
-        moments = {view: Moments() for view in config.views}
+        usual_errors = UsualErrors(config.views, seed)
 
         def both() -> Iterator[tuple[list[Tensor], list[Tensor]]]:
             for source, cloned in self._both(cloner, batches):
-                for view, moment in moments.items():
-                    tap = config.taps.index(view.tap)
-                    moment.add(windows(contrast_errors(source[tap], cloned[tap]), view.window))
+                usual_errors.add(errors_of(config.views, config.taps, source, cloned))
                 yield source, cloned
 
         usual = Usual.over(config, both()) if balanced else None
-        if not moments:
+        if not config.views:
             return usual, None
         if not balanced:
             for _ in both():
                 pass
-        tensors = {}
-        for view, moment in moments.items():
-            tensors[f"{view.key}.mean"], tensors[f"{view.key}.matrix"] = moment.whitening()
-        return usual, Whitening(config.views, tensors)
+        return usual, usual_errors.whitening()
 
     @property
     def device(self) -> torch.device:

@@ -184,8 +184,7 @@ class MkdHead(Head):
             size = images.shape[-1]
             raw = self._distance_map(distances, source, size)
             for (view, leaf), gradient in zip(leaves.items(), gradients, strict=False):
-                centred = leaf - self.whitening.mean(view).to(leaf.dtype)[:, None, None]
-                raw = raw + spread_out(shares(gradient, centred), size)
+                raw = raw + spread_out(shares(gradient, self.whitening.centred(view, leaf)), size)
             raw = sharpened(raw, saliency(gradients[-1]), record.map_sharpness) if trained else raw
             return scores, with_mean(raw, self._explained(distances))
 

@@ -38,7 +38,7 @@ class MkdMethod(Method[MkdConfig]):
         trainable = MkdTrainable(own, parts.rms(), parts.source).to(run.device)
         if own.cloner != "none":
             run.train(trainable, parts, own)
-        return trainable.finish(parts.batches(), _folds(own, parts, run))
+        return trainable.finish(parts.batches(), _folds(own, parts, run), run.seed)
 
     def fit_again(self, config: MkdConfig, head: Head, parts: GoodParts, run: FitRun) -> MkdHead:
         """See Method.fit_again: the cloner of `head`, and the usual errors of `parts`."""
@@ -47,7 +47,7 @@ class MkdMethod(Method[MkdConfig]):
         trainable = MkdTrainable(own, parts.rms(), parts.source)
         trainable.tap_scales = list(head.record.tap_scales)
         trainable.cloner = head.cloner
-        return trainable.to(run.device).finish(parts.batches(), _folds(own, parts, run))
+        return trainable.to(run.device).finish(parts.batches(), _folds(own, parts, run), run.seed)
 
     def load(self, record: Mapping[str, object], tensors: Mapping[str, Tensor]) -> MkdHead:
         """See Method.load."""
@@ -69,7 +69,7 @@ def in_terms_of(config: MkdConfig, source: SourceSpec) -> MkdConfig:
 
     def viewed(views: tuple[View, ...]) -> tuple[View, ...]:
         return tuple(
-            View(tap=tap, window=view.window)
+            view.model_copy(update={"tap": tap})
             for view, tap in zip(views, named(tuple(view.tap for view in views)), strict=True)
         )
 

@@ -10,6 +10,9 @@ what is usual for it:
 
 d is 1 on average over the training images, whatever tap and window. C is shrunk towards a multiple of the identity
 (Ledoit and Wolf, 2004), so that a few images are enough. A window of 0 is a single place, of 100 the whole picture.
+
+A view by place has m(x, y) and a C for each window, of v projected to a few channels (Defard et al., 2020, read off
+errors): what is usual elsewhere is not usual here. How much C is the place's own: `models.heads.parts.place_gaussians`.
 """
 
 from __future__ import annotations
@@ -23,33 +26,48 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 SMALLEST_ENERGY = 1e-6
+DIMENSIONS = 128  # to which a view by place projects the channels
+BY_PLACE = "place"
 
 
 class View(BaseModel):
-    """One tap seen through windows of `window` per cent of the picture's side; as a text pool4:25."""
+    """One tap seen through windows of `window` per cent of the picture's side; as a text pool4:25, or pool4:25:place.
+
+    With `by_place` an error is measured by what is usual at its place, not by what is usual anywhere.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     tap: str
     window: int = Field(ge=0, le=100)
+    by_place: bool = False
 
     @model_validator(mode="before")
     @classmethod
     def _read_text(cls, value: Any) -> Any:
         if not isinstance(value, str):
             return value
-        tap, colon, window = value.partition(":")
-        if not (tap and colon and window.isdecimal()):
-            raise ValueError(f"a view is TAP:WINDOW with a window of 0 to 100 per cent, like pool4:25, not {value!r}")
-        return {"tap": tap, "window": window}
+        tap, _, rest = value.partition(":")
+        window, colon, place = rest.partition(":")
+        if not (tap and window.isdecimal() and place == (BY_PLACE if colon else "")):
+            raise ValueError(
+                "a view is TAP:WINDOW or TAP:WINDOW:place with a window of 0 to 100 per cent, like pool4:25, "
+                f"not {value!r}"
+            )
+        return {"tap": tap, "window": window, "by_place": bool(colon)}
 
     def __str__(self) -> str:
-        return f"{self.tap}:{self.window}"
+        return ":".join((self.tap, str(self.window), *([BY_PLACE] if self.by_place else [])))
 
     @property
     def key(self) -> str:
         """The view's name in the artifact's tensors."""
-        return f"{self.tap}_{self.window}"
+        return str(self).replace(":", "_")
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """What the artifact's tensors hold of it."""
+        return ("mean", "projection", "matrix") if self.by_place else ("mean", "matrix")
 
 
 def contrast_errors(source: Tensor, cloner: Tensor) -> Tensor:
@@ -81,22 +99,30 @@ def errors_of(
 
 
 class Whitening(nn.Module):
-    """`mean` (C,) and `matrix` (C, C) for each view: d = |(v - mean) matrix|^2 / C. Kept in half precision."""
+    """What is usual for each view, in half precision.
+
+    `mean` (C,) and `matrix` (C, C):                    d = |(v - mean) matrix|^2 / C
+    by place, for P windows and h times w places,
+    `mean` (h, w, C), `projection` (C, D) and `matrix` (P, D, D):
+                                                        d = |mean over the window of (r - mean) projection matrix|^2 / D
+    """
 
     def __init__(self, views: Sequence[View], tensors: Mapping[str, Tensor]) -> None:
-        """`tensors` holds KEY.mean and KEY.matrix for each view and nothing else; raises ValueError if not."""
+        """`tensors` holds KEY.PART for each view and nothing else; raises ValueError if not."""
         super().__init__()
-        self.keys = tuple(dict.fromkeys(view.key for view in views))
-        wanted = {f"{key}.{part}" for key in self.keys for part in ("mean", "matrix")}
-        if set(tensors) != wanted:
-            raise ValueError(f"the whitening of {', '.join(self.keys) or 'no view'} is expected, and nothing else")
-        for name, tensor in tensors.items():
-            self.register_buffer(name.replace(".", "_"), tensor, persistent=False)
+        self.views = tuple(dict.fromkeys(views))
+        if set(tensors) != {name for name, _ in self._names()}:
+            words = ", ".join(str(view) for view in self.views) or "no view"
+            raise ValueError(f"the whitening of {words} is expected, and nothing else")
+        for name, buffer in self._names():
+            self.register_buffer(buffer, tensors[name], persistent=False)
 
     def tensors(self) -> dict[str, Tensor]:
         """What the constructor takes."""
-        parts = ((key, part) for key in self.keys for part in ("mean", "matrix"))
-        return {f"{key}.{part}": self.get_buffer(f"{key}_{part}") for key, part in parts}
+        return {name: self.get_buffer(buffer) for name, buffer in self._names()}
+
+    def _names(self) -> list[tuple[str, str]]:
+        return [(f"{view.key}.{part}", f"{view.key}_{part}") for view in self.views for part in view.parts]
 
     def distances(
         self, views: Sequence[View], taps: Sequence[str], source: Sequence[Tensor], cloner: Sequence[Tensor]
@@ -107,13 +133,24 @@ class Whitening(nn.Module):
 
     def distance(self, view: View, errors: Tensor) -> Tensor:
         """r of the view's tap, (B, C, h, w) -> d by window (B, h', w')."""
-        seen = windows(errors, view.window)
-        matrix = self.get_buffer(f"{view.key}_matrix").to(seen.dtype)
-        return ((seen - self.mean(view).to(seen.dtype)) @ matrix).square().mean(dim=-1)
+        matrix = self.get_buffer(f"{view.key}_matrix").to(errors.dtype)
+        if not view.by_place:
+            seen = windows(errors, view.window)
+            return ((seen - self._mean(view, seen)) @ matrix).square().mean(dim=-1)
+        seen = windows(self.centred(view, errors), view.window) @ self._projection(view, errors)
+        whitened = torch.bmm(seen.flatten(1, 2).transpose(0, 1), matrix)  # the images of each window
+        return whitened.square().mean(dim=-1).t().unflatten(1, seen.shape[1:3])
 
-    def mean(self, view: View) -> Tensor:
-        """m of the view, (C,)."""
-        return self.get_buffer(f"{view.key}_mean")
+    def centred(self, view: View, errors: Tensor) -> Tensor:
+        """r less what is usual of it, (B, C, h, w): its mean over a window is v - m."""
+        mean = self._mean(view, errors)
+        return errors - (mean.permute(2, 0, 1) if view.by_place else mean[:, None, None])
+
+    def _mean(self, view: View, like: Tensor) -> Tensor:
+        return self.get_buffer(f"{view.key}_mean").to(like.dtype)
+
+    def _projection(self, view: View, like: Tensor) -> Tensor:
+        return self.get_buffer(f"{view.key}_projection").to(like.dtype)
 
 
 def peak_mean(values: Tensor, power: float) -> Tensor:

@@ -38,7 +38,7 @@ def scores_of(head: Head, images: torch.Tensor) -> torch.Tensor:
 def test_a_spot_scores_above_good_parts_and_a_member_is_named(way: str, parts: MadeParts, run: MadeRun) -> None:
     head = fitted(parts, run, members=[PADIM, WHOLE], sum=way)
     assert head.names == ("padim", "mkd", "mkd:peak")
-    assert set(head.needs.taps) == {"pool2", "pool3", "pool4", "pool5"}
+    assert set(head.needs.taps) == {"pool2", "pool3", "pool4"}
     good, bad = pictures(8, seed=1), with_spot(pictures(8, seed=2))
     found = head.judge(bad, activations_of(bad), [True] * 8)
     assert found.scores.min() > scores_of(head, good).max()

@@ -127,7 +127,7 @@ def test_a_window_lights_the_map_where_it_lies(corner: int) -> None:
 def test_tensors_of_another_view_are_refused() -> None:
     tensors = fitted(*pair(10)).tensors()
     assert set(Whitening(VIEWS, tensors).tensors()) == set(tensors)
-    with pytest.raises(ValueError, match="pool3_0"):
+    with pytest.raises(ValueError, match="pool3:0"):
         Whitening(VIEWS[:1], tensors)
 
 

@@ -1,0 +1,105 @@
+"""Fits a Gaussian of feature vectors at every place, as much the place's own as good images can tell.
+
+    C_p = (1 - a) S_p + a S + e l I     S_p: covariance at place p, S: mean over all places, l: mean of S's diagonal
+
+a and e are those under which images set aside are likeliest. Many images of parts that lie still end at a covariance
+for each place; a few images, textures and parts that lie freely end near one covariance for all.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from models.heads.parts.gaussians import whitening_factor
+
+SHARES = (0.0, 0.05, 0.1, 0.2, 0.4, 0.7, 1.0)  # a
+REGULARISATIONS = (0.003, 0.01, 0.03, 0.1, 0.3)  # e
+ASIDE = 0.2  # of the images, on which a and e are compared
+FEWEST = 8  # images for a comparison; fewer get the last of both
+COMPARED = 24  # places
+CHUNK = 64  # places at a time
+LEAST_VARIANCE = 1e-8  # of any direction, so that the factor fits half precision where parts are all alike
+
+
+class PlaceFit(NamedTuple):
+    """`factor` (P, D, D): |(v - mean) factor|^2 is v's squared Mahalanobis distance. a and e as taken."""
+
+    factor: Tensor
+    shared: float
+    regularisation: float
+
+
+class PlaceGaussians:
+    """Vectors (B, P, D) of good images, added batch by batch and kept in half precision, then `fitted`."""
+
+    def __init__(self) -> None:
+        self._batches: list[Tensor] = []
+
+    def add(self, vectors: Tensor) -> None:
+        """(B, P, D)."""
+        self._batches.append(vectors.detach().cpu().half())
+
+    def fitted(self) -> PlaceFit:
+        """In float32. Raises ValueError where no vector was added."""
+        if not self._batches:
+            raise ValueError("Gaussians need training images")
+        vectors = torch.cat(self._batches)
+        places, dimensions = vectors.shape[1:]
+        shared, regularisation = self._choice(vectors)
+        common = _common(vectors)
+        factor = torch.empty(places, dimensions, dimensions)
+        for some in torch.arange(places).split(CHUNK):
+            own = _moments(vectors[:, some])[1]
+            factor[some] = whitening_factor(_mixed(own, common, shared, regularisation), 0.0).float()
+        return PlaceFit(factor, shared, regularisation)
+
+    def _choice(self, vectors: Tensor) -> tuple[float, float]:
+        """a and e under which every fifth image is likeliest, by the Gaussians of the others, at some of the places."""
+        count, places = vectors.shape[:2]
+        if count < FEWEST:
+            return SHARES[-1], REGULARISATIONS[-1]
+        step = round(1 / ASIDE)
+        aside = torch.arange(count) % step == step - 1
+        some = torch.linspace(0, places - 1, min(places, COMPARED)).round().long().unique()
+        seen, unseen = vectors[~aside], vectors[aside][:, some]
+        mean, own = _moments(seen[:, some])
+        common = _common(seen)
+        centred = (unseen.float().transpose(0, 1) - mean[:, None]).double()
+        costs = {
+            (a, e): _cost(centred, whitening_factor(_mixed(own, common, a, e), 0.0))
+            for a in SHARES
+            for e in REGULARISATIONS
+        }
+        return min(costs, key=lambda pair: costs[pair])
+
+
+def _moments(vectors: Tensor) -> tuple[Tensor, Tensor]:
+    """(n, P, D) -> means (P, D) and covariances (P, D, D)."""
+    by_place = vectors.float().transpose(0, 1)
+    mean = by_place.mean(dim=1)
+    centred = by_place - mean[:, None]
+    return mean, torch.bmm(centred.transpose(1, 2), centred) / max(1, len(vectors) - 1)
+
+
+def _common(vectors: Tensor) -> Tensor:
+    """(n, P, D) -> the mean over the places of their covariances, (D, D)."""
+    chunks = torch.arange(vectors.shape[1]).split(CHUNK)
+    return torch.stack([_moments(vectors[:, some])[1].sum(dim=0) for some in chunks]).sum(dim=0) / vectors.shape[1]
+
+
+def _mixed(own: Tensor, common: Tensor, shared: float, regularisation: float) -> Tensor:
+    """C_p of the module's text, in double precision."""
+    level = float(common.diagonal().mean())
+    identity = torch.eye(common.shape[-1], dtype=torch.float64)
+    mixed = torch.lerp(own, common.expand_as(own), shared).double()
+    return mixed + max(regularisation * level, LEAST_VARIANCE) * identity
+
+
+def _cost(centred: Tensor, factor: Tensor) -> float:
+    """Minus the mean log-likelihood of (P, n, D) less their means, but for a constant."""
+    distances = torch.bmm(centred, factor).square().sum(dim=-1)
+    log_volume = -factor.diagonal(dim1=1, dim2=2).log().sum(dim=1).mean()
+    return float(distances.mean() / 2 + log_volume)
