@@ -9,15 +9,28 @@ from models.heads.mkd.shares import shares, sharpened, told, with_mean
 from models.heads.mkd.views import View, Whitening
 
 
-@pytest.mark.parametrize("window", [0, 25, 100])
-def test_shares_of_windows_sum_to_the_logarithms_of_their_distances(window: int) -> None:
-    generator = torch.Generator().manual_seed(window)
-    view = View(tap="pool3", window=window)
-    mean, matrix = (torch.rand(shape, generator=generator, dtype=torch.float64) for shape in ((5,), (5, 5)))
-    whitening = Whitening((view,), {f"{view.key}.mean": mean, f"{view.key}.matrix": matrix})
+@pytest.mark.parametrize(
+    ("text", "shapes"),
+    [
+        *((f"pool3:{window}", ((5,), (5, 5))) for window in (0, 25, 100)),
+        ("pool3:0:place", ((8, 8, 5), (64, 4, 4), (5, 4))),
+        ("pool3:25:place", ((8, 8, 5), (49, 4, 4), (5, 4))),
+    ],
+)
+def test_shares_of_windows_sum_to_the_logarithms_of_their_distances(
+    text: str, shapes: tuple[tuple[int, ...], ...]
+) -> None:
+    generator = torch.Generator().manual_seed(len(shapes))
+    view = View.model_validate(text)
+    parts = ("mean", "matrix", "projection")
+    tensors = {
+        f"{view.key}.{part}": torch.rand(shape, generator=generator, dtype=torch.float64)
+        for part, shape in zip(parts, shapes, strict=False)
+    }
+    whitening = Whitening((view,), tensors)
     errors = torch.rand((2, 5, 8, 8), generator=generator, dtype=torch.float64).requires_grad_(True)
     distances = whitening.distance(view, errors)
-    centred = errors.detach() - mean[:, None, None]
+    centred = whitening.centred(view, errors.detach())
 
     # Euler: a distance is homogeneous of degree 2 in the centred errors.
     (plain,) = torch.autograd.grad(distances.sum(), errors, retain_graph=True)

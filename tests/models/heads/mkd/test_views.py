@@ -9,6 +9,7 @@ from sklearn.covariance import LedoitWolf
 from torch import Tensor
 from torch.nn import functional
 
+from models.heads.mkd.usual_errors import UsualErrors
 from models.heads.mkd.views import View, Whitening, contrast_errors, distance_map, peak_mean, windows
 from models.heads.parts.moments import Moments
 
@@ -129,6 +130,57 @@ def test_tensors_of_another_view_are_refused() -> None:
     assert set(Whitening(VIEWS, tensors).tensors()) == set(tensors)
     with pytest.raises(ValueError, match="pool3:0"):
         Whitening(VIEWS[:1], tensors)
+
+
+@pytest.mark.parametrize("text", ["pool3:25", "pool3:25:place", "pool4:0:place"])
+def test_a_view_is_read_from_its_text(text: str) -> None:
+    view = View.model_validate(text)
+    assert str(view) == text
+    assert view.by_place == text.endswith(":place")
+    assert View.model_validate(view.model_dump()) == view
+
+
+@pytest.mark.parametrize("text", ["pool3", "pool3:", "pool3:x", "pool3:25:", "pool3:25:places", ":25", "pool3:101"])
+def test_another_text_is_no_view(text: str) -> None:
+    with pytest.raises(ValueError, match=r"TAP:WINDOW|less than or equal to 100"):
+        View.model_validate(text)
+
+
+def by_place(text: str, count: int = 60) -> tuple[View, Whitening, list[Tensor]]:
+    """Parts whose right half varies ten times as much as the left one."""
+    view = View.model_validate(text)
+    usual = UsualErrors((view,), seed=0)
+    generator = torch.Generator().manual_seed(0)
+    batches = []
+    for _ in range(count // 10):
+        errors = 0.1 * torch.randn((10, 6, 8, 8), generator=generator)
+        errors[..., 4:] *= 10
+        batches.append(errors + torch.linspace(0, 1, 8))
+        usual.add({view.tap: batches[-1]})
+    return view, usual.whitening(), batches
+
+
+@pytest.mark.parametrize("text", ["pool3:0:place", "pool3:25:place"])
+def test_what_is_usual_is_said_place_by_place(text: str) -> None:
+    view, whitening, batches = by_place(text)
+    distances = whitening.distance(view, torch.cat(batches))
+    assert distances.shape[1:] == ((8, 8) if view.window == 0 else (7, 7))
+    assert float(distances.mean()) == pytest.approx(1, abs=0.2)
+    clean = torch.cat(batches).mean(dim=0, keepdim=True)
+    left, right = clean.clone(), clean.clone()
+    left[..., 3, 1:3] += 0.6
+    right[..., 3, 5:7] += 0.6
+    assert float(whitening.distance(view, left).amax()) > 10 * float(whitening.distance(view, right).amax())
+
+
+def test_a_view_by_place_comes_back_from_its_tensors_and_sees_each_row_alone() -> None:
+    view, whitening, batches = by_place("pool3:25:place")
+    again = Whitening((view,), whitening.tensors())
+    torch.testing.assert_close(again.distance(view, batches[0]), whitening.distance(view, batches[0]))
+    alone = whitening.distance(view, batches[0][3:4])
+    torch.testing.assert_close(whitening.distance(view, batches[0])[3:4], alone, rtol=1e-4, atol=1e-5)
+    with pytest.raises(ValueError, match="pool3:25:place"):
+        Whitening((view,), {name: one for name, one in whitening.tensors().items() if "projection" not in name})
 
 
 def test_a_whitening_without_images_is_refused() -> None:
