@@ -35,6 +35,7 @@ RECIPES: Mapping[RecipeName, Mapping[str, object]] = {
     # anywhere beside them, for parts that do not lie still and for few pictures. The map is of the same views as the
     # score. docs/results.md says how these were chosen, and what had been seen by then.
     "default": {
+        "steps": 500,
         "taps": ("pool2", "pool3", "pool4"),
         "score_views": DEFAULT_VIEWS,
         "score_power": 8.0,
