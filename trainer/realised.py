@@ -18,6 +18,7 @@ from models.calibration.conformal import conformal_quantile, conformal_rank
 from trainer import metrics
 
 RATES = (0.01, 0.02, 0.05, 0.1)
+CAUGHT_AT = 0.05  # the false-reject rate for whose threshold a study says how many defective parts are found
 Floats = npt.NDArray[np.float32]
 
 
@@ -55,3 +56,9 @@ def realised_rates(
             }
         )
     return found
+
+
+def caught(held_out: Floats, defective: Floats, rate: float = CAUGHT_AT) -> float:
+    """The share of `defective` scores above the threshold that `held_out` good ones give for this false-reject rate."""
+    threshold, _ = conformal_quantile(tuple(float(value) for value in np.sort(held_out)), rate)
+    return float((defective > threshold).mean())

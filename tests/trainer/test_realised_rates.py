@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from trainer.realised import realised_rates
+from trainer.realised import caught, realised_rates
 
 
 def test_counts_and_promises_worked_out_by_hand() -> None:
@@ -38,3 +38,10 @@ def test_parts_that_drifted_break_the_promise() -> None:
     assert found[0]["kept"] is False
     with pytest.raises(ValueError, match=r"."):
         realised_rates(np.ones(3, np.float32), np.zeros(0, np.float32))
+
+
+def test_caught_are_the_defective_parts_above_the_threshold_of_the_good_ones() -> None:
+    held_out = np.arange(1, 20, dtype=np.float32)  # 5 % of 19: the highest of them
+    defective = np.array([3, 19, 19.5, 40], dtype=np.float32)
+    assert caught(held_out, defective) == 0.5
+    assert caught(held_out, defective, rate=0.1) == 0.75

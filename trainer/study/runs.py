@@ -23,6 +23,7 @@ from trainer.config import TrainingSettings
 from trainer.data import split
 from trainer.figures import Evaluated, evaluated, measure, peaks, realised_of
 from trainer.good_parts import StoredParts
+from trainer.realised import caught
 from trainer.study.controls import control_scores
 from trainer.study.sets import StudySet
 from trainer.study.stores import StoredSet, Stores
@@ -134,6 +135,7 @@ class Runner:
         found: list[Evaluated] = evaluated(seen.truth, test, calibration)
         numbers = measure(found, calibration, light, with_map=with_map)
         numbers |= realised_of(held_out.scores, peaks(held_out) if with_map else None, test, seen.truth)
+        numbers["caught"] = caught(held_out.scores, test.scores[seen.truth.anomalous])
         numbers["held_out"] = len(held_out.scores)
         numbers["trained"] = len(seen.good.files) - len(held_out.scores)
         return numbers

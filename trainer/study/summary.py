@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from trainer.study.results import Result
 
-FIGURES = ("image_auroc", "pixel_auroc", "pro")
+FIGURES = ("image_auroc", "pixel_auroc", "pro", "caught")
 LOOKED_AT = ("image_auroc", "pixel_auroc")  # at checkpoints
 
 
@@ -83,7 +83,7 @@ def _line(results: Sequence[Result]) -> Line:
         method=first["variant"],
         control=first["control"],
         sets=1,
-        figures={name: _spread_of(figures, lambda one, name=name: one[name]) for name in FIGURES},  # type: ignore[misc]
+        figures={name: _spread_of(figures, lambda one, name=name: one.get(name)) for name in FIGURES},  # type: ignore[misc]
         swing={name: _swing(figures, name) for name in LOOKED_AT},
         brightness=figures[0]["brightness_control"] if figures else {},
         realised=[one["realised"] for one in figures if one["realised"]],

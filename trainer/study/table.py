@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from trainer.realised import CAUGHT_AT
 from trainer.study.plan import StudyPlan
 from trainer.study.summary import Line, Spread
 
@@ -25,16 +26,17 @@ def _figures(plan: StudyPlan, lines: Sequence[Line]) -> str:
     seeds = ", ".join(map(str, plan.seeds))
     words = (
         f"Figures in %: mean ± standard deviation (lowest to highest) over the seeds {seeds}. *Swing*: the widest "
-        f"range that one seed's figure ran through over {plan.checkpoints} looks in the last third of training."
+        f"range that one seed's figure ran through over {plan.checkpoints} looks in the last third of training. "
+        f"*Caught*: defective parts above the threshold for a false-reject rate of {100 * CAUGHT_AT:g} %."
     )
     rows = [
         f"| {line.data}{f' (mean of {line.sets})' if line.sets > 1 else ''} | {line.method} | "
         f"{_cell(line.figures['image_auroc'])} | {_points(line.swing['image_auroc'])} | "
         f"{_cell(line.figures['pixel_auroc'])} | {_points(line.swing['pixel_auroc'])} | {_cell(line.figures['pro'])} | "
-        f"{line.seconds:.0f} |"
+        f"{_cell(line.figures['caught'])} | {line.seconds:.0f} |"
         for line in lines
     ]
-    head = "| data | method | image AUROC | swing | pixel AUROC | swing | PRO | seconds a run |"
+    head = "| data | method | image AUROC | swing | pixel AUROC | swing | PRO | caught | seconds a run |"
     return "\n".join(["## Figures", "", words, "", head, _rule(head), *rows])
 
 
