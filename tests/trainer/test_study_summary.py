@@ -22,6 +22,7 @@ def result(data: str, seed: int, image: float, looks: tuple[float, ...] = (), **
             "image_auroc": image,
             "pixel_auroc": None,
             "pro": None,
+            "caught": image / 2,
             "brightness_control": {"as_it_is": 0.5, "distance_from_training": None},
             "realised": [],
             "seconds": 1.0,
@@ -64,6 +65,6 @@ def test_the_page_gives_percent_and_names_what_is_missing() -> None:
         {"name": "s", "data": [{"name": "bolts", "path": "x"}], "variant": [{"name": "v"}], "seeds": [0, 1]}
     )
     page = markdown(plan, summary([result("bolts", 0, 0.80), result("bolts", 1, 0.90)]), ["Not in the table: x."], [])
-    assert "| bolts | v | 85.0 ± 7.1 (80.0 to 90.0) | - | - | - | - | 1 |" in page
+    assert "| bolts | v | 85.0 ± 7.1 (80.0 to 90.0) | - | - | - | - | 42.5 ± 3.5 (40.0 to 45.0) | 1 |" in page
     assert "Not in the table: x." in page
     assert "## False rejects" not in page
