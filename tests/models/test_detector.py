@@ -14,6 +14,7 @@ from models.backends.pool import SourcePool
 from models.detector import Detector, Judgement, Row
 from models.heads.base import HeadOutput
 from models.heads.mkd.head import MkdHead
+from models.heads.mkd.views import Whitening
 from models.imaging.decode import decode_image
 from models.imaging.preprocess import Prepared, Preprocessing, prepare
 from models.sources.registry import Activations
@@ -138,8 +139,11 @@ def test_rows_of_another_size_run_apart_and_come_back_in_their_places(
 ) -> None:
     large = prepare(decode_image(good_images[0]), Preprocessing(image_size=64))
     assert isinstance(bolt.head, MkdHead)
-    # The levels of a head belong to one image size; this one has none.
-    sizeless = MkdHead(bolt.head.record, bolt.head.cloner, (), bolt.head.whitening)
+    # What is usual at a place belongs to one image size; this head's only view is usual anywhere.
+    (view,) = (view for view in bolt.head.record.views if not view.by_place)
+    only = {"score_views": (view,), "map_views": (view,), "view_scales": (1.0,)}
+    usual = {name: one for name, one in bolt.head.whitening.tensors().items() if name.startswith(f"{view.key}.")}
+    sizeless = MkdHead(bolt.head.record.model_copy(update=only), bolt.head.cloner, (), Whitening((view,), usual))
     rows = [row(images[0], bolt, True), Row(large, sizeless, bolt.source, True), row(images[1], bolt, True)]
     found = torch_detector.judge(rows)
     shapes = [one.map.shape for one in found if one.map is not None]
