@@ -92,7 +92,7 @@ class Advice:
             figures = f"{100 * one.separation:>9.1f} {one.ms:>6.1f} {one.fit_s:>6.1f}"
             yield f"{name:<28} {one.size:>4} {figures} {late}".rstrip()
         if any(one.candidate.tried for one in self.tried):
-            yield "* measured without its cloner, which takes minutes to train; trained, it is a little better"
+            yield "* measured without its cloner, which takes minutes to train and sharpens the map, not the score"
         yield self.choice.why
 
     def _ordered(self) -> list[Tried]:

@@ -24,7 +24,7 @@ class MkdMethod(Method[MkdConfig]):
 
     name = "mkd"
     title = "Multiresolution Knowledge Distillation (Salehi et al., CVPR 2021)"
-    when = "the default: parts may lie freely, defects may be in the whole picture; takes a training of minutes"
+    when = "the default: parts that lie still or freely, defects small or all over; takes a training of minutes"
     Config = MkdConfig
 
     def needs(self, config: MkdConfig, source: SourceSpec) -> SourceNeeds:
