@@ -42,7 +42,7 @@ class AllFolders:
         raise TrainingNotFound(f"{product} has no training {id[:64]!r}; there are: {', '.join(known) or 'none'}")
 
     def new(self, product: str) -> TrainingFolder:
-        """An empty one with a place for pictures, named by the microsecond so that no name comes twice. Raises OSError."""
+        """An empty one with a place for pictures; named by the microsecond, so no name comes twice. Raises OSError."""
         while True:
             folder = TrainingFolder(self.root / product / f"{datetime.now(UTC):%Y%m%d-%H%M%S-%f}")
             try:
