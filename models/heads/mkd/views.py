@@ -139,7 +139,7 @@ class Whitening(nn.Module):
             return ((seen - self._mean(view, seen)) @ matrix).square().mean(dim=-1)
         seen = windows(self.centred(view, errors), view.window) @ self._projection(view, errors)
         whitened = torch.bmm(seen.flatten(1, 2).transpose(0, 1), matrix)  # the images of each window
-        return whitened.square().mean(dim=-1).t().unflatten(1, seen.shape[1:3])
+        return whitened.square().mean(dim=-1).t().reshape(seen.shape[:3])
 
     def centred(self, view: View, errors: Tensor) -> Tensor:
         """r less what is usual of it, (B, C, h, w): its mean over a window is v - m."""

@@ -51,7 +51,7 @@ class PlaceGaussians:
         shared, regularisation = self._choice(vectors)
         common = _common(vectors)
         factor = torch.empty(places, dimensions, dimensions)
-        for some in torch.arange(places).split(CHUNK):
+        for some in torch.split(torch.arange(places), CHUNK):
             own = _moments(vectors[:, some])[1]
             factor[some] = whitening_factor(_mixed(own, common, shared, regularisation), 0.0).float()
         return PlaceFit(factor, shared, regularisation)
@@ -63,7 +63,7 @@ class PlaceGaussians:
             return SHARES[-1], REGULARISATIONS[-1]
         step = round(1 / ASIDE)
         aside = torch.arange(count) % step == step - 1
-        some = torch.linspace(0, places - 1, min(places, COMPARED)).round().long().unique()
+        some = torch.linspace(0, places - 1, min(places, COMPARED)).round().long()
         seen, unseen = vectors[~aside], vectors[aside][:, some]
         mean, own = _moments(seen[:, some])
         common = _common(seen)
@@ -86,7 +86,7 @@ def _moments(vectors: Tensor) -> tuple[Tensor, Tensor]:
 
 def _common(vectors: Tensor) -> Tensor:
     """(n, P, D) -> the mean over the places of their covariances, (D, D)."""
-    chunks = torch.arange(vectors.shape[1]).split(CHUNK)
+    chunks = torch.split(torch.arange(vectors.shape[1]), CHUNK)
     return torch.stack([_moments(vectors[:, some])[1].sum(dim=0) for some in chunks]).sum(dim=0) / vectors.shape[1]
 
 

@@ -22,7 +22,7 @@ def vectors(count: int, *, still: bool, seed: int = 0) -> Tensor:
 
 def fit(found: Tensor) -> PlaceFit:
     gaussians = PlaceGaussians()
-    for batch in found.split(17):
+    for batch in torch.split(found, 17):
         gaussians.add(batch)
     return gaussians.fitted()
 
