@@ -34,6 +34,10 @@ export function ReviewView() {
   const filter = { product: useStore(product), station: useStore(station) };
   const [list, setList] = useState("waiting");
   const rows = useLoaded(() => read(list, filter), [...Object.values(filter), list]);
+  useEvents((kind) => {
+    const isNews = kind === "verdict" && list === "waiting" && rows.data?.length === 0;
+    if (kind === "resumed" || isNews) rows.again();
+  });
   useEvery(WATCH_MS, rows.again, list === "waiting" && rows.data?.length === 0);
   const count = useStore(waiting);
   return html`<div class="review">

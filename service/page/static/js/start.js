@@ -1,0 +1,61 @@
+// Before anything else: says that the page connects, and starts it anew where its files do not come.
+//
+// Of a page whose scripts were not loaded, nothing would be seen. No module, so that it runs whatever becomes of those.
+"use strict";
+(() => {
+  const root = document.documentElement;
+  const app = document.getElementById("app");
+  const LATE_MS = 20000;
+  const FIRST_PAUSE_MS = 1000;
+  const MOST_MS = 15000;
+  const COUNT = "mkdserve.starts";
+  let isLate = false;
+  root.lang = root.dataset.languages.split(" ").find((tag) => navigator.language.startsWith(tag)) ?? "en";
+  const words = JSON.parse(root.dataset.start)[root.lang];
+  const starting = () => app.querySelector("[data-starting]");
+  starting().querySelector("p").textContent = words["start.connecting"];
+
+  function kept(value) {
+    try {
+      if (value !== undefined) sessionStorage.setItem(COUNT, value);
+      return Number(sessionStorage.getItem(COUNT));
+    } catch {
+      return 1; // a browser that keeps nothing
+    }
+  }
+
+  // The page is loaded anew only once the service answers: what stands here is better than the browser's own error.
+  async function whenItAnswers() {
+    let failures = kept();
+    for (;;) {
+      await new Promise((resolve) => setTimeout(resolve, Math.min(MOST_MS, FIRST_PAUSE_MS * 2 ** failures++)));
+      try {
+        if (!starting()) return; // it was slow, and has come
+        if ((await fetch(location.pathname, { cache: "no-store", signal: AbortSignal.timeout(5000) })).ok) break;
+      } catch {
+        // not yet
+      }
+    }
+    kept(failures);
+    location.reload();
+  }
+
+  function late() {
+    if (isLate || !starting()) return;
+    isLate = true;
+    const [line, button] = [document.createElement("p"), document.createElement("button")];
+    line.textContent = words["start.failed"];
+    button.textContent = words["state.again"];
+    button.className = "button";
+    button.addEventListener("click", () => location.reload());
+    starting().setAttribute("role", "alert");
+    starting().append(line, button);
+    whenItAnswers();
+  }
+
+  const needed = "script, link[rel=stylesheet]";
+  window.addEventListener("error", ({ target }) => target.matches?.(needed) && late(), true);
+  window.addEventListener("unhandledrejection", late);
+  setTimeout(late, LATE_MS);
+  document.addEventListener("mkdserve:started", () => kept(0));
+})();
