@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
+from service.auth import new_key
 from service.feedback.access import FeedbackAccess
 from service.feedback.observer import FeedbackObserver
 from service.feedback.rows import VerdictFilter
@@ -183,6 +184,27 @@ def test_a_client_that_leaves_before_the_first_byte_leaves_no_page_behind(tmp_pa
     assert asyncio.run(come_and_go()) == 1
     access.close()
     store.close()
+
+
+@pytest.mark.parametrize("ended", ["key", "session"])
+def test_a_stream_ends_with_its_key_and_with_its_session(
+    serve: Serve, fake_engine: type[FakeEngine], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ended: str
+) -> None:
+    (secret, key), (_, other), file = new_key("anna", ["view"]), new_key("ben", ["view"]), tmp_path / "keys"
+    file.write_text(f"{key.line()}\n{other.line()}\n")
+    engine = fake_engine()
+    observer = FeedbackObserver(FeedbackSettings(folder=tmp_path / "feedback"), engine.metrics)
+    place = Place(serve(engine, (observer,), api_keys_file=file))
+    monkeypatch.setattr("service.sessions.LASTS_S", 2.0)
+    place.client.post("/session", json={"key": secret})
+    sent = {"session": f"Cookie: mkd_session={place.client.cookies['mkd_session']}", "key": f"X-API-Key: {secret}"}
+    page = place.listen(headers=f"{sent[ended]}\r\nConnection: close\r\n")
+    page.next("state")
+    if ended == "key":
+        file.write_text(f"{other.line()}\n")
+    assert page.ends()
+    page.close()
+    place.client.close()
 
 
 def test_the_shutdown_ends_every_stream(place: Place, serve: Serve) -> None:

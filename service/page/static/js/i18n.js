@@ -35,7 +35,7 @@ async function read(tag) {
 // Rejects where the words cannot be had; those that are there stay.
 export async function loadStrings() {
   const tag = chosenLanguage();
-  const found = await Promise.all(["en", tag].map(read));
+  const found = await Promise.all([...new Set(["en", tag])].map(read));
   strings = Object.assign({}, ...found);
   root.lang = tag;
   formats = {

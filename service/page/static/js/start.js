@@ -53,8 +53,23 @@
     whenItAnswers();
   }
 
-  const needed = "script, link[rel=stylesheet]";
-  window.addEventListener("error", ({ target }) => target.matches?.(needed) && late(), true);
+  function styleAgain(link, failures) {
+    const next = link.cloneNode();
+    next.addEventListener("error", () => styleAgain(next, failures + 1));
+    setTimeout(() => link.replaceWith(next), Math.min(MOST_MS, FIRST_PAUSE_MS * 2 ** failures));
+  }
+
+  function hasFailed(link) {
+    try {
+      return link.sheet.cssRules.length === 0;
+    } catch {
+      return true; // of styles that did not come, the rules cannot be read
+    }
+  }
+
+  // The browser has waited with this script for the styles before it.
+  for (const link of document.querySelectorAll("link[rel=stylesheet]")) if (hasFailed(link)) styleAgain(link, 0);
+  window.addEventListener("error", ({ target }) => target.matches?.("script") && late(), true);
   window.addEventListener("unhandledrejection", late);
   setTimeout(late, LATE_MS);
   document.addEventListener("mkdserve:started", () => kept(0));

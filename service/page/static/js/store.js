@@ -28,22 +28,26 @@ export function useStore(store) {
   return shown.current;
 }
 
-// What a person chose stays on this machine; where the browser keeps nothing, it lasts as long as the page.
+// What a person chose stays on this machine, and first of all in this tab: two tabs may look at two stations. Where the
+// browser keeps nothing, it lasts as long as the page.
 export function keptStore(name, fallback) {
   const key = `mkdserve.${name}`;
-  let first = fallback;
-  try {
-    first = JSON.parse(localStorage.getItem(key)) ?? fallback;
-  } catch {
-    first = fallback;
-  }
-  const store = createStore(first);
+  const store = createStore(read(() => sessionStorage, key) ?? read(() => localStorage, key) ?? fallback);
   store.subscribe((value) => {
     try {
+      sessionStorage.setItem(key, JSON.stringify(value));
       localStorage.setItem(key, JSON.stringify(value));
     } catch {
       // a browser that keeps nothing
     }
   });
   return store;
+}
+
+function read(storage, key) {
+  try {
+    return JSON.parse(storage().getItem(key));
+  } catch {
+    return null;
+  }
 }
