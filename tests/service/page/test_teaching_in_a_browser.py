@@ -132,7 +132,7 @@ def test_a_proposal_that_is_refused_says_why_and_offers_the_window_that_would_do
     answers.add("POST", "/recalibrations", {"code": "recalibration_running", "detail": "one is at work"}, 409)
     page = open_page("teach", who="anna", before=lambda page: answers.route(page, "**/recalibrations**"))
     see(page, ".why-not", "3 parts have no judgement yet")
-    page.get_by_role("button", name="instead").click()
+    page.get_by_role("button", name="Propose for parts before").click()
     see(page, ".notice", "one is at work (recalibration_running)")
     assert ("POST /recalibrations", window) in answers.sent
 

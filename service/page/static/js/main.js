@@ -10,6 +10,7 @@ import { Failed, Guard, Loading } from "./parts/states.js";
 import { loadProducts, product, station } from "./place.js";
 import { route } from "./router.js";
 import { follow, leave, onEvent } from "./stream.js";
+import { countWaiting } from "./waiting.js";
 import { DefectsView } from "./views/defects.js";
 import { LiveView } from "./views/live.js";
 import { LoginView } from "./views/login.js";
@@ -40,6 +41,7 @@ function Inside() {
   useEffect(() => {
     if (!sees) return undefined;
     follow({ product: chosen, station: here });
+    countWaiting({ product: chosen, station: here });
     return leave;
   }, [sees, chosen, here]);
   const View = VIEWS[view];

@@ -10,7 +10,20 @@
   const MOST_MS = 15000;
   const COUNT = "mkdserve.starts";
   let isLate = false;
-  root.lang = root.dataset.languages.split(" ").find((tag) => navigator.language.startsWith(tag)) ?? "en";
+
+  function chosen(name) {
+    try {
+      return JSON.parse(sessionStorage.getItem(`mkdserve.${name}`) ?? localStorage.getItem(`mkdserve.${name}`));
+    } catch {
+      return null;
+    }
+  }
+
+  const languages = root.dataset.languages.split(" ");
+  const wanted = [chosen("language"), ...navigator.languages.map((tag) => tag.split("-")[0]), "en"];
+  root.lang = wanted.find((tag) => languages.includes(tag));
+  const isDark = (chosen("theme") ?? "auto") === "auto" ? matchMedia("(prefers-color-scheme: dark)").matches : chosen("theme") === "dark";
+  root.dataset.theme = isDark ? "dark" : "light";
   const words = JSON.parse(root.dataset.start)[root.lang];
   const starting = () => app.querySelector("[data-starting]");
   starting().querySelector("p").textContent = words["start.connecting"];
