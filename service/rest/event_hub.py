@@ -84,13 +84,11 @@ class EventHub:
 
     async def _joined(self, page: EventPage, wanted: VerdictFilter, last_seen: int | None) -> bytes:
         """What the page has missed up to the position from which on it is told what all are told."""
-        if self._position is None:
-            position = await self._access.now()
-            self._position = self._position or position
+        position = await self._begun()
         page.is_told = True
         if last_seen is None:
             return b""
-        changes = await self._access.missed(wanted, last_seen, self._position, MOST_AT_ONCE)
+        changes = await self._access.missed(wanted, last_seen, position, MOST_AT_ONCE)
         return ChangeTexts(changes).of(lambda _: True)
 
     async def _stream(self, page: EventPage, missed: bytes) -> AsyncIterator[bytes]:
@@ -101,11 +99,17 @@ class EventHub:
         finally:
             self._leave(page)
 
+    async def _begun(self) -> Position:
+        """What all pages have been told; the end of the store where nobody has been told anything."""
+        if self._position is None:
+            found = await self._access.now()
+            if self._position is None:  # who asked at the same time may have begun earlier: its page misses nothing
+                self._position = found
+        return self._position
+
     async def _look(self) -> None:
-        position = self._position
         try:
-            if position is None:  # the store could not be read when the first page came
-                position = self._position = await self._access.now()
+            position = await self._begun()
             changes = await self._access.since(position, MOST_AT_ONCE)
         except FeedbackUnavailable as error:
             self._trouble = error.detail

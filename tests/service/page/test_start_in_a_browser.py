@@ -53,6 +53,7 @@ def test_what_changes_before_the_first_frame_is_drawn_is_shown(open_page: Open) 
     see(page, "[data-testid=connection]", "Connected")
 
 
+@pytest.mark.long
 def test_words_that_do_not_come_are_asked_for_again(open_page: Open) -> None:
     words = Failing("**/strings/en.json", times=2)
     page = open_page("live", before=words)
@@ -68,6 +69,7 @@ def test_a_script_that_does_not_come_is_said_and_the_page_starts_anew_by_itself(
     assert page.evaluate("sessionStorage.getItem('mkdserve.starts')") == "0"
 
 
+@pytest.mark.long
 def test_a_style_that_does_not_come_is_asked_for_again(open_page: Open) -> None:
     from playwright.sync_api import expect
 
@@ -76,6 +78,7 @@ def test_a_style_that_does_not_come_is_asked_for_again(open_page: Open) -> None:
     expect(page.locator(".live")).to_have_css("display", "grid")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("how", [{}, BUSY], ids=["no answer", "busy"])
 def test_the_first_question_is_asked_until_it_is_answered(open_page: Open, how: dict[str, Any]) -> None:
     page = open_page("live", before=Failing("**/session", times=2, **how))
@@ -83,12 +86,14 @@ def test_the_first_question_is_asked_until_it_is_answered(open_page: Open, how: 
     see(page, "[data-testid=decision]", DECIDED)
 
 
+@pytest.mark.long
 def test_products_that_cannot_be_read_are_not_taken_for_none(open_page: Open) -> None:
     page = open_page("teach", before=Failing("**/products", times=1, **BUSY))
     see(page, ".state-failed", "too much to do")
     see(page, ".teach", "Propose")
 
 
+@pytest.mark.long
 def test_a_language_whose_words_do_not_come_changes_nothing(open_page: Open) -> None:
     page = open_page("live", before=Failing("**/strings/de.json", times=9))
     see(page, "[data-testid=decision]", DECIDED)
