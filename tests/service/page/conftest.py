@@ -173,7 +173,7 @@ def open_context(browser: Browser, served: Served) -> Iterator[OpenContext]:
 def open_page(open_context: OpenContext) -> Iterator[Open]:
     """Open a view as somebody: `open_page("live", who="anna", size=(390, 844), language="de", theme="dark")`.
 
-    A test that changes cookies, headers or the network asks for a browser `alone`. Afterwards no script may have failed
+    A test that changes cookies, headers, clock or network asks for a browser `alone`. Afterwards no script may have failed
     and nothing may have been stopped by the page's own policy.
     """
     pages: list[Page] = []

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from tests.service.page.conftest import Open, Served
 
+pytestmark = pytest.mark.long
 MANY = 8  # more than the six connections that a browser makes to one service
 
 
@@ -145,7 +146,6 @@ def test_what_is_judged_while_a_list_is_read_is_not_lost(open_page: Open, served
     see(page, ".verdict-part", judged[0])
 
 
-@pytest.mark.long
 def test_pages_of_one_browser_that_look_at_different_stations_are_told_of_their_own(
     open_page: Open, served: Served
 ) -> None:
@@ -162,7 +162,6 @@ def test_pages_of_one_browser_that_look_at_different_stations_are_told_of_their_
     see(pages["lathe"], ".verdict-part", parts[1])  # each tab keeps its own
 
 
-@pytest.mark.long
 def test_what_was_missed_comes_after_the_network_was_cut(open_page: Open, served: Served, relay: Relay) -> None:
     page = open_page("live")
     page.goto(f"http://127.0.0.1:{relay.port}/ui/#/live")
@@ -175,7 +174,6 @@ def test_what_was_missed_comes_after_the_network_was_cut(open_page: Open, served
     see(page, "[data-testid=connection]", "Connected")
 
 
-@pytest.mark.long
 def test_a_stream_that_is_refused_asks_for_the_key_again(open_page: Open, served: Served, relay: Relay) -> None:
     page = open_page("teach", alone=True)
     page.goto(f"http://127.0.0.1:{relay.port}/ui/#/teach")
@@ -187,9 +185,8 @@ def test_a_stream_that_is_refused_asks_for_the_key_again(open_page: Open, served
     see(page, ".login-over", "session is over")
 
 
-@pytest.mark.long
 def test_a_page_that_nobody_sees_lets_go_of_its_events_and_comes_back(open_page: Open, served: Served) -> None:
-    page = open_page("live", before=lambda page: page.clock.install())
+    page = open_page("live", alone=True, before=lambda page: page.clock.install())
     see(page, "[data-testid=connection]", "Connected")
     wait_for_streams(served, 1)
     hide = """isHidden => {

@@ -96,7 +96,7 @@ def test_a_browser_that_has_slept_for_an_hour_says_so_and_goes_on(open_page: Ope
         page.clock.install()
         own_connection(page)
 
-    page = open_page("live", before=before)
+    page = open_page("live", alone=True, before=before)
     see(page, "[data-testid=connection]", "Connected")
     page.route("**/events*", lambda route: route.abort())  # the connection is dead, and nobody has told the browser
     page.clock.fast_forward(HOUR)
@@ -109,7 +109,7 @@ def test_a_browser_that_has_slept_for_an_hour_says_so_and_goes_on(open_page: Ope
 
 
 def test_what_passes_is_tried_again_and_what_does_not_says_so(open_page: Open) -> None:
-    told = [{"code": "feedback_unavailable", "detail": "it has not been opened yet"}]
+    told = [{"code": "feedback_unavailable", "detail": "it has not been opened yet"}] * 3
 
     def answer(route: Route) -> None:
         if told:

@@ -62,6 +62,7 @@ def test_words_that_do_not_come_are_asked_for_again(open_page: Open) -> None:
     assert words.asked == 3
 
 
+@pytest.mark.long
 def test_a_script_that_does_not_come_is_said_and_the_page_starts_anew_by_itself(open_page: Open) -> None:
     page = open_page("live", before=Failing("**/js/views/live.js", times=2))  # for the preload and for who imports it
     see(page, "[role=alert]", "does not send the page")
