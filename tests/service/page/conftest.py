@@ -173,8 +173,8 @@ def open_context(browser: Browser, served: Served) -> Iterator[OpenContext]:
 def open_page(open_context: OpenContext) -> Iterator[Open]:
     """Open a view as somebody: `open_page("live", who="anna", size=(390, 844), language="de", theme="dark")`.
 
-    A test that changes cookies, headers, clock or network asks for a browser `alone`. Afterwards no script may have failed
-    and nothing may have been stopped by the page's own policy.
+    A test that changes cookies, headers, clock or network asks for a browser `alone`. Afterwards no script may have
+    failed and nothing may have been stopped by the page's own policy.
     """
     pages: list[Page] = []
     faults: list[str] = []
@@ -202,6 +202,11 @@ def open_page(open_context: OpenContext) -> Iterator[Open]:
         page.evaluate("localStorage.clear()")
         page.close()
     assert faults == []
+
+
+def slow_frames(page: Page) -> None:
+    """As on a machine without time for frames: effects run 100 ms after what they belong to, answers come before them."""
+    page.add_init_script("window.requestAnimationFrame = () => 0")
 
 
 def own_connection(page: Page) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from tests.service.page.conftest import NG, see
+from tests.service.page.conftest import NG, see, slow_frames
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page, Route
@@ -62,6 +62,6 @@ def test_who_may_only_look_names_nothing(open_page: Open, served: Served) -> Non
     assert page.locator("[data-testid=group] input").count() == 0
 
 
-def test_the_real_service_says_that_nothing_has_come_twice(open_page: Open) -> None:
-    page = open_page("defects")
+def test_the_real_service_says_that_nothing_has_come_twice_on_a_slow_machine_too(open_page: Open) -> None:
+    page = open_page("defects", before=slow_frames)
     see(page, "main", "No defect has come twice")

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.service.page.conftest import OK, see
+from tests.service.page.conftest import OK, see, slow_frames
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page, Route
 
     from tests.service.page.conftest import Open, Served
 
+pytestmark = pytest.mark.long
 DECIDED = re.compile("OK|REVIEW|NG")
 BUSY: dict[str, Any] = {"status": 503, "json": {"code": "overloaded", "detail": "too much to do"}}
 
@@ -47,13 +48,11 @@ class Failing:
 
 
 def test_what_changes_before_the_first_frame_is_drawn_is_shown(open_page: Open) -> None:
-    # A machine without time for frames: effects run 100 ms after what they belong to, and answers come before them.
-    page = open_page("live", before=lambda page: page.add_init_script("window.requestAnimationFrame = () => 0"))
+    page = open_page("live", before=slow_frames)
     see(page, "[data-testid=decision]", DECIDED)
     see(page, "[data-testid=connection]", "Connected")
 
 
-@pytest.mark.long
 def test_words_that_do_not_come_are_asked_for_again(open_page: Open) -> None:
     words = Failing("**/strings/en.json", times=2)
     page = open_page("live", before=words)
@@ -62,7 +61,6 @@ def test_words_that_do_not_come_are_asked_for_again(open_page: Open) -> None:
     assert words.asked == 3
 
 
-@pytest.mark.long
 def test_a_script_that_does_not_come_is_said_and_the_page_starts_anew_by_itself(open_page: Open) -> None:
     page = open_page("live", before=Failing("**/js/views/live.js", times=2))  # for the preload and for who imports it
     see(page, "[role=alert]", "does not send the page")
@@ -70,7 +68,6 @@ def test_a_script_that_does_not_come_is_said_and_the_page_starts_anew_by_itself(
     assert page.evaluate("sessionStorage.getItem('mkdserve.starts')") == "0"
 
 
-@pytest.mark.long
 def test_a_style_that_does_not_come_is_asked_for_again(open_page: Open) -> None:
     from playwright.sync_api import expect
 
@@ -79,7 +76,6 @@ def test_a_style_that_does_not_come_is_asked_for_again(open_page: Open) -> None:
     expect(page.locator(".live")).to_have_css("display", "grid")
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("how", [{}, BUSY], ids=["no answer", "busy"])
 def test_the_first_question_is_asked_until_it_is_answered(open_page: Open, how: dict[str, Any]) -> None:
     page = open_page("live", before=Failing("**/session", times=2, **how))
@@ -87,14 +83,12 @@ def test_the_first_question_is_asked_until_it_is_answered(open_page: Open, how: 
     see(page, "[data-testid=decision]", DECIDED)
 
 
-@pytest.mark.long
 def test_products_that_cannot_be_read_are_not_taken_for_none(open_page: Open) -> None:
     page = open_page("teach", before=Failing("**/products", times=1, **BUSY))
     see(page, ".state-failed", "too much to do")
     see(page, ".teach", "Propose")
 
 
-@pytest.mark.long
 def test_a_language_whose_words_do_not_come_changes_nothing(open_page: Open) -> None:
     page = open_page("live", before=Failing("**/strings/de.json", times=9))
     see(page, "[data-testid=decision]", DECIDED)
