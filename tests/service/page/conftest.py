@@ -205,7 +205,7 @@ def open_page(open_context: OpenContext) -> Iterator[Open]:
 
 
 def slow_frames(page: Page) -> None:
-    """As on a machine without time for frames: effects run 100 ms after what they belong to, answers come before them."""
+    """As on a machine without time for frames: effects run 100 ms after what they belong to, answers come before."""
     page.add_init_script("window.requestAnimationFrame = () => 0")
 
 
