@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 from PIL import Image
+from starlette.middleware import Middleware
 
 from service.auth import new_key
 from service.metrics import Metrics
@@ -23,6 +24,7 @@ from service.run.assembly import observers
 from service.run.components import Components
 from service.run.server import make_server
 from service.run.settings import Settings
+from tests.service.page.answers import MadeUpAnswers, MadeUpAnswersMiddleware
 from tests.service.rest.conftest import FakeEngine, FakeRegistry, FakeVersion
 
 if TYPE_CHECKING:
@@ -41,6 +43,7 @@ class Served:
     url: str
     keys: dict[str, str]
     metrics: Metrics
+    answers: MadeUpAnswers
     count: int = 0
     client: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=20))
 
@@ -113,7 +116,9 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     engine = FakeEngine()
     told = observers(settings, engine.metrics)
     parts = Components(engine, FakeRegistry(FakeVersion()), engine.metrics, 1, told)  # type: ignore[arg-type]
-    server = make_server(create_app(settings, lambda _: parts), settings)
+    app, made_up = create_app(settings, lambda _: parts), MadeUpAnswers()
+    app.user_middleware.append(Middleware(MadeUpAnswersMiddleware, answers=made_up))  # the innermost
+    server = make_server(app, settings)
     port = socket.create_server(("127.0.0.1", 0))
     thread = threading.Thread(target=server.run, args=([port],))
     thread.start()
@@ -121,7 +126,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         assert thread.is_alive(), "the server did not start"
         time.sleep(0.01)
     url, keys = f"http://127.0.0.1:{port.getsockname()[1]}", {name: secret for name, (secret, _) in made.items()}
-    found = Served(url, keys, engine.metrics)
+    found = Served(url, keys, engine.metrics, made_up)
     found.wait_for_the_store()
     yield found
     found.client.close()
@@ -141,6 +146,13 @@ def browser() -> Iterator[Browser]:
         running = started.chromium.launch(executable_path=chromium, args=FLAGS)
         yield running
         running.close()
+
+
+@pytest.fixture
+def answers(served: Served) -> Iterator[MadeUpAnswers]:
+    """Answers that the test makes up in place of the service's own."""
+    yield served.answers
+    served.answers.clear()
 
 
 Open = Callable[..., "Page"]
