@@ -206,7 +206,7 @@ def open_page(open_context: OpenContext) -> Iterator[Open]:
         page.on("pageerror", lambda error: faults.append(str(error)))
         page.on("console", lambda told: faults.append(told.text) if "Content Security Policy" in told.text else None)
         before(page)
-        page.goto(f"/ui/#/{view}")
+        page.goto(f"/ui/#/{view}", wait_until="commit")  # each test waits for what it wants to see, not for every file
         return page
 
     yield start
