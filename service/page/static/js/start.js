@@ -8,6 +8,7 @@
   const LATE_MS = 20000;
   const FIRST_PAUSE_MS = 1000;
   const MOST_MS = 15000;
+  const MOST_KEPT = 4;
   const COUNT = "mkdserve.starts";
   let isLate = false;
 
@@ -49,7 +50,7 @@
         // not yet
       }
     }
-    kept(failures);
+    kept(Math.min(failures, MOST_KEPT));
     location.reload();
   }
 
@@ -84,6 +85,6 @@
   for (const link of document.querySelectorAll("link[rel=stylesheet]")) if (hasFailed(link)) styleAgain(link, 0);
   window.addEventListener("error", ({ target }) => target.matches?.("script") && late(), true);
   window.addEventListener("unhandledrejection", late);
-  setTimeout(late, LATE_MS);
+  setTimeout(late, LATE_MS * 2 ** kept()); // longer each time: a slow machine is to be done once
   document.addEventListener("mkdserve:started", () => kept(0));
 })();
