@@ -11,7 +11,14 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 import httpx
 
-from mkdserve.client import feedback_calls, inspection_calls, product_calls, recalibration_calls, training_calls
+from mkdserve.client import (
+    defect_group_calls,
+    feedback_calls,
+    inspection_calls,
+    product_calls,
+    recalibration_calls,
+    training_calls,
+)
 from mkdserve.client.calls import Call
 from mkdserve.client.events import Event, events
 from mkdserve.client.exchange import Exchange
@@ -118,6 +125,8 @@ class AsyncClient:
     recalibrations = awaited(recalibration_calls.recalibrations)
     recalibration = awaited(recalibration_calls.recalibration)
     apply_recalibration = awaited(recalibration_calls.apply_recalibration)
+    defect_groups = awaited(defect_group_calls.defect_groups)
+    name_defect_group = awaited(defect_group_calls.name_defect_group)
     export = awaited(feedback_calls.export)
 
     start_training = awaited(training_calls.start_training)

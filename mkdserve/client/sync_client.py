@@ -10,7 +10,14 @@ from typing import Concatenate, ParamSpec, Self, TypeVar
 
 import httpx
 
-from mkdserve.client import feedback_calls, inspection_calls, product_calls, recalibration_calls, training_calls
+from mkdserve.client import (
+    defect_group_calls,
+    feedback_calls,
+    inspection_calls,
+    product_calls,
+    recalibration_calls,
+    training_calls,
+)
 from mkdserve.client.async_client import DEFAULT_DEADLINE_S, DEFAULT_URL, AsyncClient, as_method
 from mkdserve.client.calls import Call
 from mkdserve.client.events import Event
@@ -112,6 +119,8 @@ class Client:
     recalibrations = blocking(recalibration_calls.recalibrations)
     recalibration = blocking(recalibration_calls.recalibration)
     apply_recalibration = blocking(recalibration_calls.apply_recalibration)
+    defect_groups = blocking(defect_group_calls.defect_groups)
+    name_defect_group = blocking(defect_group_calls.name_defect_group)
     export = blocking(feedback_calls.export)
 
     start_training = blocking(training_calls.start_training)

@@ -28,7 +28,8 @@ POLICY = "; ".join(
         "form-action 'none'",
         "frame-ancestors 'none'",
         "require-trusted-types-for 'script'",
-        "trusted-types 'none'",
+        "worker-src 'self'",
+        "trusted-types mkdserve-worker",
     )
 )
 HEADERS = {

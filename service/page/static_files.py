@@ -7,6 +7,8 @@ good and still shows a new release at once. The first document alone is asked fo
 from __future__ import annotations
 
 import hashlib
+import html
+import json
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
@@ -23,6 +25,8 @@ MEDIA_TYPES = {
 }
 INDEX = "index.html"
 STRINGS = "strings/"
+OTHER_SCRIPTS = ("js/start.js", "js/events/worker.js")  # that the page's own modules do not import
+START_WORDS = ("start.connecting", "start.failed", "state.again")  # there before any file of words has come
 
 
 @dataclass(frozen=True)
@@ -50,9 +54,35 @@ def page() -> Page:
     build = hashlib.sha256(b"".join(path.encode() + b"\0" + content for path, content in found.items())).hexdigest()[
         :12
     ]
-    languages = [path.removeprefix(STRINGS).removesuffix(".json") for path in found if path.startswith(STRINGS)]
-    first = found.pop(INDEX).decode().replace("{{build}}", build).replace("{{languages}}", " ".join(languages))
+    strings = {
+        path.removeprefix(STRINGS).removesuffix(".json"): json.loads(content)
+        for path, content in found.items()
+        if path.startswith(STRINGS)
+    }
+    first = found.pop(INDEX).decode()
+    for name, text in (
+        ("modules", "\n".join(map(_preload, filter(_is_module, found)))),
+        ("start", _start_words(strings)),
+        ("languages", " ".join(strings)),
+        ("build", build),
+    ):
+        first = first.replace(f"{{{{{name}}}}}", text)
     return Page(build, {path: _file(path, content) for path, content in found.items()}, _file(INDEX, first.encode()))
+
+
+def _is_module(path: str) -> bool:
+    return path.endswith(".js") and path not in OTHER_SCRIPTS
+
+
+def _preload(path: str) -> str:
+    """Modules name each other; without this the browser learns of the last ones after four round trips."""
+    return f'<link rel="modulepreload" href="{{{{build}}}}/{path}">'
+
+
+def _start_words(strings: dict[str, dict[str, str]]) -> str:
+    """What the first document says before any file of words has come, as JSON for an attribute."""
+    words = {language: {key: texts[key] for key in START_WORDS} for language, texts in strings.items()}
+    return html.escape(json.dumps(words, ensure_ascii=False))
 
 
 def _file(path: str, content: bytes) -> StaticFile:

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from fastapi.security.utils import get_authorization_scheme_param
 
 from service.auth import ApiKey, KeyRing
-from service.errors import CrossSiteRequest, Unauthorized
+from service.errors import CrossSiteRequest, ServiceError, Unauthorized
 from service.sessions import Session, Sessions
 
 HeaderValues = Mapping[bytes, bytes]
@@ -52,6 +52,17 @@ def authenticate(headers: HeaderValues, method: str, known: Credentials, *scopes
         if not known.sessions.is_csrf_token(session, text(headers, CSRF_HEADER.lower().encode()) or ""):
             raise CrossSiteRequest(f"send the csrf_token of GET /session as {CSRF_HEADER}")
     return keys.key_of_session(session.name, session.digest, *scopes)
+
+
+def still_allowed(headers: HeaderValues, known: Credentials, *scopes: str) -> bool:
+    """Whether a request to read that was let in would be let in now: its key or session may be gone or over."""
+    if known.keys is None:
+        return True
+    try:
+        authenticate(headers, "GET", known, *scopes)
+    except ServiceError:
+        return False
+    return True
 
 
 def session_in(token: str, known: Credentials) -> Session:

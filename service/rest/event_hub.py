@@ -41,8 +41,10 @@ class EventHub:
         self._trouble: str | None = None
         self._told, self._told_at, self._looked_at = b"", 0.0, 0.0
 
-    async def listen(self, wanted: VerdictFilter, last_seen: int | None) -> AsyncIterator[bytes]:
-        """One page's stream, from now on or from the verdict that it saw last.
+    async def listen(
+        self, wanted: VerdictFilter, last_seen: int | None, may_listen: Callable[[], bool] = lambda: True
+    ) -> AsyncIterator[bytes]:
+        """One page's stream, from now on or from the verdict that it saw last, until `may_listen` says no.
 
         Raises ShuttingDown, and Overloaded where too many pages listen. Where the store cannot be read the stream has
         the state alone, and ends when it can.
@@ -51,7 +53,7 @@ class EventHub:
             raise ShuttingDown("the service is shutting down", retry_after=1.0)
         if len(self._pages) >= MOST_PAGES:
             raise Overloaded(f"{MOST_PAGES} pages listen to this process already", retry_after=10.0)
-        page, missed = EventPage(wanted), b""
+        page, missed = EventPage(wanted, may_listen), b""
         self._pages.add(page)
         self._metrics.gauge("mkd_event_streams").set(len(self._pages))
         try:
@@ -82,13 +84,11 @@ class EventHub:
 
     async def _joined(self, page: EventPage, wanted: VerdictFilter, last_seen: int | None) -> bytes:
         """What the page has missed up to the position from which on it is told what all are told."""
-        if self._position is None:
-            position = await self._access.now()
-            self._position = self._position or position
+        position = await self._begun()
         page.is_told = True
         if last_seen is None:
             return b""
-        changes = await self._access.missed(wanted, last_seen, self._position, MOST_AT_ONCE)
+        changes = await self._access.missed(wanted, last_seen, position, MOST_AT_ONCE)
         return ChangeTexts(changes).of(lambda _: True)
 
     async def _stream(self, page: EventPage, missed: bytes) -> AsyncIterator[bytes]:
@@ -99,11 +99,17 @@ class EventHub:
         finally:
             self._leave(page)
 
+    async def _begun(self) -> Position:
+        """What all pages have been told; the end of the store where nobody has been told anything."""
+        if self._position is None:
+            found = await self._access.now()
+            if self._position is None:  # who asked at the same time may have begun earlier: its page misses nothing
+                self._position = found
+        return self._position
+
     async def _look(self) -> None:
-        position = self._position
         try:
-            if position is None:  # the store could not be read when the first page came
-                position = self._position = await self._access.now()
+            position = await self._begun()
             changes = await self._access.since(position, MOST_AT_ONCE)
         except FeedbackUnavailable as error:
             self._trouble = error.detail
@@ -120,11 +126,14 @@ class EventHub:
                 page.put(texts.of(page.wants))
 
     def _tell_state(self) -> None:
-        """To every page where it has changed, and now and then where it has not."""
+        """To every page where it has changed, and now and then where it has not; ends those that may listen no more."""
         now = asyncio.get_running_loop().time()
         if now - self._looked_at < STATE_S:
             return
         self._looked_at = now
+        for page in self._pages:
+            if not page.may_listen():
+                page.close()
         text = event_text(STATE, self._state_now())
         if text != self._told or now - self._told_at >= STATE_AGAIN_S:
             self._told, self._told_at = text, now

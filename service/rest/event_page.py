@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 from service.feedback.rows import VerdictFilter, VerdictRow
 
@@ -15,12 +15,13 @@ class EventPage:
     """For the event loop's thread.
 
     `is_told` is set once it is told what all pages are told, `comes_back` where it has to connect anew when the store
-    can be read.
+    can be read. `may_listen` says whether its key or session still allows it.
     """
 
-    def __init__(self, wanted: VerdictFilter) -> None:
+    def __init__(self, wanted: VerdictFilter, may_listen: Callable[[], bool] = lambda: True) -> None:
         self.is_told = self.comes_back = False
         self.is_closed = False
+        self.may_listen = may_listen
         self._wanted = wanted
         self._waiting: deque[bytes] = deque()
         self._bytes = 0

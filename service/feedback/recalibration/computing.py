@@ -58,9 +58,11 @@ def computed(window: Window, before: Calibration, asked: Asked) -> Outcome:
     return Outcome("ready", {"result": shown(proposal)}, proposal)
 
 
-def suggested(refused: Refused) -> dict[str, str | None]:
-    """The bounds of a window without the fault; None for one that may stay as it is."""
+def suggested(refused: Refused) -> dict[str, str | None] | None:
+    """The bounds of a window without the fault, None for one that may stay; None alone where no other window helps."""
     bounds = {"since": refused.since, "until": refused.until}
+    if bounds == {"since": None, "until": None}:
+        return None
     return {name: iso(at) if at is not None else None for name, at in bounds.items()}
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Query, Response
+from fastapi import APIRouter, Header, Query, Request, Response
 from starlette.responses import StreamingResponse
 
-from service.rest.dependencies import MayView, TheEvents
+from service.rest.credentials import first_values, still_allowed
+from service.rest.dependencies import VIEW, MayView, TheChecks, TheEvents
 from service.rest.feedback_schemas import EventQuery
 from service.rest.feedback_view import filter_of
 from service.rest.openapi import problems_for
@@ -30,8 +31,14 @@ HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}  # proxies pa
         **problems_for(401, 403, 422, 429, 503),
     },
 )
-async def events(events: TheEvents, query: EventParameters, last_event_id: LastEventId = None) -> Response:
-    """Verdicts and reviews of a product and station, and the state of the service; docs/feedback.md has the events."""
+async def events(
+    request: Request, events: TheEvents, checks: TheChecks, query: EventParameters, last_event_id: LastEventId = None
+) -> Response:
+    """Verdicts and reviews of a product and station, and the state of the service; docs/feedback.md has the events.
+
+    The stream ends when the key or session that it was asked for with is taken away or over.
+    """
     last_seen = query.after if last_event_id is None else int(last_event_id)
-    stream = await events.listen(filter_of(query), last_seen)
+    headers = first_values(request.scope["headers"])
+    stream = await events.listen(filter_of(query), last_seen, lambda: still_allowed(headers, checks, VIEW))
     return StreamingResponse(stream, media_type="text/event-stream", headers=HEADERS)

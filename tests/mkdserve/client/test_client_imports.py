@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
+import inspect
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import BaseModel
 
-from mkdserve.client import feedback, products, recalibrations, statistics, trainings, verdicts
+from mkdserve.client import (
+    defect_group_calls,
+    defect_groups,
+    feedback,
+    feedback_calls,
+    products,
+    recalibration_calls,
+    recalibrations,
+    statistics,
+    training_calls,
+    trainings,
+    verdicts,
+)
 from service.rest import (
+    defect_group_schemas,
     drift_schemas,
     feedback_schemas,
     product_schemas,
@@ -68,6 +84,10 @@ def test_the_client_runs_where_neither_torch_nor_the_web_framework_is_installed(
         (recalibrations.HeldBackParts, recalibration_schemas.HeldBackParts),
         (recalibrations.WhatIf, recalibration_schemas.WhatIfReply),
         (recalibrations.ChangedVerdict, recalibration_schemas.ChangedVerdict),
+        (defect_groups.DefectGroups, defect_group_schemas.DefectGroupList),
+        (defect_groups.DefectGroup, defect_group_schemas.DefectGroupReply),
+        (defect_groups.GroupMember, defect_group_schemas.GroupMember),
+        (defect_groups.DefectGroupWork, defect_group_schemas.DefectGroupWork),
         (trainings.Training, training_schemas.Training),
         (trainings.TrainedArtifact, training_schemas.TrainedArtifact),
         (trainings.Progress, training_schemas.ProgressSchema),
@@ -79,3 +99,21 @@ def test_the_client_runs_where_neither_torch_nor_the_web_framework_is_installed(
 )
 def test_the_client_reads_every_member_that_the_service_sends(ours: type[BaseModel], theirs: type[BaseModel]) -> None:
     assert set(ours.model_fields) - {"error"} == set(theirs.model_fields)
+
+
+@pytest.mark.parametrize(
+    ("call", "theirs"),
+    [
+        (feedback_calls.verdicts, feedback_schemas.VerdictQuery),
+        (feedback_calls.review_queue, feedback_schemas.QueueQuery),
+        (feedback_calls.review_summary, statistics_schemas.SummaryQuery),
+        (feedback_calls.statistics, statistics_schemas.StatisticsQuery),
+        (feedback_calls.export, feedback_schemas.ExportQuery),
+        (defect_group_calls.defect_groups, defect_group_schemas.DefectGroupQuery),
+        (recalibration_calls.recalibrate, recalibration_schemas.RecalibrationBody),
+        (recalibration_calls.what_if, recalibration_schemas.WhatIfQuery),
+        (training_calls.start_training, training_schemas.TrainingQuery),
+    ],
+)
+def test_the_client_can_say_whatever_the_service_understands(call: Callable[..., Any], theirs: type[BaseModel]) -> None:
+    assert set(theirs.model_fields) <= set(inspect.signature(call).parameters)

@@ -15,13 +15,16 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 from PIL import Image
+from starlette.middleware import Middleware
 
 from service.auth import new_key
+from service.metrics import Metrics
 from service.run.application import create_app
 from service.run.assembly import observers
 from service.run.components import Components
 from service.run.server import make_server
 from service.run.settings import Settings
+from tests.service.page.answers import MadeUpAnswers, MadeUpAnswersMiddleware
 from tests.service.rest.conftest import FakeEngine, FakeRegistry, FakeVersion
 
 if TYPE_CHECKING:
@@ -39,14 +42,16 @@ class Served:
 
     url: str
     keys: dict[str, str]
+    metrics: Metrics
+    answers: MadeUpAnswers
     count: int = 0
     client: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=20))
 
-    def judge(self, brightness: float, part_id: str | None = None) -> str:
+    def judge(self, brightness: float, part_id: str | None = None, station: str = "press") -> str:
         """Have one part judged; its id."""
         self.count += 1
         part_id = part_id or f"P-{self.count}"
-        sent = {"X-API-Key": self.keys["line"], "Content-Type": "image/png", "X-Part-Id": part_id, "X-Station": "press"}
+        sent = {"X-API-Key": self.keys["line"], "Content-Type": "image/png", "X-Part-Id": part_id, "X-Station": station}
         answer = self.client.post(
             f"{self.url}/score",
             content=picture(brightness + self.count * STEP),
@@ -111,14 +116,17 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     engine = FakeEngine()
     told = observers(settings, engine.metrics)
     parts = Components(engine, FakeRegistry(FakeVersion()), engine.metrics, 1, told)  # type: ignore[arg-type]
-    server = make_server(create_app(settings, lambda _: parts), settings)
+    app, made_up = create_app(settings, lambda _: parts), MadeUpAnswers()
+    app.user_middleware.append(Middleware(MadeUpAnswersMiddleware, answers=made_up))  # the innermost
+    server = make_server(app, settings)
     port = socket.create_server(("127.0.0.1", 0))
     thread = threading.Thread(target=server.run, args=([port],))
     thread.start()
     while not server.started:
         assert thread.is_alive(), "the server did not start"
         time.sleep(0.01)
-    found = Served(f"http://127.0.0.1:{port.getsockname()[1]}", {name: secret for name, (secret, _) in made.items()})
+    url, keys = f"http://127.0.0.1:{port.getsockname()[1]}", {name: secret for name, (secret, _) in made.items()}
+    found = Served(url, keys, engine.metrics, made_up)
     found.wait_for_the_store()
     yield found
     found.client.close()
@@ -140,16 +148,47 @@ def browser() -> Iterator[Browser]:
         running.close()
 
 
+@pytest.fixture
+def answers(served: Served) -> Iterator[MadeUpAnswers]:
+    """Answers that the test makes up in place of the service's own."""
+    yield served.answers
+    served.answers.clear()
+
+
 Open = Callable[..., "Page"]
+OpenContext = Callable[..., "BrowserContext"]
+
+
+@pytest.fixture(scope="module")
+def open_context(browser: Browser, served: Served) -> Iterator[OpenContext]:
+    """A person's browser: one for all tests of a file that ask for the same, so that the page's files come once."""
+    contexts: dict[tuple[Any, ...], BrowserContext] = {}
+
+    def start(who: str | None, size: tuple[int, int], language: str, theme: Any, *, alone: bool) -> BrowserContext:
+        wanted = (who, size, language, theme, len(contexts) if alone else None)
+        if wanted not in contexts:
+            width, height = size
+            context = contexts[wanted] = browser.new_context(
+                viewport={"width": width, "height": height}, locale=language, color_scheme=theme, base_url=served.url
+            )
+            context.set_default_timeout(PATIENCE_MS)
+            if who is not None:
+                log_in(context, served, who)
+        return contexts[wanted]
+
+    yield start
+    for context in contexts.values():
+        context.close()
 
 
 @pytest.fixture
-def open_page(browser: Browser, served: Served) -> Iterator[Open]:
-    """Open a view as somebody: `open_page("live", who="anna", width=390, language="de", theme="dark")`.
+def open_page(open_context: OpenContext) -> Iterator[Open]:
+    """Open a view as somebody: `open_page("live", who="anna", size=(390, 844), language="de", theme="dark")`.
 
-    Afterwards no script may have failed and nothing may have been stopped by the page's own policy.
+    A test that changes cookies, headers, clock or network asks for a browser `alone`. Afterwards no script may have
+    failed and nothing may have been stopped by the page's own policy.
     """
-    contexts: list[BrowserContext] = []
+    pages: list[Page] = []
     faults: list[str] = []
 
     def start(
@@ -159,27 +198,32 @@ def open_page(browser: Browser, served: Served) -> Iterator[Open]:
         size: tuple[int, int] = (1280, 800),
         language: str = "en",
         theme: Any = "light",
+        alone: bool = False,
         before: Callable[[Page], None] = lambda _: None,
     ) -> Page:
-        width, height = size
-        context = browser.new_context(
-            viewport={"width": width, "height": height}, locale=language, color_scheme=theme, base_url=served.url
-        )
-        context.set_default_timeout(PATIENCE_MS)
-        contexts.append(context)
-        if who is not None:
-            log_in(context, served, who)
-        page = context.new_page()
+        page = open_context(who, size, language, theme, alone=alone or who is None).new_page()
+        pages.append(page)
         page.on("pageerror", lambda error: faults.append(str(error)))
         page.on("console", lambda told: faults.append(told.text) if "Content Security Policy" in told.text else None)
         before(page)
-        page.goto(f"/ui/#/{view}")
+        page.goto(f"/ui/#/{view}", wait_until="commit")  # each test waits for what it wants to see, not for every file
         return page
 
     yield start
-    for context in contexts:
-        context.close()
+    for page in pages:
+        page.evaluate("localStorage.clear()")
+        page.close()
     assert faults == []
+
+
+def slow_frames(page: Page) -> None:
+    """As on a machine without time for frames: effects run 100 ms after what they belong to, answers come before."""
+    page.add_init_script("window.requestAnimationFrame = () => 0")
+
+
+def own_connection(page: Page) -> None:
+    """As where a browser has no shared workers: events come to the page itself, through what a test puts between."""
+    page.add_init_script("delete window.SharedWorker")
 
 
 def log_in(context: BrowserContext, served: Served, who: str) -> None:

@@ -2,47 +2,35 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
-from tests.service.page.conftest import NG, see
+from tests.service.page.conftest import NG, see, slow_frames
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page, Route
-
+    from tests.service.page.answers import MadeUpAnswers
     from tests.service.page.conftest import Open, Served
 
 GROUP = 4
 
 
-class Groups:
-    """The service's answers about groups, of a part that it has judged, and the names that it was sent."""
+def make_up(answers: MadeUpAnswers, row: dict[str, Any]) -> None:
+    """The service's answers about groups, of a part that it has judged."""
 
-    def __init__(self, row: dict[str, Any]) -> None:
-        self.names: list[Any] = []
-        self._row = row
-
-    def route(self, page: Page) -> None:
-        page.route("**/defect-groups**", self._answer)
-
-    def _answer(self, route: Route) -> None:
-        if route.request.method == "POST":
-            assert route.request.url.endswith(f"/defect-groups/{GROUP}/name")
-            self.names.append(json.loads(route.request.post_data or "")["name"])
-            route.fulfill(status=204)
-            return
-        name = self.names[-1] if self.names else None
-        named = {"name": name, "named_by": "anna" if name else None, "named_at": self._row["at"] if name else None}
-        members = [{**self._row, "box": [30, 10, 12, 8]}]
+    def groups() -> dict[str, Any]:
+        name = answers.sent_to("name")[-1]["name"] if answers.sent_to("name") else None
+        named = {"name": name, "named_by": "anna" if name else None, "named_at": row["at"] if name else None}
+        members = [{**row, "box": [30, 10, 12, 8]}]
         group = {"id": GROUP, **named, "parts": 3, "share": 0.015, "members": members}
         work = {"waiting": 0, "trouble": None}
-        found = {"groups": [group], "inspected": 200, "alone": 2, "undescribed": {"no_region": 1}, "work": work}
-        route.fulfill(status=200, json=found)
+        return {"groups": [group], "inspected": 200, "alone": 2, "undescribed": {"no_region": 1}, "work": work}
+
+    answers.add("GET", "/defect-groups", groups)
+    answers.add("POST", f"/defect-groups/{GROUP}/name", None, 204)
 
 
-def test_a_group_shows_its_pictures_and_is_named(open_page: Open, served: Served) -> None:
-    groups = Groups(served.wait_for(served.judge(NG)))
-    page = open_page("defects", who="anna", before=groups.route)
+def test_a_group_shows_its_pictures_and_is_named(open_page: Open, served: Served, answers: MadeUpAnswers) -> None:
+    make_up(answers, served.wait_for(served.judge(NG)))
+    page = open_page("defects", who="anna")
     for words in ("Group 4", "3 parts", "1.5%"):
         see(page, "[data-testid=group]", words)
     see(page, ".defects", "2 regions resemble no other. One part has no region")
@@ -51,17 +39,18 @@ def test_a_group_shows_its_pictures_and_is_named(open_page: Open, served: Served
     page.get_by_role("button", name="Name it").click()
     see(page, "[data-testid=group] h2", "scratch")
     see(page, "[data-testid=group]", "Named by anna")
-    assert groups.names == ["scratch"]
+    assert answers.sent_to("name") == [{"name": "scratch"}]
     page.locator(".tile").click()
     see(page, "dialog", "Threshold")
 
 
-def test_who_may_only_look_names_nothing(open_page: Open, served: Served) -> None:
-    page = open_page("defects", who="eye", before=Groups(served.wait_for(served.judge(NG))).route)
+def test_who_may_only_look_names_nothing(open_page: Open, served: Served, answers: MadeUpAnswers) -> None:
+    make_up(answers, served.wait_for(served.judge(NG)))
+    page = open_page("defects", who="eye")
     see(page, "[data-testid=group]", "3 parts")
     assert page.locator("[data-testid=group] input").count() == 0
 
 
-def test_the_real_service_says_that_nothing_has_come_twice(open_page: Open) -> None:
-    page = open_page("defects")
+def test_the_real_service_says_that_nothing_has_come_twice_on_a_slow_machine_too(open_page: Open) -> None:
+    page = open_page("defects", before=slow_frames)
     see(page, "main", "No defect has come twice")

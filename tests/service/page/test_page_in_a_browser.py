@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.service.page.conftest import NG, OK, REVIEW, log_in, see
+from tests.service.page.conftest import NG, OK, REVIEW, own_connection, see
 
 pytestmark = pytest.mark.long  # a minute in a browser; the other files of this folder are part of `make test`
 
@@ -78,7 +78,7 @@ def test_a_picture_that_was_not_kept_and_one_that_was_thinned_away_say_so(open_p
 
 
 def test_a_cut_is_said_and_what_was_missed_comes_after_it(open_page: Open, served: Served) -> None:
-    page = open_page("live")
+    page = open_page("live", alone=True, before=own_connection)
     see(page, "[data-testid=connection]", "Connected")
     page.context.set_offline(True)
     see(page, ".banner", "No connection")
@@ -92,7 +92,11 @@ def test_a_cut_is_said_and_what_was_missed_comes_after_it(open_page: Open, serve
 
 
 def test_a_browser_that_has_slept_for_an_hour_says_so_and_goes_on(open_page: Open, served: Served) -> None:
-    page = open_page("live", before=lambda page: page.clock.install())
+    def before(page: Page) -> None:
+        page.clock.install()
+        own_connection(page)
+
+    page = open_page("live", alone=True, before=before)
     see(page, "[data-testid=connection]", "Connected")
     page.route("**/events*", lambda route: route.abort())  # the connection is dead, and nobody has told the browser
     page.clock.fast_forward(HOUR)
@@ -105,7 +109,7 @@ def test_a_browser_that_has_slept_for_an_hour_says_so_and_goes_on(open_page: Ope
 
 
 def test_what_passes_is_tried_again_and_what_does_not_says_so(open_page: Open) -> None:
-    told = [{"code": "feedback_unavailable", "detail": "it has not been opened yet"}]
+    told = [{"code": "feedback_unavailable", "detail": "it has not been opened yet"}] * 3
 
     def answer(route: Route) -> None:
         if told:
@@ -134,7 +138,12 @@ def test_a_banner_says_when_verdicts_cannot_be_trusted(open_page: Open, state: d
     whole = {"ready": True, "reason": None, "drift": [], "feedback": {"ok": True, "reason": None}, **state}
     body = f"event: state\ndata: {json.dumps(whole)}\n\n"
     told = {"status": 200, "content_type": "text/event-stream", "body": body}
-    page = open_page("live", before=lambda page: page.route("**/events*", lambda route: route.fulfill(**told)))
+
+    def before(page: Page) -> None:
+        own_connection(page)
+        page.route("**/events*", lambda route: route.fulfill(**told))
+
+    page = open_page("live", before=before)
     see(page, ".banners", words)
     page.wait_for_selector(".verdict")
     assert page.locator(".verdict-stale").count() == (0 if whole["ready"] else 1)
@@ -246,7 +255,7 @@ def test_one_logs_in_with_a_key_and_out_again(open_page: Open, served: Served) -
 
 
 def test_a_forged_cookie_is_as_good_as_none(open_page: Open, served: Served) -> None:
-    page = open_page("live")
+    page = open_page("live", alone=True)
     decision(page, re.compile("OK|REVIEW|NG"))
     (cookie,) = page.context.cookies()
     body, _, signature = cookie["value"].partition(".")
@@ -256,16 +265,15 @@ def test_a_forged_cookie_is_as_good_as_none(open_page: Open, served: Served) -> 
 
 
 def test_a_session_that_ends_at_work_asks_for_the_key_again(open_page: Open, served: Served) -> None:
-    page = open_page("review", who="anna")
+    page = open_page("review", who="anna", alone=True)
     see(page, ".verdict-part", "P-")
     page.context.clear_cookies()
     page.keyboard.press("g")
     see(page, ".login-over", "session is over")
-    log_in(page.context, served, "anna")
 
 
 def test_another_page_can_change_nothing_with_the_cookie(open_page: Open, served: Served) -> None:
-    page = open_page("review", who="anna")
+    page = open_page("review", who="anna", alone=True)
     part = page.locator(".verdict-part").inner_text()
     row = served.wait_for(part)
     other = page.context.new_page()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +10,7 @@ import pytest
 from tests.service.page.conftest import NG, OK, REVIEW, picture, see
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page, Route
-
+    from tests.service.page.answers import MadeUpAnswers
     from tests.service.page.conftest import Open, Served
 
 READY: dict[str, Any] = {
@@ -75,33 +72,8 @@ def a_morning(served: Served) -> None:
     served.wait_for(last)
 
 
-class Answers:
-    """Answers of the service that a test makes up, and the requests that it got in their place."""
-
-    def __init__(self) -> None:
-        self.sent: list[tuple[str, Any]] = []
-        self._made: dict[tuple[str, str], Callable[[], tuple[int, Any]]] = {}
-
-    def add(self, method: str, end: str, body: Any, status: int = 200) -> None:
-        self._made[method, end] = lambda: (status, body() if callable(body) else body)
-
-    def route(self, page: Page, pattern: str) -> None:
-        page.route(pattern, self._answer)
-
-    def _answer(self, route: Route) -> None:
-        path = route.request.url.partition("?")[0]
-        for (method, end), made in self._made.items():
-            if path.endswith(end) and route.request.method == method:
-                data = route.request.post_data if "json" in (route.request.headers.get("content-type") or "") else None
-                self.sent.append((f"{method} {end}", json.loads(data) if data else None))
-                status, body = made()
-                route.fulfill(status=status, json=body)
-                return
-        route.fallback()
-
-
-def test_a_proposal_is_looked_at_before_it_is_applied(open_page: Open) -> None:
-    answers, states = Answers(), [{**READY}]
+def test_a_proposal_is_looked_at_before_it_is_applied(open_page: Open, answers: MadeUpAnswers) -> None:
+    states = [{**READY}]
     answers.add("GET", "/recalibrations", lambda: {"recalibrations": states})
     answers.add("POST", "/recalibrations", {**READY, "state": "running"}, 202)
 
@@ -110,7 +82,7 @@ def test_a_proposal_is_looked_at_before_it_is_applied(open_page: Open) -> None:
         return states[0]
 
     answers.add("POST", "/recalibrations/3/apply", apply)
-    page = open_page("teach", before=lambda page: answers.route(page, "**/recalibrations**"))
+    page = open_page("teach")
     for words in ("0.900", "17 past verdicts would change", "28 confirmed good parts held back", "scratch", "3 (+2)"):
         see(page, "[data-testid=proposal]", words)
     page.get_by_role("button", name="Propose").click()
@@ -123,24 +95,24 @@ def test_a_proposal_is_looked_at_before_it_is_applied(open_page: Open) -> None:
     assert 0 < proposed["max_false_reject"] < 1
 
 
-def test_a_proposal_that_is_refused_says_why_and_offers_the_window_that_would_do(open_page: Open) -> None:
+def test_a_proposal_that_is_refused_says_why_and_offers_the_window_that_would_do(
+    open_page: Open, answers: MadeUpAnswers
+) -> None:
     window = {"since": None, "until": "2026-11-28T08:00:00Z"}
     nothing = dict.fromkeys(("before", "after", "parts", "held_back", "misses", "changed"))
     refused = {**READY, **nothing, **ASKED_BACK, "suggested": window}
-    answers = Answers()
     answers.add("GET", "/recalibrations", {"recalibrations": [refused]})
     answers.add("POST", "/recalibrations", {"code": "recalibration_running", "detail": "one is at work"}, 409)
-    page = open_page("teach", who="anna", before=lambda page: answers.route(page, "**/recalibrations**"))
+    page = open_page("teach", who="anna")
     see(page, ".why-not", "3 parts have no judgement yet")
-    page.get_by_role("button", name="instead").click()
+    page.get_by_role("button", name="Propose for parts before").click()
     see(page, ".notice", "one is at work (recalibration_running)")
     assert ("POST /recalibrations", window) in answers.sent
 
 
-def test_a_reviewer_may_propose_and_not_apply(open_page: Open) -> None:
-    answers = Answers()
+def test_a_reviewer_may_propose_and_not_apply(open_page: Open, answers: MadeUpAnswers) -> None:
     answers.add("GET", "/recalibrations", {"recalibrations": [READY]})
-    page = open_page("teach", who="anna", before=lambda page: answers.route(page, "**/recalibrations**"))
+    page = open_page("teach", who="anna")
     see(page, "[data-testid=proposal]", "needs a key with the scope admin")
     assert page.get_by_role("button", name="Apply").count() == 0
     assert page.get_by_role("button", name="Propose").count() == 1
@@ -191,11 +163,11 @@ def test_who_may_only_look_gets_no_buttons_that_change_a_product(open_page: Open
     assert page.get_by_text("Train a new product").count() == 0
 
 
-def test_a_first_training_from_a_folder(open_page: Open, tmp_path: Path) -> None:
+def test_a_first_training_from_a_folder(open_page: Open, answers: MadeUpAnswers, tmp_path: Path) -> None:
     for number in range(9):
         (tmp_path / f"{number}.png").write_bytes(picture(OK))
     (tmp_path / "notes.txt").write_text("no picture")
-    answers, found = Answers(), list[dict[str, Any]]()
+    found = list[dict[str, Any]]()
 
     def begin() -> dict[str, Any]:
         found[:] = [TRAINING]
@@ -208,7 +180,7 @@ def test_a_first_training_from_a_folder(open_page: Open, tmp_path: Path) -> None
     answers.add("GET", "/trainings", lambda: {"trainings": found})
     answers.add("POST", "/trainings", begin, 202)
     answers.add("POST", "/activate", activate)
-    page = open_page("products/+", before=lambda page: answers.route(page, "**/trainings**"))
+    page = open_page("products/+")
     name = page.locator(".training input").first
     name.fill("a bracket!")
     see(page, ".field-error", "Letters, digits")
@@ -227,10 +199,9 @@ def test_a_first_training_from_a_folder(open_page: Open, tmp_path: Path) -> None
     assert ("POST /activate", None) in answers.sent
 
 
-def test_a_training_that_failed_says_why(open_page: Open) -> None:
-    answers = Answers()
+def test_a_training_that_failed_says_why(open_page: Open, answers: MadeUpAnswers) -> None:
     failed = {**TRAINING, "state": "failed", "reason": "the disk is full: 12 MB free", "progress": None}
     answers.add("GET", "/trainings", {"trainings": [failed]})
-    page = open_page("products/+", before=lambda page: answers.route(page, "**/trainings**"))
+    page = open_page("products/+")
     page.locator(".training input").first.fill("bracket")
     see(page, ".training-one", "the disk is full")

@@ -5,16 +5,19 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
 
 import httpx
 import pytest
 
+from service.auth import new_key
 from service.feedback.access import FeedbackAccess
 from service.feedback.observer import FeedbackObserver
-from service.feedback.rows import VerdictFilter
+from service.feedback.rows import Changes, Position, VerdictFilter
 from service.feedback.settings import FeedbackSettings
 from service.feedback.store import FeedbackStore
 from service.metrics import Metrics
@@ -86,6 +89,8 @@ def place(serve: Serve, fake_engine: type[FakeEngine], tmp_path: Path) -> Iterat
     engine = fake_engine()
     observer = FeedbackObserver(FeedbackSettings(folder=tmp_path / "feedback"), engine.metrics)
     made = Place(serve(engine, (observer,)))
+    while not made.client.get("/verdicts").is_success:
+        time.sleep(0.01)  # the store is opened beside the start
     yield made
     made.client.close()
     for stream in made.streams:
@@ -183,6 +188,68 @@ def test_a_client_that_leaves_before_the_first_byte_leaves_no_page_behind(tmp_pa
     assert asyncio.run(come_and_go()) == 1
     access.close()
     store.close()
+
+
+@pytest.mark.parametrize("ended", ["key", "session"])
+def test_a_stream_ends_with_its_key_and_with_its_session(
+    serve: Serve, fake_engine: type[FakeEngine], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ended: str
+) -> None:
+    (secret, key), (_, other), file = new_key("anna", ["view"]), new_key("ben", ["view"]), tmp_path / "keys"
+    file.write_text(f"{key.line()}\n{other.line()}\n")
+    engine = fake_engine()
+    observer = FeedbackObserver(FeedbackSettings(folder=tmp_path / "feedback"), engine.metrics)
+    place = Place(serve(engine, (observer,), api_keys_file=file))
+    monkeypatch.setattr("service.sessions.LASTS_S", 2.0)
+    place.client.post("/session", json={"key": secret})
+    sent = {"session": f"Cookie: mkd_session={place.client.cookies['mkd_session']}", "key": f"X-API-Key: {secret}"}
+    page = place.listen(headers=f"{sent[ended]}\r\nConnection: close\r\n")
+    page.next("state")
+    if ended == "key":
+        file.write_text(f"{other.line()}\n")
+    assert page.ends()
+    page.close()
+    place.client.close()
+
+
+class SlowStore:
+    """A store whose end is told when the test says so; notes from where on changes are asked for."""
+
+    def __init__(self) -> None:
+        self.store = SimpleNamespace(trouble=None)
+        self.ends: list[asyncio.Future[Position]] = []
+        self.asked: list[Position] = []
+        self.two_wait, self.has_looked = asyncio.Event(), asyncio.Event()
+
+    async def now(self) -> Position:
+        self.ends.append(asyncio.get_running_loop().create_future())
+        if len(self.ends) == 2:
+            self.two_wait.set()
+        return await self.ends[-1]
+
+    async def since(self, position: Position, most: int) -> Changes:
+        self.asked.append(position)
+        self.has_looked.set()
+        return Changes([], [], position)
+
+
+def test_a_page_that_comes_while_the_store_is_looked_at_misses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.rest.event_hub.POLL_S", 0.001)
+    store = SlowStore()
+    hub = EventHub(cast(FeedbackAccess, store), lambda _: {}, ShutdownFlag(), Metrics())
+
+    async def come() -> None:
+        looking = asyncio.create_task(hub.run())
+        coming = asyncio.create_task(hub.listen(VerdictFilter(), None))
+        await store.two_wait.wait()
+        store.ends[0].set_result(Position(0, 0))
+        stream = await coming
+        store.ends[1].set_result(Position(1, 0))  # judged after the page was there
+        await store.has_looked.wait()
+        assert store.asked[0] == Position(0, 0)
+        del stream
+        looking.cancel()
+
+    asyncio.run(come())
 
 
 def test_the_shutdown_ends_every_stream(place: Place, serve: Serve) -> None:

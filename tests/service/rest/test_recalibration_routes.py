@@ -117,6 +117,7 @@ def test_parts_of_another_version_are_not_taken(house: House, observer: Feedback
     found = ended(house, house.post(PATH).json()["id"])
     assert found["state"] == "refused"
     assert "1000 were judged by other versions" in found["reason"]
+    assert found["suggested"] is None  # no other window would do
 
 
 def test_a_window_begins_where_no_unjudged_verdict_has_left_the_store(house: House, observer: FeedbackObserver) -> None:

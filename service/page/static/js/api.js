@@ -1,7 +1,7 @@
 // Calls of the HTTP interface: addresses below the service's own, JSON, the CSRF token, and errors with their words.
+import { address } from "./address.js";
 import { t } from "./i18n.js";
 
-export const service = new URL("../../../", import.meta.url); // this file is at <service>/ui/<build>/js/
 const PATIENCE_MS = 20000;
 let csrfToken = null;
 let onUnauthorized = () => {};
@@ -20,37 +20,27 @@ export class ApiError extends Error {
   }
 }
 
-export function address(path, query = {}) {
-  const url = new URL(path.replace(/^\//, ""), service);
-  for (const [name, value] of Object.entries(query)) {
-    for (const one of Array.isArray(value) ? value : [value]) {
-      if (one !== null && one !== undefined && one !== "") url.searchParams.append(name, one);
-    }
-  }
-  return url;
-}
-
-export const get = (path, query) => call("GET", path, { query });
+export const get = (path, query, patience) => call("GET", path, { query, patience });
 export const post = (path, body) => call("POST", path, { body });
 export const remove = (path) => call("DELETE", path, {});
 
-async function call(method, path, { query, body }) {
+async function call(method, path, { query, body, patience = PATIENCE_MS }) {
   const headers = { Accept: "application/json" };
   if (body !== undefined) headers["Content-Type"] = "application/json";
   if (method !== "GET" && csrfToken) headers["X-CSRF-Token"] = csrfToken;
-  let response;
+  let response, text;
   try {
     response = await fetch(address(path, query), {
       method,
       headers,
       body: body === undefined ? undefined : JSON.stringify(body),
-      signal: AbortSignal.timeout(PATIENCE_MS),
+      signal: AbortSignal.timeout(patience),
       cache: "no-store",
     });
+    text = await response.text();
   } catch {
     throw new ApiError(0, { detail: t("error.no_answer") });
   }
-  const text = await response.text();
   return answer(response.status, text, response.headers.get("Retry-After"));
 }
 

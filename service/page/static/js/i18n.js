@@ -1,4 +1,5 @@
 // Words and figures in the language of the person: every text of the page comes from strings/<language>.json.
+import { pause } from "./backoff.js";
 import { keptStore } from "./store.js";
 
 const root = document.documentElement;
@@ -7,6 +8,9 @@ export const languages = root.dataset.languages.split(" ");
 export const language = keptStore("language", null);
 
 const HOURS = { hour: "2-digit", minute: "2-digit", hourCycle: "h23" };
+const PATIENCE_MS = 6000;
+const ATTEMPTS = 4;
+const FIRST_PAUSE_MS = 500;
 let strings = {};
 let formats = {};
 
@@ -16,12 +20,23 @@ export function chosenLanguage() {
 }
 
 async function read(tag) {
-  return (await fetch(new URL(`${tag}.json`, files))).json();
+  for (let failures = 1; ; failures++) {
+    try {
+      const answer = await fetch(new URL(`${tag}.json`, files), { signal: AbortSignal.timeout(PATIENCE_MS) });
+      if (!answer.ok) throw new Error(`${tag}.json: HTTP ${answer.status}`);
+      return await answer.json();
+    } catch (error) {
+      if (failures === ATTEMPTS) throw error;
+      await new Promise((resolve) => setTimeout(resolve, pause(failures, FIRST_PAUSE_MS)));
+    }
+  }
 }
 
+// Rejects where the words cannot be had; those that are there stay.
 export async function loadStrings() {
   const tag = chosenLanguage();
-  strings = tag === "en" ? await read("en") : { ...(await read("en")), ...(await read(tag)) };
+  const found = await Promise.all([...new Set(["en", tag])].map(read));
+  strings = Object.assign({}, ...found);
   root.lang = tag;
   formats = {
     time: new Intl.DateTimeFormat(tag, { ...HOURS, second: "2-digit" }),

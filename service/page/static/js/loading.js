@@ -1,28 +1,34 @@
 // Reads something for a view and says where it stands: loading, there, empty or failed; an answer that comes late is dropped.
-import { useCallback, useEffect, useRef, useState } from "./vendor/htm-preact.js";
+import { useCallback, useEffect, useLayoutEffect, useRef, useState } from "./vendor/htm-preact.js";
+import { passes, pause } from "./backoff.js";
 import { onEvent } from "./stream.js";
 
-const RETRY_MS = 3000;
-const FOR_GOOD = ["feedback_off", "trainings_off"];
-
-// No answer, or one that says to come again: a service that starts, a store that is being opened, too much load.
-const passes = (error) => [0, 429, 503].includes(error.status) && !FOR_GOOD.includes(error.code);
+const FIRST_PAUSE_MS = 2000;
 
 export function useLoaded(read, dependencies) {
   const [found, set] = useState({ state: "loading", data: null, error: null });
   const turn = useRef(0);
+  const failures = useRef(0);
+  const meanwhile = useRef(null); // what changed since the reading began: the answer may be older
   const again = useCallback(async () => {
     const mine = ++turn.current;
+    meanwhile.current = [];
     try {
       const data = await read();
-      if (mine === turn.current) set({ state: "there", data, error: null });
+      if (mine !== turn.current) return;
+      failures.current = 0;
+      set({ state: "there", data: meanwhile.current.reduce((before, next) => next(before), data), error: null });
+      meanwhile.current = null;
     } catch (error) {
-      if (mine === turn.current) set((before) => ({ state: "failed", data: before.data, error }));
+      if (mine !== turn.current) return;
+      failures.current += 1;
+      meanwhile.current = null;
+      set((before) => ({ state: "failed", data: before.data, error }));
     }
   }, dependencies);
   useEffect(() => {
     if (found.state !== "failed" || !passes(found.error)) return undefined;
-    const timer = setTimeout(again, RETRY_MS);
+    const timer = setTimeout(again, pause(failures.current, FIRST_PAUSE_MS));
     return () => clearTimeout(timer);
   }, [found]);
   useEffect(() => {
@@ -30,14 +36,17 @@ export function useLoaded(read, dependencies) {
     again();
     return () => turn.current++;
   }, [again]);
-  const change = useCallback((next) => set((before) => ({ ...before, data: next(before.data) })), []);
+  const change = useCallback((next) => {
+    meanwhile.current?.push(next);
+    set((before) => (before.data === null ? before : { ...before, data: next(before.data) }));
+  }, []);
   return { ...found, again, change };
 }
 
 export function useEvents(listener) {
   const current = useRef(listener);
   current.current = listener;
-  useEffect(() => onEvent((kind, data) => current.current(kind, data)), []);
+  useLayoutEffect(() => onEvent((kind, data) => current.current(kind, data)), []); // at once, so that no event is lost
 }
 
 export function useEvery(milliseconds, run, active = true) {

@@ -1,15 +1,16 @@
 // Starts the page: words, light or dark, who is logged in, and then the view that the address names.
-import { html, render, useEffect, useState } from "./vendor/htm-preact.js";
-import { language, loadStrings } from "./i18n.js";
+import { html, render, useEffect, useLayoutEffect, useState } from "./vendor/htm-preact.js";
+import { language, loadStrings, t } from "./i18n.js";
 import { loadSession, session } from "./session.js";
 import { useStore } from "./store.js";
 import { applyTheme } from "./theme.js";
 import { Frame } from "./parts/frame.js";
-import { Notices } from "./parts/notices.js";
+import { Notices, notify } from "./parts/notices.js";
 import { Failed, Guard, Loading } from "./parts/states.js";
 import { loadProducts, product, station } from "./place.js";
 import { route } from "./router.js";
-import { follow, leave } from "./stream.js";
+import { follow, leave, onEvent } from "./stream.js";
+import { countWaiting } from "./waiting.js";
 import { DefectsView } from "./views/defects.js";
 import { LiveView } from "./views/live.js";
 import { LoginView } from "./views/login.js";
@@ -35,11 +36,12 @@ function Inside() {
   const here = useStore(station);
   const sees = who.scopes.includes("view");
   useEffect(() => {
-    if (sees) loadProducts().catch(() => {}); // the view says what is wrong
+    if (sees) loadProducts();
   }, [sees]);
   useEffect(() => {
     if (!sees) return undefined;
     follow({ product: chosen, station: here });
+    countWaiting({ product: chosen, station: here });
     return leave;
   }, [sees, chosen, here]);
   const View = VIEWS[view];
@@ -48,11 +50,17 @@ function Inside() {
 
 function Root() {
   const [turn, draw] = useState(0);
-  useEffect(() => language.subscribe(() => loadStrings().then(() => draw((count) => count + 1))), []);
+  useLayoutEffect(() => language.subscribe(() => {
+    loadStrings().then(() => draw((count) => count + 1), () => notify("failed", t("error.no_answer")));
+  }), []);
   return html`<div key=${turn}><${App} /><${Notices} /></div>`;
 }
 
 applyTheme();
 await loadStrings();
-render(html`<${Root} />`, document.getElementById("app"));
+const app = document.getElementById("app");
+app.replaceChildren(); // start.js has said that the page connects
+render(html`<${Root} />`, app);
+document.dispatchEvent(new Event("mkdserve:started"));
+onEvent((kind) => kind === "cut" && loadSession()); // the stream of a session that is over is ended
 loadSession();

@@ -1,22 +1,17 @@
 // The service's events: verdicts, reviews and its state, as they happen. What has not been heard of is never taken as good.
-//
-// A browser reconnects by itself after a short cut and says which event it saw last. One that slept, or whose
-// connection hangs without an end, is noticed here: the service says its state every 15 s, and silence means "cut".
-import { address } from "./api.js";
 import { createStore } from "./store.js";
+import { openChannel } from "./events/channel.js";
+import { SILENCE_MS } from "./events/connection.js";
 
-const SILENCE_MS = 40000;
-const RETRY_MS = 3000;
-const HIDDEN_MS = 60000; // a page that nobody sees gives its connection back
-const KINDS = ["verdict", "review", "state", "gap"];
+const WATCH_MS = 5000;
+const HIDDEN_MS = 10000; // a page that nobody sees follows nothing
 
 export const stream = createStore({ status: "connecting", since: Date.now(), server: null });
 const listeners = new Set();
-let source = null;
+let channel = null;
 let filter = null;
 let heard = 0;
-let last = null; // id of the newest verdict that was told
-let timers = {};
+let hidden = null;
 
 export function onEvent(listener) {
   listeners.add(listener);
@@ -25,13 +20,17 @@ export function onEvent(listener) {
 
 export function follow(next) {
   filter = next;
-  last = null;
-  open();
+  if (!document.hidden) begin();
 }
 
 export function leave() {
   filter = null;
-  close();
+  channel?.(null);
+}
+
+function begin() {
+  channel ??= openChannel(hear);
+  channel(filter);
 }
 
 function tell(kind, data) {
@@ -42,62 +41,41 @@ function status(name) {
   if (stream.get().status !== name) stream.set((before) => ({ ...before, status: name, since: Date.now() }));
 }
 
-function close() {
-  source?.close();
-  source = null;
-  clearTimeout(timers.retry);
-}
-
-function open() {
-  close();
-  if (!filter) return;
-  const made = (source = new EventSource(address("events", { ...filter, after: last })));
-  made.onopen = () => hear();
-  made.onerror = () => {
-    status("cut");
-    if (made.readyState === EventSource.CLOSED && source === made) timers.retry = setTimeout(open, RETRY_MS);
-  };
-  for (const kind of KINDS) {
-    made.addEventListener(kind, (event) => {
-      hear();
-      const data = event.data ? JSON.parse(event.data) : null;
-      if (kind === "verdict") last = data.id;
-      if (kind === "state") stream.set((before) => ({ ...before, server: data }));
-      tell(kind, data);
-    });
-  }
-}
-
 // After a cut the service tells what was missed; the views read their own figures anew.
-function hear() {
-  heard = Date.now();
-  const was = stream.get().status;
-  status("open");
-  if (was !== "open") tell("resumed", null);
+function hear({ status: name, kind, data }) {
+  if (!filter) return;
+  if (name) status(name);
+  if (name === "open") tell("resumed", null);
+  if (name === "cut") tell("cut", null);
+  if (name !== "cut") heard = Date.now();
+  if (!kind) return;
+  if (kind === "state") stream.set((before) => ({ ...before, server: data }));
+  tell(kind, data);
 }
 
 function watch() {
-  if (!filter || !source) return;
-  if (stream.get().status === "open" && Date.now() - heard > SILENCE_MS) {
-    status("cut");
-    open();
-  }
+  if (!filter || document.hidden || stream.get().status !== "open" || Date.now() - heard <= SILENCE_MS) return;
+  status("cut");
+  channel(null);
+  channel(filter);
 }
 
 function onVisibility() {
-  clearTimeout(timers.hidden);
-  if (document.hidden) {
-    timers.hidden = setTimeout(() => {
-      close();
-      status("cut");
-    }, HIDDEN_MS);
-  } else if (!source || Date.now() - heard > SILENCE_MS) {
-    status("cut");
-    open();
+  clearTimeout(hidden);
+  if (!document.hidden) {
+    if (filter) begin();
+    watch();
+    return;
   }
+  hidden = setTimeout(() => {
+    channel?.(null);
+    status("cut");
+  }, HIDDEN_MS);
 }
 
-setInterval(watch, 5000);
+setInterval(watch, WATCH_MS);
 document.addEventListener("visibilitychange", onVisibility);
-window.addEventListener("online", () => filter && open());
-window.addEventListener("offline", () => status("cut"));
+window.addEventListener("pagehide", () => channel?.(null));
+window.addEventListener("pageshow", (event) => event.persisted && filter && begin());
+window.addEventListener("online", () => filter && (channel?.(null), begin()));
+window.addEventListener("offline", () => filter && status("cut"));

@@ -45,7 +45,7 @@ function Way({ name, digit, here }) {
 }
 
 function Place({ view }) {
-  const names = useStore(products);
+  const { names } = useStore(products);
   const places = useStore(stations);
   const chosen = useStore(product);
   const here = useStore(station);

@@ -1,6 +1,7 @@
 // The picture of a part with its map over it (a slider says how strongly) and the regions that the map points at.
 import { html, useEffect, useRef, useState } from "../vendor/htm-preact.js";
-import { address, get } from "../api.js";
+import { address } from "../address.js";
+import { get } from "../api.js";
 import { t } from "../i18n.js";
 import { keptStore, useStore } from "../store.js";
 import { Icon } from "./icons.js";

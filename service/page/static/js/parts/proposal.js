@@ -14,11 +14,12 @@ export function ProposalRow({ one, here, onChoose }) {
 }
 
 export function Proposal({ one, admin, onApply, onRollBack, onAgain }) {
+  const suggestion = one.suggested && windowWords(one.suggested);
   return html`<article class="card proposal" data-testid="proposal">
     <header class="card-head"><h2>${t("teach.proposal", { version: one.from_version ?? "" })}</h2><span class="card-side"><${StateTag} state=${one.state} /><${Actions} one=${one} admin=${admin} onApply=${onApply} onRollBack=${onRollBack} /></span></header>
     ${one.state === "applied" && html`<p class="words">${t("teach.applied", { version: one.to_version ?? "" })}</p>`}
     ${one.reason && html`<p class="words why-not">${one.reason}</p>`}
-    ${one.suggested && onAgain && html`<div><button class="button" onClick=${() => onAgain(one.suggested)}>${t("teach.suggested", windowOf(one.suggested))}</button></div>`}
+    ${suggestion && onAgain && html`<div><button class="button" onClick=${() => onAgain(one.suggested)}>${suggestion}</button></div>`}
     ${one.state === "running" && html`<div class="state" role="status"><span class="spinner"></span><p>${t("teach.running.words")}</p></div>`}
     ${one.before && one.after && html`<${Thresholds} one=${one} />`}
     <div class="proposal-columns">
@@ -30,7 +31,11 @@ export function Proposal({ one, admin, onApply, onRollBack, onAgain }) {
   </article>`;
 }
 
-const windowOf = ({ since, until }) => ({ since: since ? dateTime(since) : "…", until: until ? dateTime(until) : "…" });
+function windowWords({ since, until }) {
+  if (since && until) return t("teach.suggested", { since: dateTime(since), until: dateTime(until) });
+  if (since) return t("teach.suggested.since", { since: dateTime(since) });
+  return until ? t("teach.suggested.until", { until: dateTime(until) }) : null;
+}
 
 function Actions({ one, admin, onApply, onRollBack }) {
   if (one.state === "ready" && !admin) return html`<p class="note"><${Icon} name="lock" />${t("teach.apply.forbidden")}</p>`;

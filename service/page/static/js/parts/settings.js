@@ -10,7 +10,7 @@ import { failed } from "./notices.js";
 
 const NAMES = new Map(languages.map((tag) => [tag, new Intl.DisplayNames([tag], { type: "language" }).of(tag)]));
 const KEYS = [
-  ["1 … 5", "keys.views"],
+  ["1 … 6", "keys.views"],
   ["G", "keys.good"],
   ["D", "keys.defect"],
   ["U", "keys.unsure"],

@@ -1,5 +1,6 @@
 // What stands where there is nothing to show: loading, empty, failed, or not allowed; each says what to do next.
 import { html } from "../vendor/htm-preact.js";
+import { passes } from "../backoff.js";
 import { t } from "../i18n.js";
 import { session } from "../session.js";
 import { useStore } from "../store.js";
@@ -17,6 +18,7 @@ export function Failed({ error, again }) {
     <${Icon} name=${error.code === "forbidden" ? "lock" : "warn"} />
     <h2>${known ? t(known) : t("error.title")}</h2>
     <p>${error.message}</p>
+    ${passes(error) && html`<p>${t("state.trying")}</p>`}
     <p class="soft code">${error.code}</p>
     ${again && html`<button class="button" onClick=${again}>${t("state.again")}</button>`}
   </div>`;

@@ -12,18 +12,14 @@ import { Picture, pictureOf } from "../parts/picture.js";
 import { Choice } from "../parts/settings.js";
 import { Empty, Loaded } from "../parts/states.js";
 import { Facts, Gauge, partName } from "../parts/verdict.js";
-import { useProduct } from "./teach.js";
+import { OfProduct } from "../parts/of_product.js";
 
 const WATCH_MS = 3000;
 const MARGIN = 1.5;
 const SMALLEST = 0.125; // of the picture's shorter side, as the service cuts it
 const days = keptStore("defects", "7");
 
-export function DefectsView() {
-  const name = useProduct();
-  if (!name) return html`<${Empty} icon="products" title=${t("products.none")}>${t("products.none.words")}</${Empty}>`;
-  return html`<${Defects} key=${name} name=${name} />`;
-}
+export const DefectsView = () => html`<${OfProduct} view=${Defects} />`;
 
 function Defects({ name }) {
   const span = useStore(days);

@@ -20,7 +20,7 @@ export function ProductsView({ rest: [chosen] }) {
   useEvents((kind) => kind === "state" && list.again());
   const changed = () => {
     list.again();
-    loadProducts().catch(() => {});
+    loadProducts();
   };
   const shown = chosen ?? list.data?.[0]?.name;
   return html`<div class="products">

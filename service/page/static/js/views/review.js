@@ -4,7 +4,7 @@ import { get, post, remove } from "../api.js";
 import { t } from "../i18n.js";
 import { useKeys } from "../keys.js";
 import { useEvents, useEvery, useLoaded } from "../loading.js";
-import { product, station } from "../place.js";
+import { noteStations, product, station } from "../place.js";
 import { may } from "../session.js";
 import { useStore } from "../store.js";
 import { waiting } from "../waiting.js";
@@ -34,6 +34,11 @@ export function ReviewView() {
   const filter = { product: useStore(product), station: useStore(station) };
   const [list, setList] = useState("waiting");
   const rows = useLoaded(() => read(list, filter), [...Object.values(filter), list]);
+  useEffect(() => rows.data && noteStations(rows.data), [rows.data]);
+  useEvents((kind) => {
+    const isNews = kind === "verdict" && list === "waiting" && rows.data?.length === 0;
+    if (kind === "resumed" || isNews) rows.again();
+  });
   useEvery(WATCH_MS, rows.again, list === "waiting" && rows.data?.length === 0);
   const count = useStore(waiting);
   return html`<div class="review">

@@ -1,33 +1,19 @@
 // Teach: new thresholds from parts that people have confirmed, looked at before they are applied, and a way back.
-import { html, useEffect, useState } from "../vendor/htm-preact.js";
+import { html, useState } from "../vendor/htm-preact.js";
 import { get, post } from "../api.js";
 import { t } from "../i18n.js";
 import { useEvery, useLoaded } from "../loading.js";
-import { product, products } from "../place.js";
 import { may } from "../session.js";
-import { useStore } from "../store.js";
 import { failed, notify } from "../parts/notices.js";
 import { Confirm } from "../parts/dialog.js";
 import { Empty, Loaded } from "../parts/states.js";
 import { Proposal, ProposalRow } from "../parts/proposal.js";
 import { Confirmed, ProposeForm } from "../parts/propose.js";
+import { OfProduct } from "../parts/of_product.js";
 
 const WATCH_MS = 1500;
 
-export function useProduct() {
-  const names = useStore(products);
-  const chosen = useStore(product);
-  useEffect(() => {
-    if (!chosen && names.length) product.set(names[0]);
-  }, [chosen, names]);
-  return chosen;
-}
-
-export function TeachView() {
-  const name = useProduct();
-  if (!name) return html`<${Empty} icon="products" title=${t("products.none")}>${t("products.none.words")}</${Empty}>`;
-  return html`<${Teach} key=${name} name=${name} />`;
-}
+export const TeachView = () => html`<${OfProduct} view=${Teach} />`;
 
 function Teach({ name }) {
   const base = `products/${encodeURIComponent(name)}`;

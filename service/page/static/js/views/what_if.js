@@ -9,19 +9,15 @@ import { Dialog } from "../parts/dialog.js";
 import { Icon } from "../parts/icons.js";
 import { Choice } from "../parts/settings.js";
 import { Sign, Tag } from "../parts/sign.js";
-import { Empty, Failed, Loading } from "../parts/states.js";
+import { Failed, Loading } from "../parts/states.js";
 import { Facts, Gauge, partName } from "../parts/verdict.js";
-import { useProduct } from "./teach.js";
+import { OfProduct } from "../parts/of_product.js";
 
 const STEPS = [0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2];
 const SETTLE_MS = 250;
 const days = keptStore("whatif", "7");
 
-export function WhatIfView() {
-  const name = useProduct();
-  if (!name) return html`<${Empty} icon="products" title=${t("products.none")}>${t("products.none.words")}</${Empty}>`;
-  return html`<${WhatIf} key=${name} name=${name} />`;
-}
+export const WhatIfView = () => html`<${OfProduct} view=${WhatIf} />`;
 
 function useSettled(value) {
   const [settled, set] = useState(value);
