@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.harness.memory import begin_peak, peak_bytes_above, resident_bytes
+from benchmarks.harness.tiff_writer import TiffLayout, write_tiff
 from models.calibration.conformal import MapScale
 from models.imaging.decode import ImageLimits, decode_image
 from models.imaging.limits import PEAK_BYTES
@@ -38,6 +39,10 @@ def _saved(suffix: str, values: Values) -> bytes:
     return cv2.imencode(suffix, values)[1].tobytes()
 
 
+def _tiff(values: Values, **layout: Any) -> bytes:
+    return write_tiff(values, TiffLayout(photometric=2, **{"rows": 64, **layout}))
+
+
 CASES: Mapping[str, Callable[[Values], bytes]] = {
     "JPEG": lambda colours: _saved(".jpg", colours),
     "BMP": lambda colours: _saved(".bmp", colours),
@@ -45,9 +50,24 @@ CASES: Mapping[str, Callable[[Values], bytes]] = {
     "PNG, 8 bits": _png,
     "PNG, opacity": lambda colours: _png(np.dstack([colours, colours[:, :, 0]])),
     "PNG, 16 bits": lambda colours: _png(colours.astype(np.uint16) * 257),
-    "TIFF, LZW, 8 bits": lambda colours: _saved(".tiff", colours),
     "WebP": lambda colours: _saved(".webp", colours),
+    "TIFF, LZW, 8 bits": lambda colours: _saved(".tiff", colours),
     "TIFF, LZW, 16 bits": lambda colours: _saved(".tiff", colours.astype(np.uint16) * 257),
+    "TIFF, not compressed, one strip": lambda colours: _tiff(colours, rows=len(colours)),
+    "TIFF, Deflate, one strip": lambda colours: _tiff(colours, rows=len(colours), compression="Deflate"),
+    "TIFF, Deflate, tiles of 256": lambda colours: _tiff(colours, tile=(256, 256), compression="Deflate"),
+    "TIFF, 16 bits, planes apart": lambda colours: _tiff(colours.astype(np.uint16) * 257, bits=16, apart=True),
+    "TIFF, LZW, one strip": lambda colours: _tiff(colours, rows=len(colours), compression="LZW"),
+    "TIFF, LZW, 16 bits, one strip": lambda colours: _tiff(
+        colours.astype(np.uint16) * 257, bits=16, rows=len(colours), compression="LZW"
+    ),
+    "TIFF, Zstandard, 16 bits, opacity, one strip": lambda colours: _tiff(
+        np.dstack([colours, colours[:, :, 0]]).astype(np.uint16) * 257,
+        bits=16,
+        rows=len(colours),
+        compression="Zstandard",
+        extra=(2,),
+    ),
 }
 
 
@@ -65,9 +85,17 @@ def main() -> int:
     print("| format | decoding | decoding, overlay, map and mask |\n|---|---|---|")
     for name, (decoding, whole) in rows.items():
         print(f"| {name} | {decoding:.0f} | {whole:.0f} |")
-    worst = max(max(row) for row in rows.values())
-    print(f"at most {worst:.1f} bytes a pixel; {PEAK_BYTES} are planned with")
-    return int(worst > PEAK_BYTES)
+    worst: dict[str, float] = {}
+    for name, row in rows.items():
+        worst[format_of(name)] = max(worst.get(format_of(name), 0), *row)
+    for kind, most in worst.items():
+        print(f"{kind}: at most {most:.1f} bytes a pixel; {PEAK_BYTES[kind]} are planned with")
+    return int(any(most > PEAK_BYTES[kind] for kind, most in worst.items()))
+
+
+def format_of(case: str) -> str:
+    """The format of a case, as the decoder names it."""
+    return case.split(",")[0].upper()
 
 
 def in_a_process(case: str, megapixels: float, *, with_overlay: bool) -> float:

@@ -42,6 +42,8 @@ DARKER = 60  # grey levels
 CROPS = 48
 BANK = 1500
 VIEW_BYTES = 16  # of a pixel of a view: three colours and the map in float32
+BESIDE_BYTES = 64 * 2**20  # what judging takes beside the picture: batches on their way through the source
+FORMATS = {".png": "PNG", ".jpg": "JPEG"}
 SEAM = 1.25  # the map may change this much more at the border of a tile than elsewhere, on average
 LIMITS = ImageLimits(max_bytes=2**31, max_pixels=2**31)
 Picture = npt.NDArray[np.uint8]
@@ -97,9 +99,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def planned_mb(case: Case) -> float:
-    """The picture while it is decoded, its views and their maps."""
+    """The picture while it is decoded, its views and their maps. Of a TIFF in strips a row of tiles is held, twice."""
     views = VIEW_BYTES * case.tiling.count * case.image_size**2
-    return (PEAK_BYTES * case.width * case.height + views) / 1e6
+    if case.suffix == ".tiff":
+        return (BESIDE_BYTES + 2 * 3 * case.width * case.side + views) / 1e6
+    return (PEAK_BYTES[FORMATS[case.suffix]] * case.width * case.height + views) / 1e6
 
 
 def judged(case: Case, source: str, backend: BackendName = "auto") -> dict[str, object]:
