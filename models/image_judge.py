@@ -77,7 +77,7 @@ class ImageJudge:
     def rows(self, image: PreparedImage, *, wants_map: bool = False) -> list[Row]:
         """The rows that the detector (or the engine) judges, one for each view, in order."""
         wants_map = wants_map or self._scores_by_map
-        return [Row(view, self.head, self.source, wants_map) for view in image.views]
+        return [Row(view, self.head, self.source, wants_map, number) for number, view in enumerate(image.views)]
 
     def join(self, image: PreparedImage, judgements: Sequence[J]) -> J:
         """The judgement of the picture from those of its rows, in the order of `rows`.

@@ -88,6 +88,7 @@ def letterboxed(bands: Iterator[Pixels], width: int, height: int, size: int) -> 
 
 def tiles_of_bands(bands: Iterator[Pixels], tiling: Tiling) -> Iterator[Pixels]:
     """The tiles in the order of `Tiling.places`; rows are held from the top of the next tiles on."""
+    rows: Pixels
     held: list[Pixels] = []
     begin = end = 0  # rows of the picture that are held
     for top in tiling.rows:
@@ -97,7 +98,7 @@ def tiles_of_bands(bands: Iterator[Pixels], tiling: Tiling) -> Iterator[Pixels]:
             end += len(band)
         while begin + len(held[0]) <= top:
             begin += len(held.pop(0))
-        rows = np.concatenate(held)[top - begin :][: tiling.side]
+        rows = np.concatenate(held)[top - begin :][: tiling.side]  # type: ignore[assignment]
         for left in tiling.columns:
             yield rows[:, left : left + tiling.side]
     for _ in bands:  # what is damaged below the last tile is damaged
@@ -121,4 +122,5 @@ class _Grid:
 
     def pixels(self) -> Pixels:
         """(h, w, 3)."""
-        return np.concatenate(self._taken)
+        seen: Pixels = np.concatenate(self._taken)  # type: ignore[assignment]
+        return seen

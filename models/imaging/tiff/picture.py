@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from models.imaging.alpha import over_black
 from models.imaging.colours import to_rgb
@@ -34,9 +36,9 @@ def read_rgb(header: TiffHeader, data: bytes) -> Pixels:
     """
     kind = np.uint8 if header.facts.bits <= 8 else np.uint16
     sides = (header.width, header.height) if header.orientation in SIDEWAYS else (header.height, header.width)
-    shown: Pixels = np.empty((*sides, 3), kind)
+    shown: npt.NDArray[Any] = np.empty((*sides, 3), kind)
     stored = as_stored(shown, header.orientation)
-    opacity: Pixels | None = None
+    opacity: npt.NDArray[Any] | None = None
     top = 0
     for rgb, clear in rgb_bands(header, data):
         stored[top : top + len(rgb)] = rgb
