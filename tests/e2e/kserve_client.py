@@ -72,4 +72,5 @@ def text(value: object) -> object:
 GREY = np.full((1, 40, 40, 3), 128, np.uint8)
 
 if __name__ == "__main__":
-    asyncio.run(main(*sys.argv[1:4], [Path(file).read_bytes() for file in sys.argv[4:]]))
+    http, grpc_, name, *paths = sys.argv[1:]
+    asyncio.run(main(http, grpc_, name, [Path(path).read_bytes() for path in paths]))
