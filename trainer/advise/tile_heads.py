@@ -20,7 +20,7 @@ from models.backends.base import SourceBackend, SourceKey
 from models.backends.pool import SourcePool, source_key
 from models.detector import Detector
 from models.heads.base import Head, to_device
-from models.heads.per_tile.fit import fit_per_tile
+from models.heads.per_tile.fit import FEWEST, fit_per_tile
 from models.heads.registry import method_of
 from models.image_judge import ImageJudge, PreparedImage
 from models.imaging.picture_views import PictureViews
@@ -53,8 +53,7 @@ class AutoTileHeads:
         settings, record = (job.settings, {}) if self.before is None else self.before(job, found, display)
         preprocessing = settings.preprocessing(found.sixteen_bit_white, found.sizes)
         views = PictureViews(preprocessing, job.regions)
-        reason = _no_choice(settings, views.count)
-        if reason:
+        if reason := _no_choice(settings, len(found.files), views.count):
             display.say(f"one head for all tiles: {reason}")
             return settings.model_copy(update={"tile_heads": "shared"}), record
         trial = _Trial(job, settings, found, views)
@@ -69,12 +68,15 @@ class AutoTileHeads:
         return settings.model_copy(update={"tile_heads": taken}), {**record, "tile_heads": figures}
 
 
-def _no_choice(settings: TrainingSettings, views: int) -> str:
-    """Why there is nothing to choose; empty where there is."""
+def _no_choice(settings: TrainingSettings, pictures: int, views: int) -> str:
+    """Why there is nothing to choose; empty where there is. Raises DataError for hardly any pictures."""
     name = settings.method.method
     if views == 1:
         return "there is one view"
-    return "" if method_of(name).own_tiles else f"the method {name} has no other way"
+    if not method_of(name).own_tiles:
+        return f"the method {name} has no other way"
+    fitted, _ = drawn(pictures, settings)
+    return "" if len(fitted) >= FEWEST else f"{len(fitted)} pictures to try it with are too few"
 
 
 @dataclass(frozen=True)
