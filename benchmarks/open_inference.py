@@ -47,7 +47,7 @@ def measure(given: argparse.Namespace) -> tuple[dict[str, object], list[Bar]]:
     files = pictures(REQUESTS * given.batch)
     with (
         served_folder(given.artifact) as (folder, artifact),
-        ServiceProcess(folder, "--max-wait-s", "0") as service,
+        ServiceProcess(folder, "--max-wait-s", "0", "--deadline-ms", "60000") as service,
     ):
         groups = [files[start::REQUESTS] for start in range(REQUESTS)]
         requests = {kind: [form(artifact.manifest.product, group) for group in groups] for kind, form in FORMS.items()}
