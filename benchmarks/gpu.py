@@ -6,8 +6,8 @@
 Each part has a share of the time and says where it stopped; a part that fails is recorded with its error, and the
 others go on.
 
-It has not been run on a GPU, as none was at hand. On a CPU its parts for source, detector and memory have run; HTTP
-and training have not come to their end in two minutes on two busy cores.
+It has not been run on a GPU, as none was at hand. On a CPU all parts come to their end (a long test, with small
+settings).
 """
 
 from __future__ import annotations

@@ -4,8 +4,9 @@
 
 Textures are made up; PatchCore is fitted to crops of the size of a tile. Each case runs in a process of its own: two
 good pictures give the level of score and map, a third has a disc painted across the border of two tiles. The peak of
-resident memory is that of decoding and judging all three, one after the other, above what the process held before. Two
-good pictures promise little: a box elsewhere is no surprise, and counted. No service is started.
+resident memory is that of decoding and judging all three, one after the other, above what the process held before;
+what a batch of tiles takes on its way through the source, whatever the picture, is measured first. Two good pictures
+promise little: a box elsewhere is no surprise, and counted. No service is started.
 """
 
 from __future__ import annotations
@@ -27,10 +28,10 @@ from benchmarks.harness.report import Bar, machine, options_of, report
 from models.backends.choice import BackendName
 from models.backends.pool import SourcePool, source_key
 from models.calibration.conformal import MapScale
-from models.detector import Detector, Judgement
+from models.detector import Detector, Judgement, Row
 from models.heads.base import Head
 from models.heads.registry import config_of
-from models.image_judge import ImageJudge
+from models.image_judge import BATCH_IMAGES, ImageJudge
 from models.imaging.limits import PEAK_BYTES, ImageLimits
 from models.imaging.map_picture import Region, regions
 from models.imaging.preprocess import Preprocessing, prepare
@@ -41,7 +42,8 @@ DEFECT = 12  # pixels of the camera across
 DARKER = 60  # grey levels
 CROPS = 48
 BANK = 1500
-VIEW_BYTES = 16  # of a pixel of a view: three colours and the map in float32
+VIEW_BYTES = 24  # of a pixel of a view: three colours and the map in float32, and the sums of which the map is joined
+FORMATS = {".png": "PNG", ".jpg": "JPEG"}
 SEAM = 1.25  # the map may change this much more at the border of a tile than elsewhere, on average
 LIMITS = ImageLimits(max_bytes=2**31, max_pixels=2**31)
 Picture = npt.NDArray[np.uint8]
@@ -87,8 +89,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         command += ["--scale", str(given.scale)]
         found = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
         results[case.name] = found
+        planned = found["batch_mb"] + planned_mb(case)
         bars += [
-            Bar(f"{case.name}: MB at the peak", found["peak_mb"], "<=", planned_mb(case)),
+            Bar(f"{case.name}: MB at the peak", found["peak_mb"], "<=", round(planned)),
             Bar(f"{case.name}: change of the map at tiles' borders, to elsewhere", found["seam"], "<=", SEAM),
             Bar(f"{case.name}: score of the defect, to the highest good one", found["score_ratio"], ">=", 1.05),
             Bar(f"{case.name}: the hottest box holds the defect's middle", found["hottest_on_it"], ">=", 1),
@@ -97,9 +100,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def planned_mb(case: Case) -> float:
-    """The picture while it is decoded, its views and their maps."""
+    """The picture while it is decoded, its views and their maps. Of a TIFF in strips a row of tiles is held, twice."""
     views = VIEW_BYTES * case.tiling.count * case.image_size**2
-    return (PEAK_BYTES * case.width * case.height + views) / 1e6
+    if case.suffix == ".tiff":
+        return (2 * 3 * case.width * case.side + views) / 1e6
+    return (PEAK_BYTES[FORMATS[case.suffix]] * case.width * case.height + views) / 1e6
 
 
 def judged(case: Case, source: str, backend: BackendName = "auto") -> dict[str, object]:
@@ -112,6 +117,7 @@ def judged(case: Case, source: str, backend: BackendName = "auto") -> dict[str, 
     place = defect_place(case.tiling)
     files = [encoded(texture(case.width, case.height, seed), case) for seed in (1, 2)]
     data = encoded(with_disc(texture(case.width, case.height, 3), place), case)
+    batch = batch_bytes(judge, detector)
     give_memory_back()
     begin_peak()
     before = resident_bytes()
@@ -127,6 +133,7 @@ def judged(case: Case, source: str, backend: BackendName = "auto") -> dict[str, 
         "tiles": case.tiling.count,
         "seconds": round(seconds, 2),
         "peak_mb": round(peak / 1e6),
+        "batch_mb": round(batch / 1e6),
         "bytes_a_pixel": round(peak / (case.width * case.height), 1),
         "seam": round(seam(good[0], case.tiling), 3),
         "score_ratio": round(found.score / max(one.score for one in good), 3),
@@ -135,6 +142,18 @@ def judged(case: Case, source: str, backend: BackendName = "auto") -> dict[str, 
         "boxes_elsewhere": len(boxes) - len(on_it),
         "box": list(on_it[0].box) if on_it else None,
     }
+
+
+def batch_bytes(judge: ImageJudge, detector: Detector) -> int:
+    """What a batch of tiles takes at its peak, above what the process holds before, once the source has run."""
+    size = judge.preprocessing.image_size
+    rows = [Row(np.full((3, size, size), 0.5, np.float32), judge.head, judge.source, True)] * BATCH_IMAGES
+    detector.judge(rows[:1])
+    give_memory_back()
+    begin_peak()
+    before = resident_bytes()
+    detector.judge(rows)
+    return peak_bytes_above(before)
 
 
 def head_of(case: Case, pool: SourcePool, source: str) -> Head:

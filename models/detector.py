@@ -23,12 +23,14 @@ PIECE_ROWS = 8  # more at once only leave the core's cache
 
 class Row(NamedTuple):
     """One image on its way through a head: `image` is (3, S, S) float32 as `models.imaging.preprocess.prepare` gives
-    it."""
+    it. `view` is its number among the views of its picture: each tile may have a head of its own.
+    """
 
     image: Prepared
     head: Head
     source: SourceKey
     wants_map: bool = False
+    view: int = 0
 
 
 class Judgement(NamedTuple):
@@ -61,6 +63,7 @@ class Detector:
         Rows with the same source and image size share one source pass, which computes no tap that none of their heads
         needs; each head then sees its own rows as one batch.
         """
+        rows = [row._replace(head=row.head.of_view(row.view)) for row in rows]
         found: list[Judgement | None] = [None] * len(rows)
         groups: dict[tuple[SourceKey, int], list[int]] = {}
         for number, row in enumerate(rows):

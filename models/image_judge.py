@@ -77,7 +77,7 @@ class ImageJudge:
     def rows(self, image: PreparedImage, *, wants_map: bool = False) -> list[Row]:
         """The rows that the detector (or the engine) judges, one for each view, in order."""
         wants_map = wants_map or self._scores_by_map
-        return [Row(view, self.head, self.source, wants_map) for view in image.views]
+        return [Row(view, self.head, self.source, wants_map, number) for number, view in enumerate(image.views)]
 
     def join(self, image: PreparedImage, judgements: Sequence[J]) -> J:
         """The judgement of the picture from those of its rows, in the order of `rows`.
@@ -131,10 +131,16 @@ class ImageJudge:
         """Every picture in order, in batches of some BATCH_IMAGES rows. The head must be on the detector's device."""
         waiting = iter(images)
         while batch := list(islice(waiting, max(1, BATCH_IMAGES // self.views.count))):
-            rows = [self.rows(image, wants_map=wants_map) for image in batch]
-            judged = self._judged(detector, [row for of_image in rows for row in of_image])
-            for image, of_image in zip(batch, rows, strict=True):
-                yield self.join(image, list(islice(judged, len(of_image))))
+            yield from self.judge_together(detector, batch, [wants_map] * len(batch))
+
+    def judge_together(
+        self, detector: Detector, images: Sequence[PreparedImage], wants_map: Sequence[bool]
+    ) -> Iterator[Judgement]:
+        """The pictures in order, the rows of all of them side by side; each says whether its map is wanted."""
+        rows = [self.rows(image, wants_map=wants) for image, wants in zip(images, wants_map, strict=True)]
+        judged = self._judged(detector, [row for of_image in rows for row in of_image])
+        for image, of_image in zip(images, rows, strict=True):
+            yield self.join(image, list(islice(judged, len(of_image))))
 
     def _judged(self, detector: Detector, rows: Sequence[Row]) -> Iterator[Judgement]:
         for start in range(0, len(rows), BATCH_IMAGES):

@@ -17,6 +17,8 @@ from trainer.perturb import Change
 
 AnyMethod = Annotated[SerializeAsAny[MethodConfig], BeforeValidator(config_of)]
 
+TileHeads = Literal["shared", "own", "auto"]
+
 
 class Augmentation(BaseModel):
     """Random turns and scalings of the training images, made once: `copies` variants of each are cached.
@@ -51,7 +53,8 @@ class TrainingSettings(BaseModel):
     under the changes of `calibrate_under`, so that the promise covers them. `split` "groups" keeps near-duplicates on
     one side of the split and counts each group of them once. `view` is what the network sees of a picture;
     tiles have `tile_side` pixels of the camera (by default `image_size`) and overlap by `tile_overlap` at least (by
-    default a quarter). `white_level` is the value of white in 16-bit pictures;
+    default a quarter). `tile_heads` "shared" is one head for all tiles, "own" one for each, "auto" what tells painted
+    defects from good pictures better. `white_level` is the value of white in 16-bit pictures;
     None reads it off the training pictures. `tail_fit` fits a tail also where the held-out images can promise the NG
     rate.
     """
@@ -66,6 +69,7 @@ class TrainingSettings(BaseModel):
     view: Resize = "stretch"
     tile_side: int | None = Field(default=None, ge=32)
     tile_overlap: int | None = Field(default=None, ge=0)
+    tile_heads: TileHeads = "shared"
     seed: int = Field(default=0, ge=0)
     hold_out: float = Field(default=0.2, gt=0, lt=0.9)
     split: Literal["groups", "random"] = "groups"

@@ -14,6 +14,7 @@ import torch
 
 from models.backends.base import SourceBackend, SourceKey
 from models.heads.base import Head, to_device
+from models.heads.per_tile.fit import fit_per_tile
 from models.heads.registry import method_of
 from models.imaging.picture_views import PictureViews
 from models.imaging.preprocess import Prepared
@@ -21,7 +22,7 @@ from models.sources.registry import SourceSpec, spec_of
 from trainer.activations import ActivationStore, bytes_per_image
 from trainer.augment import variants
 from trainer.config import TrainingSettings
-from trainer.data import prepared_images
+from trainer.data import DataError, prepared_images
 from trainer.data_checks.near_duplicates import Features
 from trainer.data_checks.pooled import PooledMeans
 from trainer.fit_run import Display, TrainingRun
@@ -76,11 +77,22 @@ class Fitting:
                 )
             run = TrainingRun(self.device, settings.seed, self.display, self.work, self._fingerprint(split))
             name = settings.method.method
-            head = method_of(name).fit(settings.method, parts, run)
+            head = self._head(parts, run)
             self.display.say(
                 f"source pass {passed - started:.1f} s, {name} fitted in {time.monotonic() - passed:.1f} s"
             )
             return to_device(head, self.device), run.notes, split
+
+    def _head(self, parts: StoredParts, run: TrainingRun) -> Head:
+        config = self.settings.method
+        method = method_of(config.method)
+        if self.settings.tile_heads != "own" or self.views.count == 1:
+            return method.fit(config, parts, run)
+        copies = self.settings.augmentation.copies
+        try:
+            return fit_per_tile(method, config, parts, run, self.views.count, copies)
+        except ValueError as error:
+            raise DataError(str(error)) from error
 
     def _parts(self, opened: ExitStack) -> tuple[StoredParts, PartsSplit]:
         """The training pictures with their activations, and the split.

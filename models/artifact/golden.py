@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from models.artifact.manifest import ArtifactError, GoldenRecord
 from models.calibration.conformal import Calibration
 from models.detector import Detector
@@ -21,15 +23,18 @@ GOLDEN_TOLERANCE = 0.02
 def verify_golden(artifact: Artifact, detector: Detector) -> None:
     """Decodes, prepares and judges the golden images here and now. Raises ArtifactError where a score differs.
 
+    They are judged side by side, the first with its map, which must be finite: so what a head does for a request is
+    done once before one comes.
     The head must be on the detector's device and its source built. The tolerance is GOLDEN_TOLERANCE of the held-out
     scores' spread. A golden picture with a painted defect must score above all good ones, unless the artifact says that
     its training set was degenerate and a person has accepted that.
     """
     golden = artifact.manifest.golden
     tolerance = golden_tolerance(artifact.calibration)
-    judged = artifact.judge.judge_all(detector, golden_pictures(artifact))
+    pictures = golden_pictures(artifact)
+    judged = artifact.judge.judge_together(detector, pictures, [number == 0 for number in range(len(pictures))])
     scores = []
-    for one, judgement in zip(golden, judged, strict=True):
+    for number, (one, judgement) in enumerate(zip(golden, judged, strict=True)):
         scores.append(judgement.score)
         difference = abs(judgement.score - one.score)
         if not difference <= tolerance:
@@ -38,6 +43,8 @@ def verify_golden(artifact: Artifact, detector: Detector) -> None:
                 f"scores {judgement.score:.6g} here and {one.score:.6g} when it was made; "
                 f"a difference of at most {tolerance:.2g} is allowed",
             )
+        if number == 0 and (judgement.map is None or not np.isfinite(judgement.map).all()):
+            raise ArtifactError(artifact.path / one.file, "has a map that is not finite here")
     if artifact.manifest.degenerate is None:
         _check_defect(artifact, scores)
 

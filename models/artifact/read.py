@@ -26,6 +26,7 @@ from models.backends.workload import Workload
 from models.calibration.conformal import Calibration
 from models.detector import Detector
 from models.heads.base import Head
+from models.heads.per_tile.head import is_per_tile, load_per_tile
 from models.heads.registry import method_of
 from models.image_judge import ImageJudge
 from models.imaging.errors import ImageError
@@ -199,7 +200,10 @@ def _head(file: Path, manifest: Manifest) -> Head:
         method = method_of(manifest.method)
     except ValueError as error:
         raise ArtifactError(file.with_name(MANIFEST), str(error)) from error
+    tiles = manifest.preprocessing.tiles
     try:
+        if is_per_tile(manifest.head):
+            return load_per_tile(method, manifest.head, _mapped(file), 1 if tiles is None else tiles.count)
         return method.load(manifest.head, _mapped(file))
     except (SafetensorError, ValidationError, ValueError) as error:
         raise ArtifactError(file, f"does not fit the manifest: {error}") from error

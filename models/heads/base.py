@@ -68,6 +68,10 @@ class Head(nn.Module, ABC):
         less like the training images.
         """
 
+    def of_view(self, number: int) -> Head:
+        """The head that judges that view of a picture; itself, where one is for all views."""
+        return self
+
     def changed(self, images: Tensor, activations: Activations) -> Tensor:
         """The images (B, 3, S, S) whose activations `judge` gets as `further`; only called where `needs` says so."""
         raise TypeError(f"the method {self.method} asks for a further source pass and does not say over which images")
@@ -228,12 +232,17 @@ C = TypeVar("C", bound=MethodConfig)
 
 
 class Method(ABC, Generic[C]):
-    """One way to judge parts. `when` is one line on when to take it; `title` names it with its paper."""
+    """One way to judge parts. `when` is one line on when to take it; `title` names it with its paper.
+
+    `own_tiles` says that its maps say how unusual a place is in a unit that a level per head brings together, and that
+    a fit is one look: then each tile of a picture may have a head of its own (models.heads.per_tile).
+    """
 
     name: ClassVar[str]
     title: ClassVar[str]
     when: ClassVar[str]
     Config: ClassVar[type[MethodConfig]]
+    own_tiles: ClassVar[bool] = False
 
     @abstractmethod
     def needs(self, config: C, source: SourceSpec) -> SourceNeeds:
@@ -250,6 +259,10 @@ class Method(ABC, Generic[C]):
         what costs one look at them.
         """
         return self.fit(config, parts, run)
+
+    def for_one_tile(self, config: C, tiles: int) -> C:
+        """The settings of the head of one tile of so many, where `config` is that of one head for all of them."""
+        return config
 
     @abstractmethod
     def load(self, record: Mapping[str, object], tensors: Mapping[str, Tensor]) -> Head:

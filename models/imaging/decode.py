@@ -24,6 +24,7 @@ from models.imaging.orientation import SIDEWAYS, oriented
 from models.imaging.samples import Header, Pixels, Samples
 from models.imaging.signatures import format_of
 from models.imaging.tiff import header as tiff_header
+from models.imaging.tiff import picture as tiff_picture
 from models.imaging.tiff import read as tiff_read
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "Pixels",
     "decode",
     "decode_image",
+    "decode_with",
     "read_header",
     "read_samples",
 ]
@@ -87,9 +89,16 @@ def decode(data: bytes, limits: ImageLimits | None = None, least_side: int | Non
     With `least_side` a JPEG may come out at 1/2, 1/4 or 1/8 with neither side below it. Its decoder then averages as it
     goes, in a fraction of the time. Other formats have no such way.
     """
-    header = read_header(data, limits)
-    samples = read_samples(header, data, least_side)
-    pixels: Pixels = oriented(to_rgb(samples), header.orientation)
+    return decode_with(read_header(data, limits), data, least_side)
+
+
+def decode_with(header: Header, data: bytes, least_side: int | None = None) -> DecodedImage:
+    """`decode` of a file whose header has been read. Raises ImageError."""
+    pixels: Pixels
+    if isinstance(header, tiff_header.TiffHeader):
+        pixels = tiff_picture.read_rgb(header, data)
+    else:
+        pixels = oriented(to_rgb(read_samples(header, data, least_side)), header.orientation)
     width, height = header.width, header.height
     if header.orientation in SIDEWAYS:
         width, height = height, width

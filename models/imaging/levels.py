@@ -62,9 +62,14 @@ class LevelRange(BaseModel):
         return self
 
 
+def grid_step(width: int, height: int) -> int:
+    """Every how many pixels, across and down, the levels of a picture of that size are looked at."""
+    return max(1, int((width * height / LOOKED_AT) ** 0.5))
+
+
 def measure_levels(pixels: Pixels) -> Levels:
     """RGB (H, W, 3) -> its levels in file units."""
-    step = max(1, int((pixels.shape[0] * pixels.shape[1] / LOOKED_AT) ** 0.5))
+    step = grid_step(pixels.shape[1], pixels.shape[0])
     seen = pixels[::step, ::step]
     return Levels(float(seen.mean()), float(np.percentile(seen, BRIGHTEST)))
 

@@ -42,3 +42,13 @@ def oriented(pixels: npt.NDArray[Any], orientation: int) -> npt.NDArray[Any]:
     if orientation in {3, 4, 7, 8}:
         pixels = pixels[::-1]
     return np.ascontiguousarray(pixels)
+
+
+def as_stored(shown: npt.NDArray[Any], orientation: int) -> npt.NDArray[Any]:
+    """The inverse of `oriented`, as a view: what is written to it as stored lies in `shown` as shown."""
+    pixels = shown
+    if orientation in {3, 4, 7, 8}:
+        pixels = pixels[::-1]
+    if orientation in {2, 3, 6, 7}:
+        pixels = pixels[:, ::-1]
+    return pixels.swapaxes(0, 1) if orientation in SIDEWAYS else pixels

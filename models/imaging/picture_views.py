@@ -12,11 +12,12 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from models.imaging.decode import ImageLimits, Pixels, decode
+from models.imaging.decode import ImageLimits, Pixels, decode_with, read_header
 from models.imaging.errors import ImageError
-from models.imaging.levels import LevelRange, check_levels
-from models.imaging.preprocess import JPEG_SIDES, Prepared, Preprocessing, prepare
+from models.imaging.levels import LevelRange, check_levels, white_of
+from models.imaging.preprocess import JPEG_SIDES, STRIP_PIXELS, Prepared, Preprocessing, as_input, prepare
 from models.imaging.regions import Regions
+from models.imaging.streamed_views import STREAMED_PIXELS, can_stream, letterboxed, streamed
 from models.imaging.tiling import Map, Tiling, stitched
 
 
@@ -52,8 +53,14 @@ class PictureViews:
     def prepare_file(self, data: bytes, limits: ImageLimits | None = None) -> PreparedImage:
         """The bytes of an image file -> its views. Raises ImageError, image_level_unexpected among them."""
         chosen = self.preprocessing
+        header = read_header(data, limits)
+        if self.regions is None and can_stream(header, chosen):
+            views, seen = streamed(header, data, chosen)
+            if self.levels is not None:
+                check_levels(seen, chosen.sixteen_bit_white, self.levels)
+            return PreparedImage(views, header.width, header.height)
         whole = chosen.jpeg == "reduced" and chosen.resize == "stretch" and self.regions is None
-        decoded = decode(data, limits, JPEG_SIDES * chosen.image_size if whole else None)
+        decoded = decode_with(header, data, JPEG_SIDES * chosen.image_size if whole else None)
         return PreparedImage(self._checked(decoded.pixels, look_at_levels=True), decoded.width, decoded.height)
 
     def prepare(self, pixels: Pixels, *, look_at_levels: bool = False) -> PreparedImage:
@@ -95,8 +102,20 @@ class PictureViews:
             x, y, side = centre(pixels.shape[1], pixels.shape[0])
             return (prepare(pixels[y : y + side, x : x + side], chosen),)
         if chosen.resize == "letterbox":
-            return (prepare(squared(pixels, chosen.image_size), chosen),)
+            return (self._letterboxed(pixels),)
         return (prepare(pixels, chosen),)
+
+    def _letterboxed(self, pixels: Pixels) -> Prepared:
+        """A large square is never made: of a line scan it has many times the picture's pixels."""
+        chosen = self.preprocessing
+        height, width = pixels.shape[:2]
+        side = max(width, height)
+        if side**2 < STREAMED_PIXELS or side < chosen.image_size:
+            return prepare(squared(pixels), chosen)
+        step = max(1, STRIP_PIXELS // side)
+        bands = (pixels[top : top + step] for top in range(0, height, step))
+        white = white_of(pixels, chosen.sixteen_bit_white)
+        return as_input(letterboxed(bands, width, height, chosen.image_size), white)
 
 
 def tiles_of(pixels: Pixels, tiling: Tiling) -> list[Pixels]:
@@ -124,7 +143,7 @@ def content(width: int, height: int, size: int) -> tuple[int, int, int, int]:
     return (size - w) // 2, (size - h) // 2, w, h
 
 
-def squared(pixels: Pixels, size: int) -> npt.NDArray[np.uint8] | npt.NDArray[np.uint16]:
+def squared(pixels: Pixels) -> npt.NDArray[np.uint8] | npt.NDArray[np.uint16]:
     """A picture within a square of its longer side, its edge pixels repeated: no border that looks like an edge."""
     height, width = pixels.shape[:2]
     side = max(width, height)

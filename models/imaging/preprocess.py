@@ -66,7 +66,11 @@ def prepare(pixels: Pixels, preprocessing: Preprocessing) -> Prepared:
     Beside the pixels it holds the resized picture and the result; in mixed cases also the one with one side resized.
     """
     white = 255 if pixels.dtype == np.uint8 else preprocessing.sixteen_bit_white
-    resized = resize(pixels, preprocessing.image_size, preprocessing.version)
+    return as_input(resize(pixels, preprocessing.image_size, preprocessing.version), white)
+
+
+def as_input(resized: npt.NDArray[Any], white: int) -> Prepared:
+    """(S, S, 3) with that white level -> contiguous float32 (3, S, S) in [0, 1]."""
     out = np.empty((3, *resized.shape[:2]), np.float32)
     np.divide(resized.transpose(2, 0, 1), np.float32(white), out=out, casting="unsafe")
     return np.minimum(out, np.float32(1), out=out)

@@ -103,7 +103,9 @@ def stitched(maps: Sequence[Map], tiling: Tiling) -> Map:
         x, y = min(round(across[column] * scale), width - size), min(round(down[row] * scale), height - size)
         total[y : y + size, x : x + size] += one * window
         weight[y : y + size, x : x + size] += window
-    return _reduced(np.divide(total, weight, dtype=np.float32))
+    np.divide(total, weight, out=total)
+    del weight  # of a large picture both take as much as its views
+    return _reduced(total)
 
 
 @lru_cache(maxsize=256)

@@ -40,8 +40,9 @@ class Validator:
     def validate(self, artifact: Artifact, supervisor: Supervisor[ValidatingRunner]) -> None:
         """Verify and warm up on every device, one step at a time between the requests' batches.
 
-        A shape that has run before is not run at its full batch again: requests wait for it. Raises what the runner
-        raises (ArtifactError for wrong scores), or NotReady where no device takes the work.
+        A shape that has run before is not run again: requests wait for it, and the golden images have run the head,
+        scores and a map. Raises what the runner raises (ArtifactError for wrong scores), or NotReady where no device
+        takes the work.
         """
         shape = (artifact.source, artifact.preprocessing.image_size)
         for device in supervisor.devices:
@@ -64,7 +65,7 @@ class Validator:
         with self._lock:
             known = shape in self._shapes
         # Twice each: the first run of a shape allocates and compiles, the second is what a batch will cost.
-        return (1,) if known else (1, 1, self._most(artifact, device), self._most(artifact, device))
+        return () if known else (1, 1, self._most(artifact, device), self._most(artifact, device))
 
     def _most(self, artifact: Artifact, device: str) -> int:
         limit = self._limits[device]

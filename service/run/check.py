@@ -167,10 +167,11 @@ def _line(file: Path) -> Finding:
 def most_bytes(settings: Settings, heads: int, *, on_cpu: bool = True, cores: int | None = None) -> int:
     """Memory of the whole service at most, by its limits, without the devices': `heads` is the bytes of all heads.
 
-    In each of the threads that decode and encode there may be the largest picture that is taken.
+    In each of the threads that decode and encode there may be the largest picture that is taken, of the format
+    that takes most.
     """
     threads = thread_counts(settings, on_cpu=on_cpu, cores=cores).decode
-    pictures = threads * settings.max_image_pixels * PEAK_BYTES
+    pictures = threads * settings.max_image_pixels * max(PEAK_BYTES[name] for name in settings.format_names)
     return settings.processes * (PROCESS_BYTES + pictures + settings.max_waiting_bytes + heads)
 
 

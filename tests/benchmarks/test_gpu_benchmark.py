@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import pytest
@@ -10,8 +10,11 @@ import torch
 from torch import Tensor
 
 from benchmarks import gpu
+from examples.demo_images import Counts
 from models.backends.base import SourceKey
 from models.backends.pool import SourcePool
+from models.heads.registry import config_of
+from trainer.config import TrainingSettings
 
 CPU = torch.device("cpu")
 
@@ -79,3 +82,30 @@ def test_without_a_gpu_it_says_what_to_do(monkeypatch: pytest.MonkeyPatch, capsy
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert gpu.main([]) == 2
     assert "--device cpu" in capsys.readouterr().err
+
+
+@pytest.mark.long
+def test_every_part_comes_to_its_end_on_a_cpu_with_real_sources_and_a_real_service(
+    monkeypatch: pytest.MonkeyPatch, source_weights: Mapping[str, Tensor]
+) -> None:
+    monkeypatch.setattr(gpu, "TURN_S", 0.0)
+    monkeypatch.setattr(gpu, "BATCHES", (1, 2))
+    monkeypatch.setattr(gpu, "SIDES", (64,))
+    short = TrainingSettings(method=config_of({"method": "mkd", "steps": 4}), image_size=64)
+    monkeypatch.setattr(gpu, "SHORT_RUN", short)
+    monkeypatch.setattr(gpu, "PICTURES_TO_TRAIN", Counts(train=24, good=0, defect=0))
+    monkeypatch.setattr(gpu, "SHARES", dict.fromkeys(gpu.SHARES, 4.0) | {"http": 0.2})  # a busy machine is slow
+    results, (failed, _) = gpu.measure(CPU, 2.0)
+    assert failed.measured == 0, results
+    training, source, detector, http = (results[name] for name in ("training", "source", "detector", "http"))
+    assert [sorted(row) for row in training] == [["memory_mib", "seconds"]]  # type: ignore[attr-defined]
+    rows = [row for row in source if "missing" not in row]  # type: ignore[attr-defined]
+    assert {(row["source"], row["side"], row["batch"]) for row in rows} == {
+        (name, 64, batch) for name in ("vgg16", "efficientnet-lite0") for batch in (1, 2)
+    }
+    assert all(row["images_per_s"] > 0 for row in rows)
+    assert {(row["maps"], row["batch"]) for row in detector[:-1]} == {  # type: ignore[index]
+        (maps, batch) for maps in (False, True) for batch in (1, 2)
+    }
+    assert [row["path"] for row in http[:-1]] == ["/score"] * 2 + ["/localize"] * 2  # type: ignore[index]
+    assert http[-1]["ready_after_s"] > 0  # type: ignore[index]

@@ -190,6 +190,24 @@ def test_tiles_are_fitted_and_judged_as_one_picture(judged: Judge, tiled: Artifa
     assert np.abs(bad.map - good.map).max() > 0
 
 
+def test_each_tile_may_have_a_head_of_its_own(
+    judged: Judge,
+    good_folder_of_bolts: Path,
+    tmp_path: Path,
+    silent_display: Display,
+    source_weights: Mapping[str, torch.Tensor],
+    good_images: list[bytes],
+) -> None:
+    settings = TrainingSettings(
+        method=PATCHCORE, image_size=32, hold_out=0.3, view="tiles", tile_side=32, tile_overlap=16, tile_heads="own"
+    )
+    job = TrainingJob(good_folder_of_bolts, "bolt", tmp_path, settings, backend="torch", threads=1)
+    made = load_artifact(train(job, silent_display).path)
+    assert made.manifest.method == made.head.method == "patchcore"
+    assert set(made.head.tensors()) == {f"{tile}.{name}" for tile in range(4) for name in ("bank", "mean", "matrix")}
+    assert judged(made, with_a_blot(good_images[0], (26, 14))).score > judged(made, good_images[0]).score
+
+
 def test_tiles_want_pictures_of_one_size(good_folder_of_bolts: Path, tmp_path: Path, silent_display: Display) -> None:
     data = tmp_path / "data"
     data.mkdir()

@@ -28,6 +28,7 @@ from trainer.advise.trial import Pictures, Tried, try_all
 from trainer.config import TrainingSettings
 from trainer.data import DataError, prepared_images, read_pixels, split
 from trainer.fit_run import Display, seeded
+from trainer.painted.paint import Painted
 from trainer.painted.painted_set import painted_set
 from trainer.training_set import TrainingSet
 
@@ -101,14 +102,12 @@ class Advice:
 
 def advise(job: AdviceJob, display: Display) -> Advice:
     """Tries all candidates at all sizes. Raises DataError for too few pictures, or where none is within the budget."""
-    fitted, aside = _drawn(job)
+    fitted, aside = drawn(len(job.found.files), job.settings)
     key = source_key(job.settings.source, job.settings.normalisation, job.weights_file, job.settings.source_precision)
     pool = SourcePool(job.device, backend=job.backend, threads=job.threads, weights_file=job.weights_file)
     backend, source = pool.require(key), spec_of(key.source)
-    per_picture = max(1, round(DEFECTS / len(aside)))
-    painted = list(
-        painted_set((read_pixels(job.found.files[index]) for index in aside), per_picture, job.settings.seed)
-    )
+    made, per_picture = painted_on(job.found, aside, job.settings.seed)
+    painted = list(made)
     origin = [number // per_picture for number in range(len(painted))]
     tried: list[Tried] = []
     work = job.work / f"advise-{os.getpid()}"
@@ -145,17 +144,26 @@ def _preprocessing(job: AdviceJob, size: int) -> Preprocessing:
     return settings.preprocessing(job.found.sixteen_bit_white)
 
 
-def _drawn(job: AdviceJob) -> tuple[Sequence[int], Sequence[int]]:
-    """Indices of the pictures to fit to, and of those set aside; a fit's held-out pictures are in neither."""
-    training, _ = split(len(job.found.files), job.settings.hold_out, job.settings.seed)
-    order = np.asarray(training)[torch.randperm(len(training), generator=seeded(job.settings.seed, "advise")).numpy()]
+def drawn(count: int, settings: TrainingSettings) -> tuple[Sequence[int], Sequence[int]]:
+    """Of `count` pictures those to fit to, and those set aside; what a fit holds out is in neither.
+
+    Raises DataError for too few.
+    """
+    training, _ = split(count, settings.hold_out, settings.seed)
+    order = np.asarray(training)[torch.randperm(len(training), generator=seeded(settings.seed, "advise")).numpy()]
     aside = min(MOST_ASIDE, max(FEWEST // 2, round(ASIDE * len(order))))
     if len(order) < aside + FEWEST:
         raise DataError(
-            f"{len(order)} pictures to train on are too few to choose a method by: at least {FEWEST + FEWEST // 2} are "
-            "needed. Name a --method"
+            f"{len(order)} pictures to train on are too few to choose by: at least {FEWEST + FEWEST // 2} are needed. "
+            "Name what is to be taken"
         )
     return sorted(order[aside : aside + MOST_FITTED].tolist()), sorted(order[:aside].tolist())
+
+
+def painted_on(found: TrainingSet, aside: Sequence[int], seed: int) -> tuple[Iterator[Painted], int]:
+    """Defects on those pictures, picture by picture, made as they are asked for; and how many on each."""
+    per_picture = max(1, round(DEFECTS / len(aside)))
+    return painted_set((read_pixels(found.files[index]) for index in aside), per_picture, seed), per_picture
 
 
 def _row(one: Tried) -> dict[str, Any]:

@@ -14,6 +14,7 @@ import numpy as np
 
 from trainer.advise.trial import Tried
 from trainer.data import DataError
+from trainer.painted.separation import Scores
 
 
 class Choice(NamedTuple):
@@ -34,7 +35,7 @@ def choose(tried: Sequence[Tried], cycle_ms: float | None) -> Choice:
             f"{fastest.ms:.0f} ms; give a larger --cycle-ms, or a smaller source (--source efficientnet-lite0)"
         )
     best = max(within, key=lambda one: one.separation)
-    tied = [one for one in within if best.separation - one.separation <= standard_error(best, one)]
+    tied = [one for one in within if best.separation - one.separation <= standard_error(best.without, one.without)]
     order = {name: place for place, name in enumerate(dict.fromkeys(one.candidate.name for one in tried))}
     first = min(tied, key=lambda one: (not one.candidate.is_default, order[one.candidate.name], -one.separation))
     budget = "" if cycle_ms is None else f" within {cycle_ms:g} ms an image"
@@ -43,14 +44,14 @@ def choose(tried: Sequence[Tried], cycle_ms: float | None) -> Choice:
         reason = "it is the default" if first.candidate.is_default else "it sees more than places alone"
         why += (
             f"; {title(first)} ({first.separation:.1%}) lies within one standard error "
-            f"({standard_error(best, first):.1%}) of it, and {reason}"
+            f"({standard_error(best.without, first.without):.1%}) of it, and {reason}"
         )
     return Choice(first, best, why)
 
 
-def standard_error(one: Tried, other: Tried) -> float:
-    """Of the difference of two candidates' separations, over the same good pictures."""
-    differences = (one.without - other.without).astype(np.float64)
+def standard_error(one: Scores, other: Scores) -> float:
+    """Of the difference of two separations, each (n,) without each of the same n good pictures (Tried.without)."""
+    differences = (one - other).astype(np.float64)
     count = len(differences)
     return float(np.sqrt((count - 1) / count * ((differences - differences.mean()) ** 2).sum()))
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -42,6 +43,13 @@ class Tried:
     without: Scores
     ms: float
     fit_s: float
+
+
+class Separations(NamedTuple):
+    """See Tried, whose `separation` and `without` they are."""
+
+    overall: float
+    without: Scores
 
 
 @dataclass(frozen=True)
@@ -100,30 +108,29 @@ def try_all(
                 continue
             fit_s = time.monotonic() - started
             scores = stored_scores(head, store, range(len(pictures.fitted), pictures.count), device)
-            found.append(
-                Tried(candidate, size, *separations(pictures, scores), _milliseconds(head, store, device), fit_s)
-            )
+            good, painted = scores[: len(pictures.aside)], scores[len(pictures.aside) :]
+            apart = separations(good, painted, pictures.defects, pictures.origin)
+            found.append(Tried(candidate, size, *apart, _milliseconds(head, store, device), fit_s))
             told(f"{candidate.name} at {size} pixels: {found[-1].separation:.1%}, {found[-1].ms:.0f} ms an image")
     return found
 
 
-def separations(pictures: Pictures, scores: Scores) -> tuple[float, Scores]:
-    """Scores of the pictures set aside, then of the painted ones -> see Tried.
+def separations(good: Scores, painted: Scores, defects: Sequence[Painted], origin: Sequence[int]) -> Separations:
+    """Scores (n,) of the pictures set aside, and (m,) of the defects painted on the picture `origin` of them.
 
     An AUROC is the share of pairs in which the painted one scores higher, a tie being half of one. So all are read off
     one table of pairs.
     """
-    good, painted = scores[: len(pictures.aside)], scores[len(pictures.aside) :]
     pairs = (painted[:, None] > good).astype(np.float64) + 0.5 * (painted[:, None] == good)
-    origin, kinds = np.asarray(pictures.origin), np.array([defect.kind for defect in pictures.defects])
+    on, kinds = np.asarray(origin), np.array([defect.kind for defect in defects])
 
     def mean_over_kinds(rows: npt.NDArray[np.bool_], columns: npt.NDArray[np.bool_]) -> float:
         return float(np.mean([pairs[rows & (kinds == kind)][:, columns].mean() for kind in np.unique(kinds[rows])]))
 
     numbers = np.arange(len(good))
-    without = [mean_over_kinds(origin != number, numbers != number) for number in numbers]
+    without = [mean_over_kinds(on != number, numbers != number) for number in numbers]
     everything = mean_over_kinds(np.ones(len(painted), dtype=bool), np.ones(len(good), dtype=bool))
-    return everything, np.array(without, dtype=np.float32)
+    return Separations(everything, np.array(without, dtype=np.float32))
 
 
 def stored_scores(head: Head, store: ActivationStore, indices: Sequence[int], device: torch.device) -> Scores:

@@ -17,7 +17,7 @@ from trainer.activations import DEFAULT_LIMIT_BYTES
 from trainer.advise.candidates import SIZES
 from trainer.cli.settings import AUTO, TILES_METHOD
 from trainer.cli.trainer_parser import TrainerParser
-from trainer.config import TrainingSettings
+from trainer.config import TileHeads, TrainingSettings
 from trainer.evaluate import PAINTED_DEFECTS
 from trainer.perturb import CHANGES
 
@@ -84,6 +84,8 @@ def _add_fit(fit: argparse.ArgumentParser) -> None:
     source.add_argument("--source-precision", choices=get_args(Precision), help=words)
     _add_size(source)
     _add_view(source)
+    words = "one head for all tiles, one for each, or what tells painted defects better"
+    source.add_argument("--tile-heads", choices=get_args(TileHeads), help=f"{words} [{_DEFAULTS.tile_heads}]")
     _add_regions(source)
     source.add_argument(
         "--white-level",

@@ -18,10 +18,11 @@ from trainer.adopt import adopt
 from trainer.advise.advice import AdviceJob, advise
 from trainer.advise.candidates import SIZES
 from trainer.advise.chooser import Auto
+from trainer.advise.tile_heads import AutoTileHeads
 from trainer.cli.method_list import method_lines
 from trainer.cli.next_command import next_command
 from trainer.cli.place import Place, check_names, place_of
-from trainer.cli.settings import auto_view, settings_of, sizes_of, wants_auto
+from trainer.cli.settings import AUTO, auto_view, settings_of, sizes_of, wants_auto
 from trainer.compare import compare
 from trainer.config import TrainingSettings
 from trainer.display import RichDisplay
@@ -279,12 +280,13 @@ def _beside(artifact: Path, arguments: argparse.Namespace) -> Place:
 
 
 def _job(arguments: argparse.Namespace, data: Path, place: Place) -> TrainingJob:
+    settings, chooser = settings_of(arguments), _chooser(arguments)
     return TrainingJob(
         data=data,
         product=place.product,
         out=place.out,
         version=place.version,
-        settings=settings_of(arguments),
+        settings=settings,
         device=device_of(arguments.device),
         backend=arguments.backend,
         threads=arguments.threads,
@@ -292,7 +294,7 @@ def _job(arguments: argparse.Namespace, data: Path, place: Place) -> TrainingJob
         cache_limit_bytes=int(arguments.cache_limit_gib * 2**30),
         subfolders=arguments.subfolders,
         accept_degenerate=arguments.accept_degenerate,
-        chooser=_chooser(arguments),
+        chooser=AutoTileHeads(chooser) if settings.tile_heads == AUTO else chooser,
         regions=read_regions(arguments.roi, arguments.ignore),
     )
 

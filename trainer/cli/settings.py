@@ -37,7 +37,14 @@ def settings_of(arguments: argparse.Namespace) -> TrainingSettings:
     if named != method.get("method", named):
         method = {}  # the file's settings are another method's
     method |= {"method": named, **_assignments(arguments.set_values)}
-    values |= {name: value for name, value in vars(arguments).items() if name in COMMON and value not in (None, AUTO)}
+    values |= {
+        name: value
+        for name, value in vars(arguments).items()
+        if name in COMMON and (value is not None and (value != AUTO or name == "tile_heads"))
+    }
+    tiled = values.get("view") == "tiles" or arguments.image_size == AUTO
+    if values.get("tile_heads", "shared") != "shared" and not tiled:
+        raise ValueError("tile_heads go with tiles: give --view tiles, or --image-size auto")
     augmentation = dict(values.pop("augmentation", {})) | _augmentation(arguments)
     return TrainingSettings.model_validate({**values, "method": config_of(method), "augmentation": augmentation})
 

@@ -11,8 +11,8 @@ from torch import Tensor
 from models.heads.base import FitRun, GoodParts, Head, Method, SourceNeeds, to_device
 from models.heads.combined.config import CombinedConfig, CombinedRecord, Member
 from models.heads.combined.head import CombinedHead, member_output, member_record, named, needs_of
-from models.heads.combined.member_run import MemberRun
 from models.heads.parts.folds import folds_of
+from models.heads.parts.member_run import MemberRun
 from models.heads.registry import method_of
 from models.sources.registry import Activations, SourceSpec
 

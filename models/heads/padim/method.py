@@ -28,6 +28,7 @@ class PadimMethod(Method[PadimConfig]):
     title = "PaDiM (Defard et al., ICPR 2020 workshops)"
     when = "parts that lie still under the camera; fitted in seconds, a few milliseconds an image"
     Config = PadimConfig
+    own_tiles = True
 
     def needs(self, config: PadimConfig, source: SourceSpec) -> SourceNeeds:
         """The taps whose features are taken."""

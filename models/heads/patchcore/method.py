@@ -15,6 +15,8 @@ from models.heads.patchcore.config import PatchcoreConfig, PatchcoreRecord
 from models.heads.patchcore.head import PatchcoreHead, load_head, whitened
 from models.sources.registry import SourceSpec
 
+LEAST_BANK = 200  # patches that the head of one tile keeps
+
 
 class PatchcoreMethod(Method[PatchcoreConfig]):
     """See the module, and models.heads.base.Method."""
@@ -23,6 +25,7 @@ class PatchcoreMethod(Method[PatchcoreConfig]):
     title = "PatchCore (Roth et al., CVPR 2022), on whitened patches"
     when = "small defects, parts that may be turned; fitted in seconds, tens of milliseconds an image"
     Config = PatchcoreConfig
+    own_tiles = True
 
     def needs(self, config: PatchcoreConfig, source: SourceSpec) -> SourceNeeds:
         """The taps whose features are taken."""
@@ -53,6 +56,11 @@ class PatchcoreMethod(Method[PatchcoreConfig]):
         run.note("bank", len(kept))
         run.note("candidates", len(candidates))
         return PatchcoreHead(record, bank.half(), mean, matrix)
+
+    def for_one_tile(self, config: PatchcoreConfig, tiles: int) -> PatchcoreConfig:
+        """The banks of all tiles together are as large as one for all of them, but for LEAST_BANK each."""
+        bank = min(config.bank_size, max(LEAST_BANK, -(-config.bank_size // tiles)))
+        return config.model_copy(update={"bank_size": bank, "candidates": max(bank, -(-config.candidates // tiles))})
 
     def load(self, record: Mapping[str, object], tensors: Mapping[str, Tensor]) -> PatchcoreHead:
         """See Method.load."""

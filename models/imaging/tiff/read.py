@@ -1,8 +1,9 @@
-"""Puts the samples of a TIFF together: bytes of strips or tiles -> numbers -> planes -> raw samples (H, W, C)."""
+"""Puts the samples of a TIFF together: bytes of strips or tiles -> numbers -> bands of samples from top to bottom."""
 
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from typing import Any, Literal
 
 import numpy as np
@@ -15,19 +16,28 @@ from models.imaging.layouts import PREMULTIPLIED, UNSPECIFIED
 from models.imaging.packed import unpack
 from models.imaging.samples import Samples
 from models.imaging.tiff.header import CHANNELS, TiffHeader
-from models.imaging.tiff.segments import decompress
+from models.imaging.tiff.segments import blocks_of_rows
+
+BAND_BYTES = 2**21  # of a band of samples as they are stored
 
 
 def read_samples(header: TiffHeader, data: bytes) -> Samples:
     """The raw samples, extra ones that are no opacity left out. Raises ImageError."""
+    whole: npt.NDArray[Any] | None = None
+    top = 0
+    for band in read_bands(header, data):
+        if whole is None:
+            whole = np.empty((header.height, *band.shape[1:]), band.dtype)
+        whole[top : top + len(band)] = band
+        top += len(band)
+    if whole is None:
+        raise damaged("it has no strips or tiles")
+    return meaning(header, whole)
+
+
+def meaning(header: TiffHeader, values: npt.NDArray[Any]) -> Samples:
+    """Raw samples (H, W, C) of the picture or of a band of it, with what they mean."""
     facts = header.facts
-    kept = CHANNELS.get(facts.colour, 1) + (facts.extra not in {"none", UNSPECIFIED, PREMULTIPLIED})
-    if facts.compression == "JPEG":
-        values = _jpeg_plane(header, data)
-    elif header.apart:
-        values = _planes_together(header, data, kept)
-    else:
-        values = _plane(header, data, 0, header.samples)[:, :, :kept]
     colour: Literal["grey", "rgb", "palette", "cmyk"] = "grey"
     if facts.colour in {"RGB", "YCbCr"}:
         colour = "rgb"
@@ -40,29 +50,46 @@ def read_samples(header: TiffHeader, data: bytes) -> Samples:
     return Samples(values, facts.bits, colour, inverted, palette, lossy=facts.compression == "JPEG")
 
 
-def _planes_together(header: TiffHeader, data: bytes, kept: int) -> npt.NDArray[Any]:
-    kind = np.uint8 if header.facts.bits <= 8 else np.uint16
-    out = np.empty((header.height, header.width, kept), kind)
-    for channel in range(header.samples):
-        plane = _plane(header, data, channel, 1)[:, :, 0]
-        if channel < kept:  # the others are read for their damage alone
-            out[:, :, channel] = plane
-    return out
+def read_bands(header: TiffHeader, data: bytes) -> Iterator[npt.NDArray[Any]]:
+    """Raw samples (n, W, C) from top to bottom, extra ones that are no opacity left out. Raises ImageError.
+
+    A band has some BAND_BYTES; where tiles lie beside each other, or strips are JPEG, it is a row of them.
+    """
+    facts = header.facts
+    kept = CHANNELS.get(facts.colour, 1) + (facts.extra not in {"none", UNSPECIFIED, PREMULTIPLIED})
+    if facts.compression == "JPEG":
+        yield from _jpeg_bands(header, data)
+    elif header.apart:
+        planes = [_bands(header, data, channel, 1) for channel in range(header.samples)]
+        for parts in zip(*planes, strict=True):  # those beyond `kept` are read for their damage alone
+            yield np.concatenate(parts[:kept], axis=2)
+    else:
+        for band in _bands(header, data, 0, header.samples):
+            yield band[:, :, :kept]
 
 
-def _plane(header: TiffHeader, data: bytes, index: int, samples: int) -> npt.NDArray[Any]:
-    """One plane of `samples` interleaved channels: (H, W, samples)."""
+def _bands(header: TiffHeader, data: bytes, index: int, samples: int) -> Iterator[npt.NDArray[Any]]:
+    """One plane of `samples` interleaved channels: (n, W, samples) each, the same rows whatever the plane."""
     offsets, counts = _places(header)
     per_plane = len(offsets) // (header.samples if header.apart else 1)
     where = list(zip(offsets, counts, strict=True))[index * per_plane : (index + 1) * per_plane]
     rows, columns = header.segment
+    across = -(-header.width // columns)
     heights = [rows] * per_plane
     if not header.tiled:
         heights[-1] = header.height - rows * (per_plane - 1)
     row_bytes = -(-columns * samples * header.facts.bits // 8)
-    segments = decompress(data, where, header.facts.compression, heights, row_bytes)
-    numbers = _numbers(segments, header, columns, samples)
-    return _tiles_together(numbers, header) if header.tiled else numbers
+    block = max(1, BAND_BYTES // row_bytes) if across == 1 else rows * across
+    left = header.height
+    for part in blocks_of_rows(data, where, header.facts.compression, heights, row_bytes, block):
+        numbers = _numbers(part, header, columns, samples)
+        if across > 1:  # tiles beside each other came one below the other
+            numbers = numbers.reshape(across, rows, columns, samples).swapaxes(0, 1)
+            numbers = numbers.reshape(rows, across * columns, samples)
+        band = numbers[:left, : header.width]
+        left -= len(band)
+        if len(band):
+            yield band
 
 
 def _places(header: TiffHeader) -> tuple[list[int], list[int]]:
@@ -85,32 +112,18 @@ def _numbers(rows: npt.NDArray[np.uint8], header: TiffHeader, columns: int, samp
     return values
 
 
-def _tiles_together(stacked: npt.NDArray[Any], header: TiffHeader) -> npt.NDArray[Any]:
-    """Tiles one below the other -> (H, W, C), what reaches over the edges cut off."""
+def _jpeg_bands(header: TiffHeader, data: bytes) -> Iterator[npt.NDArray[Any]]:
+    """Strips or tiles that are JPEG streams of their own, whose tables a tag may hold; a row of them each."""
+    places = list(zip(*_places(header), strict=True))
     rows, columns = header.segment
-    out = np.empty((header.height, header.width, stacked.shape[2]), stacked.dtype)
+    colours: Literal["GRAY", "RGB"] = "GRAY" if CHANNELS.get(header.facts.colour, 1) == 1 else "RGB"
     across = -(-header.width // columns)
-    for number in range(len(stacked) // rows):
-        top, left = number // across * rows, number % across * columns
-        part = out[top : top + rows, left : left + columns]
-        part[:] = stacked[number * rows : number * rows + part.shape[0], : part.shape[1]]
-    return out
-
-
-def _jpeg_plane(header: TiffHeader, data: bytes) -> npt.NDArray[Any]:
-    """Strips or tiles that are JPEG streams of their own, whose tables a tag may hold."""
-    offsets, counts = _places(header)
-    rows, columns = header.segment
-    channels = CHANNELS.get(header.facts.colour, 1)
-    out = np.empty((header.height, header.width, channels), np.uint8)
-    across = -(-header.width // columns)
-    for number, (offset, count) in enumerate(zip(offsets, counts, strict=True)):
-        top, left = number // across * rows, number % across * columns
-        part = out[top : top + rows, left : left + columns]
-        shape = (rows, columns) if header.tiled else part.shape[:2]
-        stream = _whole_stream(data[offset : offset + count], header)
-        part[:] = strict(stream, "GRAY" if channels == 1 else "RGB", shape)[: part.shape[0], : part.shape[1]]
-    return out
+    for top in range(0, header.height, rows):
+        height = rows if header.tiled else min(rows, header.height - top)
+        of_row = places[top // rows * across :][:across]
+        streams = (_whole_stream(data[offset : offset + count], header) for offset, count in of_row)
+        parts = [strict(stream, colours, (height, columns)) for stream in streams]
+        yield np.concatenate(parts, axis=1)[: header.height - top, : header.width]
 
 
 def _whole_stream(segment: bytes, header: TiffHeader) -> bytes:

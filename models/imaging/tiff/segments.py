@@ -1,5 +1,9 @@
 """Decompresses the strips or tiles of one plane of a TIFF into rows of bytes, every one of them or an error.
 
+Rows come in blocks, so that a picture need not be held as bytes before it becomes numbers. A stream of Deflate, LZMA or
+PackBits, or a strip that is not compressed, is read as far as a block needs, however long it is; one of LZW or
+Zstandard is decompressed as a whole (some writers put the picture into one strip).
+
 Deflate and LZMA go through the standard library, which compares their checksums; LZW and Zstandard through libtiff (in
 Pillow), which is given the bytes as a grey picture of 8 bits, so that no meaning of samples is left to it. libtiff
 stops where the rows are full. That a stream holds more than the header promises is damage: a Zstandard stream gets
@@ -9,10 +13,8 @@ one known row behind it, which must be what follows; of LZW the shortest stream 
 from __future__ import annotations
 
 import io
-import lzma
 import struct
-import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -20,108 +22,67 @@ from PIL import Image
 
 from models.imaging.errors import damaged
 from models.imaging.tiff.lzw_length import lzw_length
+from models.imaging.tiff.streams import PADDING, STREAMS, TOO_LONG
 from models.imaging.tiff.zstandard_frame import with_known_bytes
 
 # Pillow would refuse large images by a limit of its own; ours is checked on every header, before any decoding.
 Image.MAX_IMAGE_PIXELS = None
 
+Rows = npt.NDArray[np.uint8]
 LIBTIFF = {"LZW": 5, "Zstandard": 50000}
-TOO_LONG = "a strip or tile does not end where its rows do"
 KNOWN = 0xA5  # the byte of the row that is put behind a Zstandard stream
 LZW_COUNTED = 2**16  # bytes of a stream that are counted in Python, some 10 ms
-PADDING = 3  # bytes behind a strip that some writers round its length up by
 STACK_ROWS = 60_000  # Pillow takes at most 65,500 or so in one picture
 
 
-def decompress(
-    data: bytes, where: Iterable[tuple[int, int]], compression: str, rows: list[int], row_bytes: int
-) -> npt.NDArray[np.uint8]:
-    """Segments of `rows` rows each, `where` are their offsets and bytes -> (sum of rows, row_bytes) uint8.
+def blocks_of_rows(
+    data: bytes, where: list[tuple[int, int]], compression: str, rows: list[int], row_bytes: int, block: int
+) -> Iterator[Rows]:
+    """Segments of `rows` rows each, `where` are their offsets and bytes -> (`block`, row_bytes) each, in order.
 
-    Raises image_damaged where a segment has too little data or contradicts its checksum.
+    The last one has fewer rows where they do not divide. Each is an array of its own. Raises image_damaged where a
+    segment has too little data or contradicts its checksum, once it gets there.
     """
-    if compression in LIBTIFF:
-        return _by_libtiff(data, list(where), compression, rows, row_bytes)
-    out = np.empty((sum(rows), row_bytes), np.uint8)
-    top = 0
-    one: Callable[[bytes, int], bytes] = {
-        "none": _stored,
-        "Deflate": _inflated,
-        "LZMA": _unxz,
-        "PackBits": _unpackbits,
-    }[compression]
+    pieces = (_by_libtiff if compression in LIBTIFF else _by_stream)(data, where, compression, rows, row_bytes, block)
+    left = sum(rows)
+    out = np.empty((min(block, left), row_bytes), np.uint8)
+    filled = 0
+    for piece in pieces:
+        while len(piece):
+            taken = min(len(piece), len(out) - filled)
+            out[filled : filled + taken] = piece[:taken]
+            piece, filled = piece[taken:], filled + taken
+            if filled == len(out):
+                yield out
+                left -= filled
+                out, filled = np.empty((min(block, left), row_bytes), np.uint8), 0
+
+
+def _by_stream(
+    data: bytes, where: list[tuple[int, int]], compression: str, rows: list[int], row_bytes: int, block: int
+) -> Iterator[Rows]:
+    held = memoryview(data)
     for (offset, count), height in zip(where, rows, strict=True):
-        wanted = height * row_bytes
-        found = one(data[offset : offset + count], wanted)
-        if len(found) < wanted:
-            raise damaged(f"a strip or tile gives {len(found):,} of {wanted:,} bytes")
-        out[top : top + height] = np.frombuffer(found, np.uint8, wanted).reshape(height, row_bytes)
-        top += height
-    return out
-
-
-def _stored(segment: bytes, wanted: int) -> bytes:
-    if len(segment) > wanted + PADDING:
-        raise damaged(f"a strip or tile of {wanted:,} bytes has {len(segment):,}")
-    return segment[:wanted]
-
-
-def _unpackbits(segment: bytes, wanted: int) -> bytes:
-    """Runs: n < 128 stands before n + 1 bytes as they are, n > 128 before one that is repeated 257 - n times."""
-    pieces: list[bytes] = []
-    place, length = 0, 0
-    while length < wanted and place + 1 < len(segment):
-        code = segment[place]
-        if code < 128:
-            pieces.append(segment[place + 1 : place + 2 + code])
-            place += 2 + code
-        elif code > 128:
-            pieces.append(segment[place + 1 : place + 2] * (257 - code))
-            place += 2
-        else:  # 128 does nothing
-            place += 1
-            continue
-        length += len(pieces[-1])
-    if length > wanted or place + PADDING < len(segment) or place > len(segment):
-        raise damaged(TOO_LONG)
-    return b"".join(pieces)
-
-
-def _inflated(segment: bytes, wanted: int) -> bytes:
-    stream = zlib.decompressobj()
-    try:
-        found = stream.decompress(segment, wanted)
-        # One byte more makes it read its checksum; a stream that would go on holds other data than the header says.
-        more = b"" if stream.eof else stream.decompress(stream.unconsumed_tail, 1)
-    except zlib.error as error:
-        raise damaged(str(error)) from error
-    if more or not stream.eof:
-        raise damaged(TOO_LONG)
-    return found
-
-
-def _unxz(segment: bytes, wanted: int) -> bytes:
-    stream = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=256 * 2**20)
-    try:
-        found = stream.decompress(segment, wanted)
-        while len(found) < wanted and not stream.needs_input and not stream.eof:
-            found += stream.decompress(b"", wanted - len(found))
-        more = b"" if stream.eof else stream.decompress(b"", 1)
-    except lzma.LZMAError as error:
-        raise damaged(str(error)) from error
-    if more or not stream.eof:
-        raise damaged(TOO_LONG)
-    return found
+        wanted, found, rest = height * row_bytes, 0, b""
+        for piece in STREAMS[compression](held[offset : offset + count], wanted, block * row_bytes):
+            found += len(piece)
+            joined = b"".join([rest, piece]) if rest else piece
+            whole = len(joined) // row_bytes
+            if whole:
+                yield np.frombuffer(joined, np.uint8, whole * row_bytes).reshape(whole, row_bytes)
+            rest = bytes(joined[whole * row_bytes :])
+        if found < wanted:
+            raise damaged(f"a strip or tile gives {found:,} of {wanted:,} bytes")
 
 
 def _by_libtiff(
-    data: bytes, where: list[tuple[int, int]], compression: str, rows: list[int], row_bytes: int
-) -> npt.NDArray[np.uint8]:
+    data: bytes, where: list[tuple[int, int]], compression: str, rows: list[int], row_bytes: int, block: int
+) -> Iterator[Rows]:
     """All but the last segment have equally many rows, as TIFF's strips do."""
     more = 1 if compression == "Zstandard" else 0
-    out = np.empty((sum(rows), row_bytes), np.uint8)
-    each = max(1, STACK_ROWS // rows[0])
-    top = 0
+    if compression == "LZW":
+        _check_lzw(data, where, rows, row_bytes)
+    each = max(1, min(block, STACK_ROWS) // rows[0])
     for first in range(0, len(where), each):
         heights = rows[first : first + each]
         pieces = [data[offset : offset + length] for offset, length in where[first : first + each]]
@@ -129,20 +90,29 @@ def _by_libtiff(
             pieces = [with_known_bytes(piece, KNOWN, row_bytes) for piece in pieces]
         size = (row_bytes, sum(heights) + more * len(heights))
         file = _grey_tiff(pieces, LIBTIFF[compression], size, heights[0] + more)
-        try:
-            with Image.open(io.BytesIO(file), formats=["TIFF"]) as image:
-                found = np.asarray(image)
-        except (OSError, ValueError, SyntaxError, RuntimeError) as error:
-            raise damaged(f"a strip or tile cannot be decompressed ({error})") from error
-        place = 0
-        for height in heights:
-            out[top : top + height] = found[place : place + height]
-            if more and (found[place + height] != KNOWN).any():
-                raise damaged(TOO_LONG)
-            top, place = top + height, place + height + more
-    if compression == "LZW":
-        _check_lzw(data, where, rows, row_bytes)
-    return out
+        del pieces
+        yield from _rows_of_picture(_decompressed(file), heights, more, block)
+
+
+def _decompressed(file: bytes) -> Image.Image:
+    try:
+        with Image.open(io.BytesIO(file), formats=["TIFF"]) as image:
+            image.load()
+            return image
+    except (OSError, ValueError, SyntaxError, RuntimeError) as error:
+        raise damaged(f"a strip or tile cannot be decompressed ({error})") from error
+
+
+def _rows_of_picture(image: Image.Image, heights: list[int], more: int, block: int) -> Iterator[Rows]:
+    """The rows of segments that lie one below the other, each with `more` known rows behind it."""
+    top = 0
+    for height in heights:
+        for start in range(0, height, block):
+            end = min(height, start + block)
+            yield np.asarray(image.crop((0, top + start, image.width, top + end)))
+        top += height + more
+        if more and (np.asarray(image.crop((0, top - more, image.width, top))) != KNOWN).any():
+            raise damaged(TOO_LONG)
 
 
 def _check_lzw(data: bytes, where: list[tuple[int, int]], rows: list[int], row_bytes: int) -> None:

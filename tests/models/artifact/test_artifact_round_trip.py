@@ -8,6 +8,7 @@ import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,6 +25,7 @@ from models.artifact import (
     write_artifact,
 )
 from models.detector import Detector, Row
+from models.heads.base import Head, HeadOutput
 from models.imaging.decode import decode_image
 from models.imaging.preprocess import prepare
 
@@ -139,6 +141,21 @@ def test_a_head_that_scores_nan_is_refused(copy: Path, torch_detector: Detector)
     with torch.no_grad():
         next(iter(artifact.head.parameters())).fill_(float("nan"))
     with pytest.raises(ArtifactError, match="nan"):
+        artifact.verify_golden(torch_detector)
+
+
+def test_a_head_whose_map_is_not_finite_is_refused(
+    copy: Path, torch_detector: Detector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    artifact = load_artifact(copy)
+    judge = type(artifact.head).judge
+
+    def without_a_map(head: Head, images: torch.Tensor, *more: Any) -> HeadOutput:
+        found: HeadOutput = judge(head, images, *more)
+        return found._replace(maps=found.maps * float("nan"))
+
+    monkeypatch.setattr(type(artifact.head), "judge", without_a_map)
+    with pytest.raises(ArtifactError, match=r"000\.png: has a map that is not finite"):
         artifact.verify_golden(torch_detector)
 
 

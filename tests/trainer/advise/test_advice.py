@@ -14,7 +14,7 @@ from trainer.__main__ import main as mkd_train
 from trainer.advise import advice
 from trainer.advise.candidates import CANDIDATES, Candidate
 from trainer.advise.choice import choose, standard_error
-from trainer.advise.trial import Pictures, Tried, separations
+from trainer.advise.trial import Tried, separations
 from trainer.data import DataError
 from trainer.painted.paint import Painted
 from trainer.painted.separation import separation
@@ -34,7 +34,7 @@ def test_the_best_one_is_taken_where_the_difference_is_sure() -> None:
 
 def test_a_tie_goes_to_the_default_and_then_to_what_sees_more() -> None:
     near = [tried("padim", 0.9, noise=1), tried("combined", 0.895, noise=2), tried("mkd", 0.89, noise=3)]
-    assert standard_error(near[0], near[2]) > 0.02
+    assert standard_error(near[0].without, near[2].without) > 0.02
     found = choose(near, None)
     assert found.taken.candidate.name == "mkd"
     assert "within one standard error" in found.why
@@ -62,15 +62,14 @@ def test_the_standard_error_is_that_of_the_jackknife() -> None:
     one, other = tried("padim", 0.9), tried("mkd", 0.8)
     one = one.__class__(one.candidate, 128, float(values.mean()), without, 1.0, 1.0)
     other = other.__class__(other.candidate, 128, 0.0, np.zeros(30, np.float32), 1.0, 1.0)
-    assert standard_error(one, other) == pytest.approx(values.std(ddof=1) / 30**0.5, rel=1e-5)
+    assert standard_error(one.without, other.without) == pytest.approx(values.std(ddof=1) / 30**0.5, rel=1e-5)
 
 
 def test_the_separation_of_a_trial_is_that_of_painted_defects_with_and_without_each_picture() -> None:
     random = np.random.default_rng(0)
     scores = random.standard_normal(5 + 20).round(1).astype(np.float32)
     defects = [Painted(np.zeros((1, 1, 3), np.uint8), np.ones((1, 1), bool), "ab"[n % 2], 0.01, 0.1) for n in range(20)]
-    pictures = Pictures([], [np.zeros(1, np.float32)] * 5, [], defects, [number // 4 for number in range(20)])
-    found, without = separations(pictures, scores)
+    found, without = separations(scores[:5], scores[5:], defects, [number // 4 for number in range(20)])
     assert found == pytest.approx(separation(scores[:5], scores[5:], defects).overall)
     kept = separation(scores[1:5], scores[9:], defects[4:]).overall
     assert without[0] == pytest.approx(kept)
@@ -122,4 +121,4 @@ def test_advice_is_given_in_a_table_and_too_few_pictures_are_told(
     assert told.count("<- taken") == 1
     assert "7 good pictures; 3 others against 24 defects painted on them" in " ".join(told.split())
     assert mkd_train([*line, "--hold-out", "0.5"]) == ExitCode.INPUT
-    assert "6 pictures to train on are too few to choose a method by" in " ".join(capfd.readouterr().err.split())
+    assert "6 pictures to train on are too few to choose by" in " ".join(capfd.readouterr().err.split())

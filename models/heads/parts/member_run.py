@@ -1,4 +1,4 @@
-"""The run in which one member of a combination is fitted: what it notes and says carries the member's name."""
+"""The run in which one of several heads is fitted: what it notes and says carries the head's name."""
 
 from __future__ import annotations
 
