@@ -36,12 +36,14 @@ class Row(NamedTuple):
 class Judgement(NamedTuple):
     """The score of one row and, if it asked, its anomaly map (S, S) float32, both before any calibration.
 
-    `decided_by` names the member of a combined head that raised the score most.
+    `decided_by` names the member of a combined head that raised the score most; `group` the group of channels of a
+    picture that has several, once the judgements of its rows have been joined.
     """
 
     score: float
     map: npt.NDArray[np.float32] | None
     decided_by: str | None = None
+    group: str | None = None
 
 
 class Detector:

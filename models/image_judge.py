@@ -5,6 +5,9 @@ picture (its *views*) and what becomes of it is decided in one place.
 
     score = the score of its only view                  or, with tiles or regions, the highest value of its map inside
     map   = the maps of its views, put together         and quiet outside of the regions
+
+Of a part with groups of channels both are the highest of its groups, each judged by its own head in the common unit
+(models.heads.grouped).
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ import numpy.typing as npt
 from models.backends.base import SourceKey
 from models.detector import Detector, Judgement, Row
 from models.heads.base import Head
+from models.heads.grouped import heads_of
 from models.imaging.decode import ImageLimits, Pixels
 from models.imaging.levels import LevelRange
 from models.imaging.picture_views import PictureViews, PreparedImage
@@ -71,21 +75,39 @@ class ImageJudge:
         return self.views.prepare_file(data, limits)
 
     def prepare(self, pixels: Pixels) -> PreparedImage:
-        """Decoded RGB pixels (H, W, 3) -> their views. Their levels are not looked at."""
+        """Decoded pixels, RGB (H, W, 3) or all channels (H, W, N) -> their views. Their levels are not looked at."""
         return self.views.prepare(pixels)
 
     def rows(self, image: PreparedImage, *, wants_map: bool = False) -> list[Row]:
         """The rows that the detector (or the engine) judges, one for each view, in order."""
         wants_map = wants_map or self._scores_by_map
-        return [Row(view, self.head, self.source, wants_map, number) for number, view in enumerate(image.views)]
+        heads, each = heads_of(self.head), self.views.per_group
+        last = len(heads) - 1  # a head without groups judges every view
+        return [
+            Row(view, heads[min(number // each, last)], self.source, wants_map, number % each)
+            for number, view in enumerate(image.views)
+        ]
 
     def join(self, image: PreparedImage, judgements: Sequence[J]) -> J:
         """The judgement of the picture from those of its rows, in the order of `rows`.
 
-        What a judgement has beside score and map is that of the row with the highest score.
+        What a judgement has beside score and map is that of the row with the highest score. Its group, where the
+        product has groups of channels, is the one that the score comes from.
         """
         if len(judgements) != len(image.views):
             raise ValueError(f"{len(judgements)} judgements for a picture of {len(image.views)} views")
+        groups, each = self.preprocessing.groups, self.views.per_group
+        if not groups:
+            return self._joined(image, judgements)
+        found = [self._joined(image, judgements[start : start + each]) for start in range(0, len(judgements), each)]
+        scores = [one.score for one in found]
+        number = int(np.argmax(scores))  # the first NaN where there is one
+        maps = [one.map for one in found if one.map is not None]
+        whole = np.maximum.reduce(maps) if len(maps) == len(found) else None
+        return _with(found[number], scores[number], whole, groups[number].name)
+
+    def _joined(self, image: PreparedImage, judgements: Sequence[J]) -> J:
+        """The judgement of one group of channels from those of its rows."""
         if len(judgements) == 1 and self.regions is None and self.preprocessing.resize == "stretch":
             return judgements[0]
         score = float(np.max([one.score for one in judgements]))  # NaN where there is one
@@ -111,7 +133,7 @@ class ImageJudge:
         tiles = self.preprocessing.tiles
         if tiles is None:
             return None
-        number = int(np.argmax([one.score for one in judgements]))
+        number = int(np.argmax([one.score for one in judgements])) % self.views.per_group
         if self._scores_by_map and joined.map is not None:
             height, width = joined.map.shape
             y, x = np.unravel_index(int(joined.map.argmax()), joined.map.shape)
@@ -147,8 +169,9 @@ class ImageJudge:
             yield from detector.judge(rows[start : start + BATCH_IMAGES])
 
 
-def _with(judgement: J, score: float, whole: npt.NDArray[np.float32] | None) -> J:
-    """The same with another score and map."""
+def _with(judgement: J, score: float, whole: npt.NDArray[np.float32] | None, group: str | None = None) -> J:
+    """The same with another score and map, and the group that they come from."""
+    new = {"score": score, "map": whole, "group": group}
     if isinstance(judgement, tuple):
-        return cast(J, cast(Any, judgement)._replace(score=score, map=whole))
-    return cast(J, dataclasses.replace(cast(Any, judgement), score=score, map=whole))
+        return cast(J, cast(Any, judgement)._replace(**new))
+    return cast(J, dataclasses.replace(cast(Any, judgement), **new))

@@ -13,8 +13,9 @@ from models.calibration.recalibration import ScoresAndMaps
 from models.detector import Detector
 from models.heads.base import Head
 from models.image_judge import BATCH_IMAGES, ImageJudge, PreparedImage
+from models.imaging.channels import changed_groups
 from trainer.activations import ActivationStore
-from trainer.data import LIMITS, read_pixels
+from trainer.data import LIMITS, part_bytes, read_pixels
 from trainer.perturb import Change, perturbations
 
 
@@ -22,11 +23,13 @@ def judge_all(detector: Detector, judge: ImageJudge, images: Iterable[PreparedIm
     """Every image in order, in batches; all maps are kept in memory (64 KiB each at 128 pixels)."""
     scores: list[float] = []
     maps: list[npt.NDArray[np.float32]] = []
+    groups: list[str | None] = []
     for judgement in judge.judge_all(detector, images, wants_map=True):
         assert judgement.map is not None
         scores.append(judgement.score)
         maps.append(judgement.map)
-    return ScoresAndMaps(np.asarray(scores, dtype=np.float32), np.stack(maps))
+        groups.append(judgement.group)
+    return ScoresAndMaps(np.asarray(scores, dtype=np.float32), np.stack(maps), tuple(groups))
 
 
 def judge_under(
@@ -37,9 +40,11 @@ def judge_under(
     One value stays one part, so the promise does, too, and covers the changes: at most the promised share of good
     parts lies above the threshold even on the worst of these days.
     """
-    worst = judge_all(detector, judge, (judge.prepare_file(file.read_bytes(), LIMITS) for file in files))
+    groups = judge.preprocessing.groups
+    worst = judge_all(detector, judge, (judge.prepare_file(part_bytes(file), LIMITS) for file in files))
     for perturb in perturbations(changes):
-        found = judge_all(detector, judge, (judge.prepare(perturb(read_pixels(file))) for file in files))
+        changed = (changed_groups(read_pixels(file, groups), groups, perturb) for file in files)
+        found = judge_all(detector, judge, (judge.prepare(pixels) for pixels in changed))
         worst = ScoresAndMaps(np.maximum(worst.scores, found.scores), np.maximum(worst.maps, found.maps))
     return worst
 

@@ -10,6 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsA
 from models.calibration.conformal import DEFAULT_MAP_RATE, DEFAULT_NG_RATE, DEFAULT_REVIEW_RATE
 from models.heads.base import MethodConfig
 from models.heads.registry import DEFAULT_METHOD, config_of
+from models.imaging.channels import Groups, check_groups, group_of
 from models.imaging.preprocess import Preprocessing, Resize, WhiteLevel
 from models.imaging.tiling import Tiling
 from models.sources.registry import DEFAULT_SOURCE, Normalisation, Precision, spec_of
@@ -55,7 +56,8 @@ class TrainingSettings(BaseModel):
     tiles have `tile_side` pixels of the camera (by default `image_size`) and overlap by `tile_overlap` at least (by
     default a quarter). `tile_heads` "shared" is one head for all tiles, "own" one for each, "auto" what tells painted
     defects from good pictures better. `white_level` is the value of white in 16-bit pictures;
-    None reads it off the training pictures. `tail_fit` fits a tail also where the held-out images can promise the NG
+    None reads it off the training pictures. `channels` name the groups of channels, NAME or NAME:3; none finds them.
+    `tail_fit` fits a tail also where the held-out images can promise the NG
     rate.
     """
 
@@ -74,6 +76,7 @@ class TrainingSettings(BaseModel):
     hold_out: float = Field(default=0.2, gt=0, lt=0.9)
     split: Literal["groups", "random"] = "groups"
     white_level: WhiteLevel | None = None
+    channels: tuple[str, ...] = ()
     augmentation: Augmentation = Augmentation()
     review_rate: float = Field(default=DEFAULT_REVIEW_RATE, gt=0, lt=1)
     ng_rate: float = Field(default=DEFAULT_NG_RATE, gt=0, lt=1)
@@ -81,8 +84,15 @@ class TrainingSettings(BaseModel):
     calibrate_under: tuple[Change, ...] = ()
     tail_fit: bool = False
 
-    def preprocessing(self, sixteen_bit_white: WhiteLevel, sizes: Sequence[tuple[int, int]] = ()) -> Preprocessing:
-        """How images become input: white level and (width, height) of the training images, as they were found.
+    @property
+    def groups(self) -> Groups | None:
+        """The groups of channels that are named; None where they are to be found."""
+        return tuple(group_of(text) for text in self.channels) or None
+
+    def preprocessing(
+        self, sixteen_bit_white: WhiteLevel, sizes: Sequence[tuple[int, int]] = (), groups: Groups = ()
+    ) -> Preprocessing:
+        """How images become input: white level, (width, height) and groups of the training images, as they were found.
 
         Raises ValueError where tiles are asked for and the images have several sizes.
         """
@@ -94,6 +104,7 @@ class TrainingSettings(BaseModel):
             sixteen_bit_white=white,
             jpeg="reduced",
             version=2,
+            groups=groups,
         )
 
     def _tiling(self, sizes: Sequence[tuple[int, int]]) -> Tiling:
@@ -103,6 +114,12 @@ class TrainingSettings(BaseModel):
         side = self.tile_side or self.image_size
         overlap = side // 4 if self.tile_overlap is None else self.tile_overlap
         return Tiling(side=side, overlap=overlap, width=sizes[0][0], height=sizes[0][1], version=2)
+
+    @field_validator("channels")
+    @classmethod
+    def _groups_that_go_together(cls, texts: tuple[str, ...]) -> tuple[str, ...]:
+        check_groups([group_of(text) for text in texts])
+        return texts
 
     @field_validator("source")
     @classmethod

@@ -9,8 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from models.image_folder import list_images
-from models.imaging.decode import ImageError, ImageLimits, Pixels, decode_image
+from models.imaging.channels import Groups
+from models.imaging.decode import ImageError, ImageLimits, Pixels
+from models.imaging.grouped_decode import decode_groups
 from models.imaging.picture_views import PictureViews
+from models.imaging.stack import StackFile, as_stack
 
 # A person chose this folder, so only absurd files are refused.
 LIMITS = ImageLimits(max_bytes=512 * 2**20, max_pixels=400_000_000)
@@ -33,16 +36,23 @@ def image_files(folder: Path) -> list[Path]:
     return [folder / name for name in list_images(folder, subfolders=False).images]
 
 
-def read_pixels(file: Path) -> Pixels:
-    """One image file's pixels. Raises ImageError."""
-    return decode_image(file.read_bytes(), LIMITS)
+def part_bytes(path: Path) -> bytes:
+    """What a caller would send of a part: the bytes of its file, or the stack of its folder's files."""
+    if not path.is_dir():
+        return path.read_bytes()
+    return as_stack(StackFile(file.name, file.read_bytes()) for file in image_files(path))
+
+
+def read_pixels(file: Path, groups: Groups = ()) -> Pixels:
+    """One image file's pixels (H, W, 3), or all channels (H, W, N) of a part with groups. Raises ImageError."""
+    return decode_groups(part_bytes(file), groups, LIMITS).pixels
 
 
 def prepared_images(files: tuple[Path, ...], views: PictureViews) -> Iterator[npt.NDArray[np.float32]]:
     """Each file's views in turn, (3, S, S) float32 each, as the service sees them. Raises DataError."""
     for file in files:
         try:
-            yield from views.prepare_file(file.read_bytes(), LIMITS).views
+            yield from views.prepare_file(part_bytes(file), LIMITS).views
         except ImageError as error:
             raise DataError(f"{file.name}: {error}") from error
 

@@ -26,10 +26,11 @@ from models.image_judge import ImageJudge, PreparedImage
 from models.imaging.decode import ImageError
 from models.imaging.picture_views import PictureViews
 from trainer.calibrate import judge_all
-from trainer.data import LIMITS, good_folder, image_files
+from trainer.data import LIMITS, good_folder, part_bytes
 from trainer.figures import Evaluated, Truth, evaluated, measure, read_truth, realised_of
 from trainer.fit_run import Display
 from trainer.labelled import passed_over_in, read_labelled_set
+from trainer.part_files import find_parts
 from trainer.report.bottom_line import bottom_line
 from trainer.report.page import write_report
 from trainer.visible_defects import visible_defects
@@ -61,8 +62,9 @@ class JudgedSet:
 
 def judge_set(artifact_path: Path, data: Path, machine: Machine, display: Display) -> JudgedSet:
     """Judges every test image. Raises ArtifactError, DataError or SourceWeightsError in clear words."""
-    labelled = read_labelled_set(data)
     artifact = load_artifact(artifact_path)
+    groups = artifact.preprocessing.groups
+    labelled = read_labelled_set(data, groups)
     pool = SourcePool(
         machine.device, backend=machine.backend, threads=machine.threads, weights_file=machine.weights_file
     )
@@ -73,7 +75,7 @@ def judge_set(artifact_path: Path, data: Path, machine: Machine, display: Displa
     truth = read_truth(labelled, artifact.judge.views)
     for line in truth.unreadable:
         display.say(f"left out: {line}")
-    passed_over = passed_over_in(data)
+    passed_over = passed_over_in(data, groups)
     for line in [*passed_over_words(passed_over), *truth.mask_words()]:
         display.say(line)
     judge = replace(artifact.judge, levels=None)  # levels were looked at above, in the picture as it is
@@ -136,7 +138,7 @@ def evaluate(
 
 def _read_prepared(truth: Truth, judge: ImageJudge, bar: Bar) -> Iterator[PreparedImage]:
     for number, image in enumerate(truth.images):
-        yield judge.prepare_file(image.file.read_bytes(), LIMITS)
+        yield judge.prepare_file(part_bytes(image.file), LIMITS)
         bar.update(number + 1)
 
 
@@ -146,7 +148,7 @@ def training_brightness(data: Path, views: PictureViews) -> float | None:
     if folder == data:
         return None
     found = []
-    for file in image_files(folder):
+    for file in find_parts(folder, groups=views.preprocessing.groups).paths:
         with contextlib.suppress(ImageError):  # the trainer left these out, and said so
-            found.append(float(views.prepare_file(file.read_bytes(), LIMITS).whole.mean()))
+            found.append(float(views.prepare_file(part_bytes(file), LIMITS).whole.mean()))
     return float(np.mean(found)) if found else None

@@ -89,7 +89,7 @@ def read_truth(labelled: Sequence[LabelledImage], views: PictureViews) -> Truth:
     images, masks, brightness, unreadable = [], [], [], []
     for image in labelled:
         try:
-            pixels = read_pixels(image.file)
+            pixels = read_pixels(image.file, views.preprocessing.groups)
             light = float(views.prepare(pixels, look_at_levels=True).whole.mean())
         except (ImageError, OSError) as error:
             unreadable.append(f"{image.defect}/{image.file.name}: {error}")
@@ -104,7 +104,10 @@ def read_truth(labelled: Sequence[LabelledImage], views: PictureViews) -> Truth:
 
 @dataclass(frozen=True)
 class Evaluated:
-    """One test image with its verdict; `map` is (S, S), `mask` at the comparison's size or None where unknown."""
+    """One test image with its verdict; `map` is (S, S), `mask` at the comparison's size or None where unknown.
+
+    `group` is the group of channels that decided, of a product that has several.
+    """
 
     image: LabelledImage
     score: float
@@ -113,6 +116,7 @@ class Evaluated:
     map: Floats
     mask: Mask | None
     brightness: float
+    group: str | None = None
 
     def lit(self, calibration: Calibration) -> bool:
         """Whether any pixel of the map is above the map's threshold."""
@@ -127,6 +131,7 @@ class Evaluated:
             "p_value": self.p_value,
             "decision": self.decision,
             "map_peak": float(self.map.max()),
+            **({"group": self.group} if self.group is not None else {}),
         }
 
     def map_at_mask(self) -> Floats:
@@ -143,7 +148,13 @@ def evaluated(truth: Truth, judged: ScoresAndMaps, calibration: Calibration) -> 
     return [
         Evaluated(image, float(score), calibration.p_value(float(score)), thresholds.decide(float(score)), *rest)
         for image, score, *rest in zip(
-            truth.images, judged.scores, judged.maps, truth.masks, truth.brightness, strict=True
+            truth.images,
+            judged.scores,
+            judged.maps,
+            truth.masks,
+            truth.brightness,
+            judged.groups or [None] * len(judged.scores),
+            strict=True,
         )
     ]
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 from models.backends.base import SourceBackend, SourceKey
-from models.heads.base import Head, to_device
+from models.heads.base import FitRun, GoodParts, Head, to_device
 from models.heads.per_tile.fit import fit_per_tile
 from models.heads.registry import method_of
 from models.imaging.picture_views import PictureViews
@@ -27,6 +27,7 @@ from trainer.data_checks.near_duplicates import Features
 from trainer.data_checks.pooled import PooledMeans
 from trainer.fit_run import Display, TrainingRun
 from trainer.good_parts import StoredParts
+from trainer.group_fit import fit_groups
 from trainer.parts_split import PartsSplit, features_of, group_taps, of_pictures, split_parts
 from trainer.training_set import TrainingSet
 
@@ -77,18 +78,26 @@ class Fitting:
                 )
             run = TrainingRun(self.device, settings.seed, self.display, self.work, self._fingerprint(split))
             name = settings.method.method
-            head = self._head(parts, run)
+            head = self.fit_to(parts, run)
             self.display.say(
                 f"source pass {passed - started:.1f} s, {name} fitted in {time.monotonic() - passed:.1f} s"
             )
             return to_device(head, self.device), run.notes, split
 
-    def _head(self, parts: StoredParts, run: TrainingRun) -> Head:
-        config = self.settings.method
-        method = method_of(config.method)
-        if self.settings.tile_heads != "own" or self.views.count == 1:
+    def fit_to(self, parts: GoodParts, run: FitRun) -> Head:
+        """The method's head; where parts have groups of channels, one for each of them. `parts` are all their views.
+
+        Raises DataError where tiles, or tiles of groups, cannot have heads of their own.
+        """
+        config, groups = self.settings.method, self.views.preprocessing.groups
+        method, copies = method_of(config.method), self.settings.augmentation.copies
+        own_tiles = self.settings.tile_heads == "own" and self.views.per_group > 1
+        if groups and own_tiles:
+            raise DataError("each group of channels has a head for all its tiles: take --tile-heads shared")
+        if groups:
+            return fit_groups(method, config, parts, groups, self.views.per_group * copies, run)
+        if not own_tiles:
             return method.fit(config, parts, run)
-        copies = self.settings.augmentation.copies
         try:
             return fit_per_tile(method, config, parts, run, self.views.count, copies)
         except ValueError as error:

@@ -13,11 +13,14 @@ import numpy.typing as npt
 from models.artifact import GoldenRecord
 from models.detector import Detector, Judgement
 from models.image_judge import ImageJudge
-from models.imaging.decode import Pixels, decode_image
-from trainer.data import read_pixels
+from models.imaging.channels import Groups, group_pictures
+from models.imaging.decode import Pixels
+from models.imaging.grouped_decode import decode_groups
+from models.imaging.stack import StackFile, as_stack
+from trainer.data import LIMITS, read_pixels
 from trainer.data_checks.result import CheckResult
 from trainer.data_checks.scores import check_separation
-from trainer.painted.painted_set import plain_defects
+from trainer.painted.part_set import plain_on_parts
 from trainer.painted.scene import CannotPaint
 
 GOLDEN_SIDE = 512  # golden pictures are kept at most this large, to keep the artifact small
@@ -27,7 +30,7 @@ Scores = npt.NDArray[np.float32]
 
 
 class GoldenPictures(NamedTuple):
-    """PNG files and their records, in one order; the defect is the last, and missing where none can be painted."""
+    """Files and their records, in one order; the defect is the last, and missing where none can be painted."""
 
     files: list[bytes]
     records: list[GoldenRecord]
@@ -45,21 +48,24 @@ def golden_pictures(
     chosen = list(dict.fromkeys([*spread(scores), *_evenly(len(files))]))[: max(PICTURES, 3)]
     kept = min(len(spread(scores)), len(chosen))
     most = None if judge.preprocessing.tiles is not None else GOLDEN_SIDE  # tiles are laid out for one size
-    pngs = [_small_png(read_pixels(files[index]), most) for index in chosen]
-    pictures = [decode_image(data) for data in pngs]
+    groups = judge.preprocessing.groups
+    kept_files = [_small_file(read_pixels(files[index], groups), groups, most) for index in chosen]
+    pictures = [decode_groups(data, groups, LIMITS).pixels for data in kept_files]
     good = _judged(pictures, judge, detector)
-    records = [_record(f"{number:03}", one) for number, one in enumerate(good[:kept])]
+    ending = "tar" if groups else "png"
+    records = [_record(f"{number:03}.{ending}", one) for number, one in enumerate(good[:kept])]
     try:
-        painted = list(_painted(pictures, seed))
+        painted = list(_painted(pictures, groups, seed))
     except CannotPaint as error:
-        return GoldenPictures(pngs[:kept], records, CheckResult(True, (str(error),)))
+        return GoldenPictures(kept_files[:kept], records, CheckResult(True, (str(error),)))
     found = _judged(painted, judge, detector)
     result = check_separation(_scores(good), _scores(found))
     best = int(np.nanargmax(_scores(found))) if np.isfinite(_scores(found)).any() else None
     if best is None:
-        return GoldenPictures(pngs[:kept], records, result)
-    record = _record("defect", found[best]).model_copy(update={"defect": True})
-    return GoldenPictures([*pngs[:kept], _small_png(painted[best], most)], [*records, record], result)
+        return GoldenPictures(kept_files[:kept], records, result)
+    record = _record(f"defect.{ending}", found[best]).model_copy(update={"defect": True})
+    defect = _small_file(painted[best], groups, most)
+    return GoldenPictures([*kept_files[:kept], defect], [*records, record], result)
 
 
 def spread(scores: Scores) -> list[int]:
@@ -83,9 +89,9 @@ def check_golden_defect(records: Sequence[GoldenRecord], tolerance: float) -> Ch
     )
 
 
-def _painted(pictures: Sequence[Pixels], seed: int) -> Iterator[Pixels]:
+def _painted(pictures: Sequence[Pixels], groups: Groups, seed: int) -> Iterator[Pixels]:
     for turn in range(-(-PAINTED // len(pictures))):
-        for painted in plain_defects(pictures, seed + turn):
+        for painted in plain_on_parts(pictures, groups, seed + turn):
             yield painted.pixels
 
 
@@ -103,7 +109,15 @@ def _scores(judged: Sequence[Judgement]) -> Scores:
 
 def _record(name: str, judgement: Judgement) -> GoldenRecord:
     assert judgement.map is not None
-    return GoldenRecord(file=f"golden/{name}.png", score=judgement.score, map_peak=float(judgement.map.max()))
+    return GoldenRecord(file=f"golden/{name}", score=judgement.score, map_peak=float(judgement.map.max()))
+
+
+def _small_file(pixels: Pixels, groups: Groups, most: int | None) -> bytes:
+    """A PNG; of a part with groups of channels a stack with a PNG for each group."""
+    if not groups:
+        return _small_png(pixels, most)
+    pictures = zip(groups, group_pictures(pixels, groups), strict=True)
+    return as_stack(StackFile(f"{group.name}.png", _small_png(picture, most)) for group, picture in pictures)
 
 
 def _small_png(pixels: Pixels, most: int | None) -> bytes:

@@ -8,10 +8,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from models.image_folder import Reason, list_images
+from models.image_folder import Reason
+from models.imaging.channels import Groups
 from models.imaging.decode import ImageError
 from models.imaging.masks import Mask, read_mask
 from trainer.data import LIMITS, DataError, image_files
+from trainer.part_files import find_parts
 
 GOOD = "good"
 # In ground_truth/<defect>, with any ending of an image, letters of either case.
@@ -52,16 +54,20 @@ class LabelledImage:
         return squeezed if squeezed.any() else shares > 0  # a thin scratch fills no pixel by half
 
 
-def read_labelled_set(data: Path) -> list[LabelledImage]:
-    """All test images by defect and name. Raises DataError where the layout is not there."""
+def read_labelled_set(data: Path, groups: Groups = ()) -> list[LabelledImage]:
+    """All test images by defect and name. Raises DataError where the layout is not there.
+
+    With `groups` of channels a part may be a folder with a file for each of them; its mask has the folder's name.
+    """
     test = data / "test"
     if not test.is_dir():
         raise DataError(f"{data} has no folder test; a labelled set has test/good and test/<defect>")
     found: list[LabelledImage] = []
     for folder in sorted(path for path in test.iterdir() if path.is_dir()):
         masks = _masks(data / "ground_truth" / folder.name)
-        for file in image_files(folder):
-            mask = next((masks[name] for name in mask_names(file.stem) if name in masks), None)
+        for file in find_parts(folder, groups=groups).paths:
+            stem = file.name if file.is_dir() else file.stem
+            mask = next((masks[name] for name in mask_names(stem) if name in masks), None)
             found.append(LabelledImage(file, folder.name, mask))
     kinds = {image.anomalous for image in found}
     if kinds != {True, False}:
@@ -69,12 +75,12 @@ def read_labelled_set(data: Path) -> list[LabelledImage]:
     return found
 
 
-def passed_over_in(data: Path) -> dict[Reason, tuple[str, ...]]:
+def passed_over_in(data: Path, groups: Groups = ()) -> dict[Reason, tuple[str, ...]]:
     """What of test/* and ground_truth/* was not looked at, by reason, named from `data` on."""
     found: dict[Reason, list[str]] = {}
     for part in ("test", "ground_truth"):
         for folder in sorted(path for path in (data / part).glob("*") if path.is_dir()):
-            for reason, names in list_images(folder, subfolders=False).passed_over.items():
+            for reason, names in find_parts(folder, groups=groups if part == "test" else ()).passed_over.items():
                 found.setdefault(reason, []).extend(f"{part}/{folder.name}/{name}" for name in names)
     return {reason: tuple(names) for reason, names in found.items()}
 

@@ -38,6 +38,7 @@ from models.detector import Detector
 from models.heads.base import to_device
 from models.image_folder import NAMED, passed_over_words
 from models.image_judge import ImageJudge
+from models.imaging.channels import group_pictures
 from models.imaging.decode import ImageError
 from models.imaging.levels import LevelRange, check_levels
 from models.imaging.picture_views import PictureViews
@@ -99,7 +100,7 @@ def recalibrate(job: Recalibration, display: Display) -> Artifact:
     likely to be of another product, or the network must learn them.
     """
     old = load_artifact(job.artifact)
-    found = read_training_set(job.data)
+    found = read_training_set(job.data, groups=old.preprocessing.groups)
     found = _unseen(old, found, of_training=job.new_mask is not None)
     regions = old.regions if job.new_mask is None else job.new_mask.regions
     for file, reason in found.unreadable:
@@ -224,8 +225,9 @@ def _joined_levels(old: Artifact, found: TrainingSet, regions: Regions | None, *
     if not accepted:
         for file in found.files:
             try:
-                pixels = read_pixels(file)
-                check_levels(pixels if regions is None else regions.filled(pixels), white, known)
+                pixels = read_pixels(file, found.groups)
+                for picture in group_pictures(pixels if regions is None else regions.filled(pixels), found.groups):
+                    check_levels(picture, white, known)
             except ImageError as error:
                 raise DataError(f"{file.name}: {error}; if that is meant, give --accept-shift") from error
     return known.joined(levels_inside(found, white, regions))

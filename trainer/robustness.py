@@ -21,6 +21,7 @@ from models.calibration.conformal import Calibration, Thresholds
 from models.calibration.recalibration import calibrated, rates_of
 from models.detector import Detector
 from models.heads.base import to_device
+from models.imaging.channels import changed_groups
 from models.imaging.decode import Pixels
 from trainer.calibrate import judge_under
 from trainer.data import DataError, read_pixels, split
@@ -49,7 +50,9 @@ class Robustness:
 
 def measure_robustness(job: Robustness, display: Display) -> Path:
     """Writes robustness.json and robustness.md; returns the path of the latter. Raises as `trainer.evaluate` does."""
-    labelled, artifact = read_labelled_set(job.data), load_artifact(job.artifact)
+    artifact = load_artifact(job.artifact)
+    groups = artifact.preprocessing.groups
+    labelled = read_labelled_set(job.data, groups)
     pool = SourcePool(job.device, backend=job.backend, threads=job.threads, weights_file=job.weights_file)
     pool.require(artifact.source, artifact.workload)
     to_device(artifact.head, job.device)
@@ -60,11 +63,12 @@ def measure_robustness(job: Robustness, display: Display) -> Path:
         name = f"calibrated under {', '.join(job.calibrate_under)}"
         calibrations[name] = _calibrated_under(job, artifact, detector)
     truth = read_truth(labelled, artifact.judge.views)
-    pictures = [read_pixels(image.file) for image in truth.images]
+    pictures = [read_pixels(image.file, groups) for image in truth.images]
     scores = {"none": _scores(artifact, detector, pictures)}
     with display.bar("perturbations", len(PERTURBATIONS)) as bar:
         for name, (_, perturb) in PERTURBATIONS.items():
-            scores[name] = _scores(artifact, detector, (perturb(pixels) for pixels in pictures))
+            changed = (changed_groups(pixels, groups, perturb) for pixels in pictures)
+            scores[name] = _scores(artifact, detector, changed)
             bar.update(len(scores) - 1, name)
     tables = {
         name: [_row(change, found, truth.anomalous, calibration.thresholds()) for change, found in scores.items()]
@@ -80,8 +84,8 @@ def measure_robustness(job: Robustness, display: Display) -> Path:
 
 def _calibrated_under(job: Robustness, artifact: Artifact, detector: Detector) -> Calibration:
     """From the images that the trainer held out, near-duplicates counted once as it did."""
-    found = read_training_set(job.data, subfolders=artifact.manifest.training.subfolders)
     training = artifact.manifest.training
+    found = read_training_set(job.data, subfolders=training.subfolders, groups=artifact.preprocessing.groups)
     if found.sha256 != training.data_sha256:
         raise DataError(f"{job.data} does not hold the images that the artifact was trained on and calibrated with")
     held_out = _held_out(found, training)

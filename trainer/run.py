@@ -38,6 +38,7 @@ from models.detector import Detector
 from models.heads.base import to_device
 from models.image_folder import passed_over_words
 from models.image_judge import ImageJudge
+from models.imaging.channels import group_words
 from models.imaging.picture_views import PictureViews
 from models.imaging.preprocess import Preprocessing
 from models.imaging.regions import Regions
@@ -126,8 +127,8 @@ def _train(job: TrainingJob, display: Display) -> Artifact:
     """
     started = time.monotonic()
     settings = job.settings
-    found = read_training_set(job.data, subfolders=job.subfolders)
-    preprocessing = settings.preprocessing(found.sixteen_bit_white, found.sizes)
+    found = read_training_set(job.data, subfolders=job.subfolders, groups=settings.groups)
+    preprocessing = settings.preprocessing(found.sixteen_bit_white, found.sizes, found.groups)
     views = PictureViews(preprocessing, job.regions)
     _tell_about(found, preprocessing, display)
     doubts = Doubts(display, accepted=job.accept_degenerate)
@@ -136,7 +137,7 @@ def _train(job: TrainingJob, display: Display) -> Artifact:
     if job.chooser is not None:
         settings, chosen = job.chooser(job, found, display)
         job = replace(job, settings=settings)
-        preprocessing = settings.preprocessing(found.sixteen_bit_white, found.sizes)
+        preprocessing = settings.preprocessing(found.sixteen_bit_white, found.sizes, found.groups)
         views = PictureViews(preprocessing, job.regions)
     source = source_key(settings.source, settings.normalisation, job.weights_file, settings.source_precision)
     pool = SourcePool(job.device, backend=job.backend, threads=job.threads, weights_file=job.weights_file)
@@ -184,6 +185,8 @@ def _train(job: TrainingJob, display: Display) -> Artifact:
 
 def _tell_about(found: TrainingSet, preprocessing: Preprocessing, display: Display) -> None:
     display.say(f"{len(found.files)} images of good parts, {_sizes_words(found)}")
+    if found.groups:
+        display.say(f"{len(found.groups)} groups of channels, each with a head of its own: {group_words(found.groups)}")
     for file, reason in found.unreadable[:10]:
         display.say(f"left out, unreadable: {file.name}: {reason}")
     if len(found.unreadable) > 10:
@@ -218,7 +221,7 @@ def _manifest(
     return Manifest(
         product=job.product,
         version=job.version or created.strftime("%Y%m%d-%H%M%S"),
-        method=judge.head.method,
+        method=job.settings.method.method,
         created_at=created.isoformat(),
         source=SourceRecord(
             name=source.source,

@@ -11,13 +11,16 @@ from typing import NamedTuple
 import numpy as np
 
 from models.artifact import PassedOver
-from models.image_folder import NAMED, Reason, list_images, passed_over_words
-from models.imaging.decode import ImageError, ImageLimits, Pixels, decode_image
+from models.image_folder import NAMED, Reason, passed_over_words
+from models.imaging.channels import Groups, group_pictures, group_words
+from models.imaging.decode import ImageError, ImageLimits, Pixels
+from models.imaging.grouped_decode import decode_groups
 from models.imaging.levels import LevelRange, Levels, collect_levels, measure_levels
 from models.imaging.preprocess import Preprocessing, WhiteLevel, is_enlarged
 from models.names import IMAGE_SUFFIXES
-from trainer.data import LIMITS, DataError, good_folder
+from trainer.data import LIMITS, DataError, good_folder, part_bytes
 from trainer.data_checks.pictures import PictureExtremes, PictureFacts, picture_extremes
+from trainer.part_files import find_parts
 
 FEWEST_IMAGES = 8
 SERVED = ImageLimits().max_pixels
@@ -25,9 +28,9 @@ WHITE_LEVELS: tuple[WhiteLevel, ...] = (1023, 4095, 16383, 65535)
 
 
 class Looked(NamedTuple):
-    """What one look at a picture's pixels gives."""
+    """What one look at a picture's pixels gives; levels of each group of channels."""
 
-    levels: Levels
+    levels: tuple[Levels, ...]
     extremes: PictureExtremes
     sixteen_bit: bool
     size: tuple[int, int]  # width, height
@@ -43,6 +46,7 @@ class TrainingSet:
 
     `hashes` and `looked` are of the files in their order. `sha256` is over the files' own hashes in order; `sizes` the
     distinct (width, height) in pixels. `passed_over` are the files of the folder that were not looked at, by reason.
+    `groups` are the groups of channels that every part has; a part may be a folder of files then.
     """
 
     folder: Path
@@ -55,6 +59,7 @@ class TrainingSet:
     sizes: tuple[tuple[int, int], ...]
     sixteen_bit_white: WhiteLevel
     sha256: str
+    groups: Groups = ()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -72,7 +77,7 @@ class TrainingSet:
 
     def levels(self, white: int) -> LevelRange:
         """Of all pictures; `white` is the white level of 16 bits."""
-        return collect_levels(one.levels.shares(one.white(white)) for one in self.looked)
+        return collect_levels(levels.shares(one.white(white)) for one in self.looked for levels in one.levels)
 
     def warnings(self, preprocessing: Preprocessing) -> Iterator[str]:
         """What a person should know of the pictures before they are trained on."""
@@ -115,31 +120,32 @@ class TrainingSet:
         )
 
 
-def read_training_set(data: Path, *, subfolders: bool = False) -> TrainingSet:
+def read_training_set(data: Path, *, subfolders: bool = False, groups: Groups | None = None) -> TrainingSet:
     """Looks at every file once. Raises DataError for a folder with no image, or fewer usable than FEWEST_IMAGES.
 
     Without `subfolders` pictures in folders below are passed over and told: they may show other things than good parts.
+    `groups` are the groups of channels that parts must have, () for plain pictures; None finds them
+    (trainer.part_files).
     """
     folder = good_folder(data)
-    contents = list_images(folder, subfolders=subfolders)
-    if not contents.images:
+    contents = find_parts(folder, subfolders=subfolders, groups=groups)
+    if not contents.paths:
         passed = "".join(f"; {words}" for words in passed_over_words(contents.passed_over))
         hint = "; give --subfolders if they are good parts" if "subfolder" in contents.passed_over else ""
         raise DataError(
             f"no image in {folder}: good parts are expected there as {', '.join(sorted(IMAGE_SUFFIXES))}, "
             f"or in {folder}/train/good{passed}{hint}"
         )
-    candidates = [folder / name for name in contents.images]
     files: list[Path] = []
     looked: list[Looked] = []
     unreadable: list[tuple[Path, str]] = []
     duplicates: list[Path] = []
     hashes: dict[bytes, Path] = {}
     brightest = 0
-    for file in candidates:
+    for file in contents.paths:
         try:
-            content = file.read_bytes()
-            pixels = decode_image(content, LIMITS)
+            content = part_bytes(file)
+            pixels = decode_groups(content, contents.groups, LIMITS).pixels
         except (ImageError, OSError) as error:
             unreadable.append((file, _words_of(error)))
             continue
@@ -149,11 +155,14 @@ def read_training_set(data: Path, *, subfolders: bool = False) -> TrainingSet:
             continue
         hashes[digest] = file
         files.append(file)
-        looked.append(_look(pixels))
+        looked.append(_look(pixels, contents.groups))
         if pixels.dtype == np.uint16:
             brightest = max(brightest, int(pixels.max()))
     if len(files) < FEWEST_IMAGES:
         left_out = f" ({len(unreadable)} unreadable, {len(duplicates)} duplicates)" if unreadable or duplicates else ""
+        if contents.groups:
+            left_out += f", each with the channels {group_words(contents.groups)}"
+        left_out += f"; the first that was left out, {unreadable[0][0].name}: {unreadable[0][1]}" if unreadable else ""
         raise DataError(
             f"{len(files)} usable images in {folder}{left_out}; at least {FEWEST_IMAGES} good parts are needed, "
             "and some 200 are better"
@@ -170,12 +179,14 @@ def read_training_set(data: Path, *, subfolders: bool = False) -> TrainingSet:
         sizes=tuple(sorted({one.size for one in looked})),
         sixteen_bit_white=white,
         sha256=hashlib.sha256(b"".join(hashes)).hexdigest(),
+        groups=contents.groups,
     )
 
 
-def _look(pixels: Pixels) -> Looked:
+def _look(pixels: Pixels, groups: Groups) -> Looked:
     height, width = pixels.shape[:2]
-    return Looked(measure_levels(pixels), picture_extremes(pixels), pixels.dtype == np.uint16, (width, height))
+    levels = tuple(measure_levels(picture) for picture in group_pictures(pixels, groups))
+    return Looked(levels, picture_extremes(pixels), pixels.dtype == np.uint16, (width, height))
 
 
 def _words_of(error: ImageError | OSError) -> str:

@@ -19,7 +19,7 @@ from trainer import metrics
 from trainer.data import read_pixels
 from trainer.fit_run import Display
 from trainer.painted.paint import Painted
-from trainer.painted.painted_set import painted_set
+from trainer.painted.part_set import painted_parts
 from trainer.painted.scene import CannotPaint
 from trainer.painted.separation import DetectionRate, detection_rates, side_px
 
@@ -52,15 +52,18 @@ def visible_defects(
     def prepared() -> Iterator[PreparedImage]:
         nonlocal area
         with display.bar("painted defects", count) as bar:
-            for one in painted_set(map(read_pixels, chosen), -(-count // len(chosen)), seed):
+            groups = judge.preprocessing.groups
+            parts = (read_pixels(file, groups) for file in chosen)
+            for part in painted_parts(parts, groups, -(-count // len(chosen)), seed):
                 if len(painted) == count:
                     return
+                one = part.defect
                 if not _is_looked_at(one, judge):
                     continue
                 painted.append(one._replace(pixels=one.pixels[:0], mask=one.mask[:0]))
                 area = area or one.mask.size
                 bar.update(len(painted))
-                yield judge.prepare(one.pixels)
+                yield judge.prepare(part.pixels)
 
     try:
         scores = np.array([one.score for one in judge.judge_all(detector, prepared())], dtype=np.float32)

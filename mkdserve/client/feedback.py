@@ -84,6 +84,7 @@ class StoredLocalization(Answer):
     map: Picture = Field(repr=False)
     map_scale: MapScale
     regions: tuple[Region, ...]
+    group: str | None = None
 
     def __eq__(self, other: object) -> bool:
         return self is other  # arrays have no single answer

@@ -1,8 +1,13 @@
-"""What can be sent for judging: a file's bytes, a path, an array of pixels; each becomes a named part of a form."""
+"""What can be sent for judging: a file's bytes, a path, an array of pixels; each becomes a named part of a form.
+
+A folder is one part with a file for each light, and goes as a tar of its files: one image, one verdict.
+"""
 
 from __future__ import annotations
 
+import io
 import os
+import tarfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,7 +42,8 @@ def parts(images: Sequence[ImageInput], field: str = "image") -> tuple[Part, ...
 def image_file(image: ImageInput, name: str) -> ImageFile:
     """`image` as a file; `name` is taken where it has none.
 
-    An array is sent as PNG, without loss: (H, W) grey or (H, W, 3) RGB, uint8 or uint16.
+    A folder is sent as a tar of its files. An array is sent as PNG, without loss: (H, W) grey or (H, W, 3) RGB, uint8
+    or uint16.
     """
     if isinstance(image, ImageFile):
         return image
@@ -47,8 +53,22 @@ def image_file(image: ImageInput, name: str) -> ImageFile:
         return ImageFile(png(image), f"{name}.png")
     if isinstance(image, str | os.PathLike):
         path = Path(image)
+        if path.is_dir():
+            return ImageFile(tar_of(path), path.name)
         return ImageFile(path.read_bytes(), path.name)
     raise ValueError(f"{type(image).__name__} is no image: give bytes, a path, an ImageFile or an array")
+
+
+def tar_of(folder: Path) -> bytes:
+    """The files right inside a folder, hidden ones left out. Raises ValueError where there is none."""
+    files = sorted(file for file in folder.iterdir() if file.is_file() and file.name[0] != ".")
+    if not files:
+        raise ValueError(f"{folder} holds no file: a part's folder has an image file for each light")
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w", format=tarfile.USTAR_FORMAT) as archive:
+        for file in files:
+            archive.add(file, file.name)
+    return stream.getvalue()
 
 
 def png(pixels: npt.NDArray[Any]) -> bytes:

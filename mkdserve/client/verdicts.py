@@ -65,6 +65,7 @@ class Verdict(Result):
     decided_by: str | None = None
     image: ImageSize
     tile: Box | None = None
+    group: str | None = None
     timing: Timing
     error: None = Field(default=None, repr=False)
 

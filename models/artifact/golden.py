@@ -11,7 +11,8 @@ from models.artifact.manifest import ArtifactError, GoldenRecord
 from models.calibration.conformal import Calibration
 from models.detector import Detector
 from models.image_judge import PreparedImage
-from models.imaging.decode import ImageError, decode_image
+from models.imaging.errors import ImageError
+from models.imaging.grouped_decode import decode_groups
 
 if TYPE_CHECKING:
     from models.artifact.read import Artifact
@@ -74,6 +75,7 @@ def golden_tolerance(calibration: Calibration) -> float:
 def _picture(artifact: Artifact, golden: GoldenRecord) -> PreparedImage:
     file = artifact.path / golden.file
     try:
-        return artifact.judge.prepare(decode_image(file.read_bytes()))
+        data = file.read_bytes()
+        return artifact.judge.prepare(decode_groups(data, artifact.preprocessing.groups).pixels)
     except (ImageError, OSError) as error:
         raise ArtifactError(file, f"cannot be read: {error}") from error

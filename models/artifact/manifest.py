@@ -4,7 +4,8 @@ NAME/
   manifest.json      schema, method, source, preprocessing, head, calibration, training, golden scores, packages
   head.safetensors   the head's tensors
   mask.png           which pixels of a picture are looked at (255), where not all are
-  golden/*.png       a few good images whose scores are checked before the artifact serves
+  golden/*.png       a few good images whose scores are checked before the artifact serves; of parts with groups of
+                     channels golden/*.tar, with a PNG for each group
   SHA256SUMS         every other file's hash, as `sha256sum -c SHA256SUMS` reads it; its own hash names the artifact
 """
 
@@ -133,7 +134,7 @@ class GoldenRecord(_Record):
     `defect` marks the one with a painted defect: it must score above all others, or the head sees nothing.
     """
 
-    file: str = Field(pattern=r"^golden/[A-Za-z0-9._-]+\.png$")
+    file: str = Field(pattern=r"^golden/[A-Za-z0-9._-]+\.(png|tar)$")
     score: float = Field(allow_inf_nan=False)
     map_peak: float = Field(allow_inf_nan=False)
     defect: bool = False

@@ -26,6 +26,7 @@ from models.backends.workload import Workload
 from models.calibration.conformal import Calibration
 from models.detector import Detector
 from models.heads.base import Head
+from models.heads.grouped import load_grouped
 from models.heads.per_tile.head import is_per_tile, load_per_tile
 from models.heads.registry import method_of
 from models.image_judge import ImageJudge
@@ -200,8 +201,10 @@ def _head(file: Path, manifest: Manifest) -> Head:
         method = method_of(manifest.method)
     except ValueError as error:
         raise ArtifactError(file.with_name(MANIFEST), str(error)) from error
-    tiles = manifest.preprocessing.tiles
+    tiles, groups = manifest.preprocessing.tiles, manifest.preprocessing.groups
     try:
+        if groups:
+            return load_grouped(method, manifest.head, _mapped(file), groups)
         if is_per_tile(manifest.head):
             return load_per_tile(method, manifest.head, _mapped(file), 1 if tiles is None else tiles.count)
         return method.load(manifest.head, _mapped(file))

@@ -37,10 +37,14 @@ class ChosenRates:
 
 
 class ScoresAndMaps(NamedTuple):
-    """Scores (n,) and maps (n, S, S) of the same images, before any calibration."""
+    """Scores (n,) and maps (n, S, S) of the same images, before any calibration.
+
+    `groups` names for each the group of channels that decided; it is empty where that is not asked or there is none.
+    """
 
     scores: npt.NDArray[np.float32]
     maps: npt.NDArray[np.float32]
+    groups: tuple[str | None, ...] = ()
 
 
 def calibrated(judged: ScoresAndMaps, rates: Rates) -> Calibration:

@@ -19,7 +19,7 @@ def to_rgb(samples: Samples) -> Pixels:
         return _from_palette(samples)
     if samples.colour == "cmyk":
         return _from_cmyk(samples)
-    colours = _stretched(samples.values[:, :, : samples.colour_channels], samples)
+    colours = _in_range(samples.values[:, :, : samples.colour_channels], samples)
     opacity = samples.opacity
     if samples.transparent is not None:
         named = np.asarray(samples.transparent, samples.values.dtype)
@@ -29,7 +29,12 @@ def to_rgb(samples: Samples) -> Pixels:
     return rgb if opacity is None else over_black(np.ascontiguousarray(rgb), opacity)
 
 
-def _stretched(values: npt.NDArray[Any], samples: Samples) -> npt.NDArray[Any]:
+def stretched(samples: Samples) -> Pixels:
+    """All channels (H, W, N) of raw samples, as `to_rgb` gives the colours among them."""
+    return _in_range(samples.values, samples)
+
+
+def _in_range(values: npt.NDArray[Any], samples: Samples) -> npt.NDArray[Any]:
     """Up to 4 bits to 0..255; more bits stay as they are. White is the highest value afterwards."""
     most = 2**samples.bits - 1
     if samples.inverted:

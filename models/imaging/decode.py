@@ -19,10 +19,12 @@ from dataclasses import dataclass
 from models.imaging import bmp, jpeg, png, webp
 from models.imaging.colours import to_rgb
 from models.imaging.errors import ERROR_CODES, ImageError, nothing_but_image_errors
+from models.imaging.layouts import FURTHER
 from models.imaging.limits import FORMATS, SMALLEST_SIDE, ImageLimits
 from models.imaging.orientation import SIDEWAYS, oriented
 from models.imaging.samples import Header, Pixels, Samples
 from models.imaging.signatures import format_of
+from models.imaging.stack import is_stack
 from models.imaging.tiff import header as tiff_header
 from models.imaging.tiff import picture as tiff_picture
 from models.imaging.tiff import read as tiff_read
@@ -43,6 +45,9 @@ __all__ = [
     "read_samples",
 ]
 
+ONE_PICTURE_TAKEN = (
+    "taken is a picture of 1 channel (grey) or 3 (RGB), unless the product was trained on groups of channels"
+)
 HEADERS: dict[str, Callable[[bytes, ImageLimits], Header]] = {
     "PNG": png.read_header,
     "JPEG": jpeg.read_header,
@@ -107,14 +112,25 @@ def decode_with(header: Header, data: bytes, least_side: int | None = None) -> D
     )
 
 
-def read_header(data: bytes, limits: ImageLimits | None = None) -> Header:
-    """All that is known before decoding. Raises ImageError for what is refused unseen."""
+def read_header(data: bytes, limits: ImageLimits | None = None, *, channels: bool = False) -> Header:
+    """All that is known before decoding. Raises ImageError for what is refused unseen.
+
+    With `channels` that may be a file of many channels, which is no picture by itself (models.imaging.grouped_decode).
+    """
     limits = limits or ImageLimits()
     limits.check_bytes(data)
+    if is_stack(data):
+        raise ImageError(
+            "image_channels_unexpected", f"the bytes are a tar of the pictures of one part; {ONE_PICTURE_TAKEN}"
+        )
     name = format_of(data)
     limits.check_format(name)
     with nothing_but_image_errors():
-        return HEADERS[name](data, limits)
+        header = HEADERS[name](data, limits)
+    if header.facts.extra == FURTHER and not channels:
+        count = header.samples if isinstance(header, tiff_header.TiffHeader) else 0
+        raise ImageError("image_channels_unexpected", f"the picture has {count} channels; {ONE_PICTURE_TAKEN}")
+    return header
 
 
 def read_samples(header: Header, data: bytes, least_side: int | None = None) -> Samples:

@@ -14,6 +14,7 @@ LOSSLESS = (UNCOMPRESSED, "LZW", "Deflate", "PackBits", "LZMA", "Zstandard")
 TOGETHER, APART = "together", "apart"
 NO_EXTRA, OPACITY, PREMULTIPLIED, UNSPECIFIED = "none", "opacity", "premultiplied opacity", "unspecified"
 NAMED = "a transparent colour"
+FURTHER = "further channels"  # two or more extra samples of which nothing is said
 
 
 @dataclass(frozen=True)
@@ -135,6 +136,18 @@ LAYOUTS: tuple[Layout, ...] = (
     Layout("TIFF", ("black is zero", "white is zero"), (8,), (NO_EXTRA,), ("JPEG",), f"{GREY}; white is zero inverted"),
     Layout("TIFF", ("RGB", "YCbCr"), (8,), (NO_EXTRA,), ("JPEG",), "RGB by libjpeg"),
 )
+# Read as the channels of a product that has groups of them (models.imaging.grouped_decode), and for no other product.
+CHANNEL_LAYOUTS: tuple[Layout, ...] = (
+    Layout(
+        "TIFF",
+        ("black is zero", "RGB"),
+        (8, 16),
+        (FURTHER,),
+        LOSSLESS,
+        "as stored, for a product with groups of channels (see Channels); refused for others",
+        planes=(TOGETHER, APART),
+    ),
+)
 FACETS: dict[str, str] = {
     "colour": "colour",
     "sample": "sample format",
@@ -147,7 +160,7 @@ FACETS: dict[str, str] = {
 
 def layout_of(facts: Facts) -> Layout:
     """The row that covers a file. Raises image_layout_not_supported, naming the first facet that no row has."""
-    rows = [row for row in LAYOUTS if row.format == facts.format]
+    rows = [row for row in (*LAYOUTS, *CHANNEL_LAYOUTS) if row.format == facts.format]
     so_far = facts.format
     for facet, words in FACETS.items():
         found: str | int = getattr(facts, facet)
@@ -168,7 +181,7 @@ def markdown() -> str:
     """The table as it stands in docs/images-in.md."""
     names = {"format": "Format", **{facet: words[0].upper() + words[1:] for facet, words in FACETS.items()}}
     lines = ["| " + " | ".join([*names.values(), "What is done"]) + " |", "|---" * (len(names) + 1) + "|"]
-    for row in LAYOUTS:
+    for row in (*LAYOUTS, *CHANNEL_LAYOUTS):
         cells = [row.format, *(", ".join(map(str, row.taken(facet))) for facet in FACETS), row.done]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"

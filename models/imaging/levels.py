@@ -88,8 +88,11 @@ def collect_levels(shares: Iterable[Levels]) -> LevelRange:
     return LevelRange(mean_low=low[0], mean_high=high[0], brightest_low=low[1], brightest_high=high[1])
 
 
-def check_levels(pixels: Pixels, sixteen_bit_white: int, trained: LevelRange) -> None:
-    """Raises image_level_unexpected where mean or brightest level is FAR times outside of those in training."""
+def check_levels(pixels: Pixels, sixteen_bit_white: int, trained: LevelRange, called: str = "the picture") -> None:
+    """Raises image_level_unexpected where mean or brightest level is FAR times outside of those in training.
+
+    `called` is what the picture is called in the error.
+    """
     white = white_of(pixels, sixteen_bit_white)
     found = measure_levels(pixels).shares(white)
     for name, share, low, high in (
@@ -101,7 +104,7 @@ def check_levels(pixels: Pixels, sixteen_bit_white: int, trained: LevelRange) ->
             side = "above" if share > high else "below"
             raise ImageError(
                 "image_level_unexpected",
-                f"the picture's {name} is {share * white:,.0f} of white {white:,}, {times:.1f} times {side} "
+                f"{called}'s {name} is {share * white:,.0f} of white {white:,}, {times:.1f} times {side} "
                 f"what training saw ({low * white:,.0f} to {high * white:,.0f}). Check exposure, and whether "
                 "the camera's bits are aligned as in the training pictures",
             )

@@ -60,6 +60,15 @@ class ImageLimits:
                 "image_too_small", f"{width} x {height} pixels; at least {SMALLEST_SIDE} on each side are needed"
             )
 
+    def check_groups(self, width: int, height: int, groups: int) -> None:
+        """Raises ImageError for too many pixels in all groups of channels together."""
+        if width * height * groups > self.max_pixels:
+            raise ImageError(
+                "image_too_many_pixels",
+                f"{groups} groups of {width} x {height} are {groups * width * height:,} pixels; at most "
+                f"{self.max_pixels:,} are taken",
+            )
+
 
 def check_count(what: str, count: int, most: int) -> None:
     """Raises image_header_too_large where there are more than `most` of something."""

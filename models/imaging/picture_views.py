@@ -12,8 +12,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from models.imaging.channels import Groups, group_picture, group_pictures
 from models.imaging.decode import ImageLimits, Pixels, decode_with, read_header
 from models.imaging.errors import ImageError
+from models.imaging.grouped_decode import decode_groups
 from models.imaging.levels import LevelRange, check_levels, white_of
 from models.imaging.preprocess import JPEG_SIDES, STRIP_PIXELS, Prepared, Preprocessing, as_input, prepare
 from models.imaging.regions import Regions
@@ -22,7 +24,10 @@ from models.imaging.tiling import Map, Tiling, stitched
 
 
 class PreparedImage(NamedTuple):
-    """The views of one picture, each (3, S, S) float32 in [0, 1], and the picture's own width and height in pixels."""
+    """The views of one picture, each (3, S, S) float32 in [0, 1], and the picture's own width and height in pixels.
+
+    Of a part with groups of channels first come all views of the first group, then those of the next.
+    """
 
     views: tuple[Prepared, ...]
     width: int
@@ -47,12 +52,25 @@ class PictureViews:
     @property
     def count(self) -> int:
         """Views of one picture."""
+        return self.per_group * self.groups
+
+    @property
+    def per_group(self) -> int:
+        """Views of one group of channels: its tiles, or one."""
         tiles = self.preprocessing.tiles
         return 1 if tiles is None else tiles.count
+
+    @property
+    def groups(self) -> int:
+        """Groups of channels; 1 where the product has none."""
+        return max(1, len(self.preprocessing.groups))
 
     def prepare_file(self, data: bytes, limits: ImageLimits | None = None) -> PreparedImage:
         """The bytes of an image file -> its views. Raises ImageError, image_level_unexpected among them."""
         chosen = self.preprocessing
+        if chosen.groups:
+            part = decode_groups(data, chosen.groups, limits)
+            return PreparedImage(self._checked(part.pixels, look_at_levels=True), part.width, part.height)
         header = read_header(data, limits)
         if self.regions is None and can_stream(header, chosen):
             views, seen = streamed(header, data, chosen)
@@ -63,8 +81,17 @@ class PictureViews:
         decoded = decode_with(header, data, JPEG_SIDES * chosen.image_size if whole else None)
         return PreparedImage(self._checked(decoded.pixels, look_at_levels=True), decoded.width, decoded.height)
 
+    def picture_of(self, data: bytes, limits: ImageLimits | None = None, group: int = 0) -> Pixels:
+        """The bytes of an image file -> RGB (H, W, 3), of a part the picture of that group. Raises ImageError."""
+        return group_picture(
+            decode_groups(data, self.preprocessing.groups, limits).pixels, self.preprocessing.groups, group
+        )
+
     def prepare(self, pixels: Pixels, *, look_at_levels: bool = False) -> PreparedImage:
-        """Decoded RGB pixels (H, W, 3) -> their views. Raises ImageError for a size or, if asked, for levels."""
+        """Decoded pixels, RGB (H, W, 3) or the channels (H, W, N) of all groups -> their views.
+
+        Raises ImageError for a size or, if asked, for levels.
+        """
         height, width = pixels.shape[:2]
         return PreparedImage(self._checked(pixels, look_at_levels=look_at_levels), width, height)
 
@@ -90,9 +117,13 @@ class PictureViews:
 
     def _checked(self, pixels: Pixels, *, look_at_levels: bool) -> tuple[Prepared, ...]:
         inside = pixels if self.regions is None else self.regions.filled(pixels)
-        if look_at_levels and self.levels is not None:
-            check_levels(inside, self.preprocessing.sixteen_bit_white, self.levels)
-        return self._views(inside)
+        groups = self.preprocessing.groups
+        found: list[Prepared] = []
+        for number, picture in enumerate(group_pictures(inside, groups)):
+            if look_at_levels and self.levels is not None:
+                check_levels(picture, self.preprocessing.sixteen_bit_white, self.levels, _name(groups, number))
+            found += self._views(picture)
+        return tuple(found)
 
     def _views(self, pixels: Pixels) -> tuple[Prepared, ...]:
         chosen = self.preprocessing
@@ -116,6 +147,11 @@ class PictureViews:
         bands = (pixels[top : top + step] for top in range(0, height, step))
         white = white_of(pixels, chosen.sixteen_bit_white)
         return as_input(letterboxed(bands, width, height, chosen.image_size), white)
+
+
+def _name(groups: Groups, number: int) -> str:
+    """What the picture of a group is called in an error."""
+    return f"the picture of {groups[number].name}" if groups else "the picture"
 
 
 def tiles_of(pixels: Pixels, tiling: Tiling) -> list[Pixels]:

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from models.imaging.channels import ChannelGroup, check_groups
 from models.imaging.samples import Pixels
 from models.imaging.tiling import Tiling
 
@@ -34,7 +35,8 @@ class Preprocessing(BaseModel):
     shrinks is averaged, the other interpolated. Version 1 samples both linearly there and passes over thin defects;
     artifacts from before this was known are of version 1 and are served so. `jpeg` "reduced" lets a JPEG be decoded
     at 1/2, 1/4 or 1/8 while both sides stay JPEG_SIDES times `image_size` or more; artifacts from before this was
-    known are "full".
+    known are "full". `groups` are the groups of channels of a part, each of which is seen as a picture of its own
+    (models.imaging.channels); none for pictures of 1 or 3 channels.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -45,6 +47,13 @@ class Preprocessing(BaseModel):
     sixteen_bit_white: WhiteLevel = 65535
     jpeg: Literal["full", "reduced"] = "full"
     version: Literal[1, 2] = 1
+    groups: tuple[ChannelGroup, ...] = ()
+
+    @field_validator("groups")
+    @classmethod
+    def _that_go_together(cls, value: tuple[ChannelGroup, ...]) -> tuple[ChannelGroup, ...]:
+        check_groups(value)
+        return value
 
     @field_validator("image_size")
     @classmethod

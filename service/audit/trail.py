@@ -106,4 +106,5 @@ def members_of(verdict: Verdict, context: InspectionContext) -> dict[str, object
         "review_threshold": review.value if review is not None else None,
         "decision": verdict.decision,
         **({"decided_by": verdict.decided_by} if verdict.decided_by else {}),
+        **({"group": verdict.group} if verdict.group else {}),
     }

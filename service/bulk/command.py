@@ -122,7 +122,7 @@ def score(given: argparse.Namespace, console: Console) -> None:
         _say(console, f"taking version {artifact.name} of {given.artifact}")
         given.artifact = artifact
     settings = settings_of(given)
-    images = images_of(given.input)
+    images = images_of(given.input, settings.groups)
     parts = ResultParts(given.out, plan_of(settings, images), count=images.count, size=given.part)
     missing = parts.open(restart=given.restart)
     if settings.maps is not None:
@@ -192,6 +192,7 @@ def settings_of(given: argparse.Namespace) -> ScoringSettings:
         overlay=given.overlay,
         weights=given.weights,
         limits=ImageLimits(given.max_image_bytes, given.max_image_pixels),
+        groups=artifact.preprocessing.groups,
     )
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from models.image_folder import list_images, passed_over_words
+from models.imaging.channels import Groups
 from models.imaging.decode import ImageError
+from models.imaging.stack import StackFile, as_stack
 from models.names import IMAGE_SUFFIXES
 from service.bulk.errors import BulkError
 from service.inspection.encoded_image import EncodedImage
@@ -54,26 +56,30 @@ class Images(Protocol):
 
 
 class FolderImages:
-    """Every image file under a folder, by name; see models.image_folder for what is passed over."""
+    """Every image file under a folder, by name; see models.image_folder for what is passed over.
 
-    def __init__(self, folder: Path) -> None:
+    For a product with `groups` of channels the files in a folder with a file that is named by one of them are one
+    image, which has the folder's name.
+    """
+
+    def __init__(self, folder: Path, groups: Groups = ()) -> None:
         self._folder = folder
         contents = list_images(folder, subfolders=True)
-        self._files = contents.images
+        self._rows = _parts(contents.images, groups)
         self.passed_over = [_text(line) for line in passed_over_words(contents.passed_over)]
-        if not self._files:
+        if not self._rows:
             passed = "".join(f"; {line}" for line in self.passed_over)
             raise BulkError(f"no image under {folder}: files end in {', '.join(sorted(IMAGE_SUFFIXES))}{passed}")
-        self.fingerprint = _digest(_facts(folder / file) for file in self._files)
+        self.fingerprint = _digest(_facts(folder / file) for file in contents.images)
 
     @property
     def count(self) -> int:
-        return len(self._files)
+        return len(self._rows)
 
     def read(self, start: int, stop: int) -> Iterator[BulkImage]:
         for row in range(start, min(stop, self.count)):
-            file = self._folder / self._files[row]
-            yield BulkImage(row, _text(self._files[row]), partial(from_file, file))
+            name, files = self._rows[row]
+            yield BulkImage(row, _text(name), partial(from_files, [self._folder / file for file in files]))
 
 
 class ParquetImages:
@@ -130,16 +136,48 @@ class ParquetImages:
             received = EncodedImage(data if isinstance(data, bytes) else b"")
             return BulkImage(row, str(path) if path is not None else str(row), lambda: received)
         file = self._file.parent / str(path or "")
+        if file.is_dir():  # a part with a file for each light
+            return BulkImage(row, str(path), partial(from_folder, file))
         return BulkImage(row, str(path or ""), partial(from_file, file))
 
 
-def images_of(source: Path) -> Images:
-    """The images of a folder or a Parquet file. Raises BulkError."""
+def images_of(source: Path, groups: Groups = ()) -> Images:
+    """The images of a folder or a Parquet file, for a product with these groups of channels. Raises BulkError."""
     if source.is_dir():
-        return FolderImages(source)
+        return FolderImages(source, groups)
     if source.is_file():
         return ParquetImages(source)
     raise BulkError(f"{source} is neither a folder of images nor a Parquet file")
+
+
+def _parts(files: Sequence[str], groups: Groups) -> list[tuple[str, list[str]]]:
+    """Each row's name and files: one file, or all of a folder that holds a light."""
+    lights = {group.name.casefold() for group in groups}
+    folders = {os.path.dirname(file) for file in files if Path(file).stem.casefold() in lights}
+    found: dict[str, list[str]] = {}
+    for file in files:
+        folder = os.path.dirname(file)
+        found.setdefault((folder or ".") if folder in folders else file, []).append(file)
+    return list(found.items())
+
+
+def from_folder(folder: Path) -> EncodedImage:
+    """The stack of a folder's image files."""
+    files = [folder / name for name in list_images(folder, subfolders=False).images]
+    if not files:
+        return EncodedImage(b"", error=ImageError("image_unreadable", "the folder holds no image"))
+    return from_files(files)
+
+
+def from_files(files: Sequence[Path]) -> EncodedImage:
+    """The bytes of a part's only file, or the stack of all its files; the first error where one cannot be read."""
+    if len(files) == 1:
+        return from_file(files[0])
+    read = [from_file(file) for file in files]
+    error = next((one.error for one in read if one.error is not None), None)
+    if error is not None:
+        return EncodedImage(b"", error=error)
+    return EncodedImage(as_stack(StackFile(file.name, one.data) for file, one in zip(files, read, strict=True)))
 
 
 def from_file(file: Path) -> EncodedImage:

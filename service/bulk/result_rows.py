@@ -32,6 +32,7 @@ SCHEMA = pa.schema(
         ("p_value", pa.float64()),
         ("decision", pa.string()),
         ("decided_by", pa.string()),
+        ("group", pa.string()),
         ("threshold", pa.float64()),
         ("review_threshold", pa.float64()),
         ("width", pa.int32()),
@@ -64,6 +65,7 @@ def judged(verdict: Verdict) -> ResultRow:
         "p_value": verdict.p_value,
         "decision": verdict.decision,
         "decided_by": verdict.decided_by,
+        "group": verdict.group,
         "threshold": verdict.thresholds.ng.value,
         "review_threshold": review.value if review is not None else None,
     }

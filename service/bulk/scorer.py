@@ -21,6 +21,7 @@ from models.artifact import load_artifact
 from models.backends.choice import BackendName
 from models.detector import Judgement, Row
 from models.image_judge import PreparedImage
+from models.imaging.channels import Groups
 from models.imaging.decode import ImageError, ImageLimits
 from models.imaging.map_picture import OverlayStyle
 from service.bulk.errors import BulkError
@@ -54,6 +55,7 @@ class ScoringSettings:
     overlay: OverlayStyle | None = None
     weights: Path | None = None
     limits: ImageLimits = field(default_factory=ImageLimits)
+    groups: Groups = ()  # of channels, of the artifact
 
 
 class Scorer:
@@ -182,7 +184,13 @@ class Scorer:
         overlay = self._settings.overlay
         data = image.load().data if overlay is not None else b""
         return map_pictures(
-            judgement.map, prepared, self._version, PictureOptions(overlay), data, self._settings.limits
+            judgement.map,
+            prepared,
+            self._version,
+            PictureOptions(overlay),
+            data,
+            self._settings.limits,
+            judgement.group,
         )
 
     def _verdict(self, image: BulkImage, prepared: PreparedImage, judgement: Judgement) -> Verdict:
@@ -196,4 +204,5 @@ class Scorer:
             times=StageTimes(),
             pictures=self._pictures(image, prepared, judgement) if self._settings.maps is not None else None,
             decided_by=judgement.decided_by,
+            group=judgement.group,
         )

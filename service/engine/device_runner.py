@@ -19,6 +19,7 @@ from models.backends.choice import BackendName
 from models.backends.pool import SourcePool
 from models.detector import Detector, Judgement, Row
 from models.heads.base import Head, to_device
+from models.heads.grouped import GroupedHead, heads_of
 from service.engine.worker import FaultKind
 
 OUT_OF_MEMORY = ("out of memory", "DefaultCPUAllocator", "ALLOC_FAILED", "bad_alloc")
@@ -90,7 +91,11 @@ class DeviceRunner:
         """One step over `images` grey images, half of them with a map (at least one); returns its seconds."""
         size = artifact.preprocessing.image_size
         grey = np.full((3, size, size), 0.5, np.float32)
-        rows = [Row(grey, artifact.head, artifact.source, wants_map=number % 2 == 0) for number in range(images)]
+        heads = heads_of(artifact.head)
+        rows = [
+            Row(grey, heads[number % len(heads)], artifact.source, wants_map=number % 2 == 0)
+            for number in range(images)
+        ]
         started = time.perf_counter()
         for row, judgement in zip(rows, self.step(rows), strict=True):
             if (wrong := self.complaint(row, judgement)) is not None:
@@ -100,6 +105,8 @@ class DeviceRunner:
     def _place(self, head: Head) -> Head:
         if self.device.type == "cpu":
             return head
+        if isinstance(head, GroupedHead):
+            return head.placed(self._place)
         placed = self._placed.get(head)
         if placed is None:
             placed = self._placed[head] = to_device(copy.deepcopy(head), self.device)

@@ -39,6 +39,7 @@ class TimedJudgement:
     device_s: float
     batch_size: int
     decided_by: str | None = None
+    group: str | None = None  # of channels, where a picture's rows have been joined
 
 
 @dataclass(frozen=True, kw_only=True)

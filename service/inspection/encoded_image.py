@@ -9,8 +9,12 @@ from models.imaging.decode import ImageError
 
 @dataclass(frozen=True)
 class EncodedImage:
-    """The bytes of one image file and its name, or why even the bytes cannot be had (as base64 that is none)."""
+    """The bytes of one image file and its name, or why even the bytes cannot be had (as base64 that is none).
+
+    `folder` is the last one in front of the name, where there is one: the part that a light's file is of.
+    """
 
     data: bytes
     name: str | None = None
     error: ImageError | None = None
+    folder: str | None = None

@@ -27,6 +27,7 @@ from service.inspection.encoded_image import EncodedImage
 from service.inspection.map_pictures import map_pictures
 from service.inspection.observers import Observers, Picture
 from service.inspection.options import PictureOptions
+from service.inspection.parts import parts_of
 from service.inspection.thread_pool import OverBudget, WorkerThreads
 from service.inspection.verdict import ImageFailure, StageTimes, Verdict, verdict_of
 from service.products.product import ProductVersion
@@ -60,9 +61,16 @@ class Inspection:
     async def judge(self, images: Sequence[EncodedImage], permit: Permit) -> list[Verdict | ImageFailure]:
         """One entry per image, in order; `permit` is made to hold the views of all of them (tiles are what costs time).
 
+        Where the product has groups of channels there is one entry per part: see service.inspection.parts.
+
         Raises the service's error where it is the reason that no image at all was judged: then the whole request has
         failed, and its surface should say so. Images that cannot be read are no such reason.
         """
+        if groups := self.version.preprocessing.groups:
+            sent = len(images)
+            images = await in_time(self.threads.run(parts_of, images, groups), self.context.deadline)
+            if len(images) < sent:
+                permit.holding(sum(len(image.data) for image in images))  # the surface still has the files themselves
         self.context.images = len(images)
         if (more := len(images) * self.version.judge.views.count - permit.images) > 0:
             permit.grow(images=more)
@@ -134,6 +142,7 @@ class Inspection:
                 self.pictures,
                 image.data,
                 self.image_limits,
+                judgement.group,
             )
             permit.holding(pictures.size)
         verdict = verdict_of(
@@ -147,6 +156,7 @@ class Inspection:
             pictures=pictures,
             decided_by=judgement.decided_by,
             tile=tile,
+            group=judgement.group,
         )
         return verdict, prepared
 

@@ -10,7 +10,8 @@ import numpy.typing as npt
 
 from models.calibration.conformal import MapScale
 from models.image_judge import PreparedImage
-from models.imaging.decode import ImageLimits, decode_image
+from models.imaging.channels import number_of
+from models.imaging.decode import ImageLimits
 from models.imaging.map_picture import Map, Region, drawn, eight_bit, grey_picture, mask, regions
 from service.errors import InferenceFailed
 from service.inspection.options import PictureOptions
@@ -29,6 +30,7 @@ class MapPictures:
     regions: tuple[Region, ...]
     overlay: bytes | None = None  # RGB
     mask: bytes | None = None  # 0 or 255
+    group: str | None = None  # of channels, whose picture the overlay shows
 
     @property
     def size(self) -> int:
@@ -43,11 +45,12 @@ def map_pictures(
     options: PictureOptions,
     data: bytes = b"",
     limits: ImageLimits | None = None,
+    group: str | None = None,
 ) -> MapPictures:
     """Map (S, S) in map units -> pictures. Raises InferenceFailed where the map is missing or not finite.
 
     An overlay decodes the image, `data` under `limits`, a second time: keeping every decoded image while it waits for
-    the device would cost hundreds of times the memory of its file.
+    the device would cost hundreds of times the memory of its file. Of a part with groups of channels it shows `group`.
     """
     if map_ is None or not np.isfinite(map_).all():
         raise InferenceFailed("the map is not made of numbers; the image has not been judged")
@@ -56,7 +59,7 @@ def map_pictures(
     grey = grey_picture(map_, scale, width, height)
     laid_over = None
     if options.overlay is not None:
-        pixels = decode_image(data, limits)
+        pixels = version.judge.views.picture_of(data, limits, number_of(version.preprocessing.groups, group))
         laid_over = as_png(drawn(eight_bit(pixels, version.preprocessing.sixteen_bit_white), grey, options.overlay))
     return MapPictures(
         map=as_png(grey),
@@ -64,6 +67,7 @@ def map_pictures(
         regions=tuple(regions(map_, scale, width, height)[:MAX_REGIONS]),
         overlay=laid_over,
         mask=as_png(mask(map_, scale, width, height)) if options.mask else None,
+        group=group,
     )
 
 

@@ -31,7 +31,8 @@ class Verdict:
     `index` is its place in the request, from 0; `name` what it was sent as; `width` and `height` the input's pixels;
     `size_seen` whether pictures of such a size were among those of the calibration, None where that is not known;
     `decided_by` the member of a combined head that raised the score most.
-    `tile` the one that decided, of a picture in tiles.
+    `tile` the one that decided, of a picture in tiles; `group` the group of channels that decided, of a part that has
+    several.
     """
 
     index: int
@@ -51,6 +52,7 @@ class Verdict:
     times: StageTimes
     pictures: MapPictures | None
     tile: Box | None = None
+    group: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +86,7 @@ def verdict_of(
     pictures: MapPictures | None,
     decided_by: str | None = None,
     tile: Box | None = None,
+    group: str | None = None,
 ) -> Verdict:
     """Decide on a score. Raises InferenceFailed for one that is no number: it must never become OK."""
     if not math.isfinite(score):
@@ -107,4 +110,5 @@ def verdict_of(
         times=times,
         pictures=pictures,
         tile=tile,
+        group=group,
     )

@@ -21,7 +21,7 @@ from service.oip.tiff_file import tiff_file
 INPUT = "image"
 DATATYPES = ("BYTES", "UINT8", "UINT16", "FP32")
 LAYOUTS = ("NHWC", "NCHW")
-CHANNELS = (1, 3)
+CHANNELS = (1, 3)  # of a product without groups of channels
 TENSOR_FORMAT = "TIFF"
 
 
@@ -35,8 +35,11 @@ def the_input(inputs: Sequence[InputTensor]) -> InputTensor:
     return inputs[0]
 
 
-def images_of(tensor: InputTensor, most: int, sixteen_bit_white: int, limits: ImageLimits) -> list[EncodedImage]:
-    """The images of an input, at most `most`. `sixteen_bit_white` is what an FP32 value of 1 becomes.
+def images_of(
+    tensor: InputTensor, most: int, sixteen_bit_white: int, limits: ImageLimits, channels: Sequence[int] = CHANNELS
+) -> list[EncodedImage]:
+    """The images of an input, at most `most`. `sixteen_bit_white` is what an FP32 value of 1 becomes; of pixels a
+    number of `channels` is taken.
 
     Raises MalformedRequest, TooManyImages.
     """
@@ -49,26 +52,29 @@ def images_of(tensor: InputTensor, most: int, sixteen_bit_white: int, limits: Im
     if TENSOR_FORMAT not in limits.formats:
         raise MalformedRequest(f"pixels are taken where `image_formats` has {TENSOR_FORMAT.lower()}; send BYTES")
     assert tensor.values is not None
-    pixels = as_nhwc(tensor.values, tensor.parameters.get("layout"))
+    pixels = as_nhwc(tensor.values, tensor.parameters.get("layout"), channels)
     _check_count(len(pixels), most)
     return [_encoded(one, sixteen_bit_white, limits) for one in pixels]
 
 
-def as_nhwc(values: npt.NDArray[Any], layout: object) -> npt.NDArray[Any]:
-    """(N, H, W, C) or (N, C, H, W), the N may be left out -> (N, H, W, C) with C 1 or 3. Raises MalformedRequest."""
+def as_nhwc(values: npt.NDArray[Any], layout: object, channels: Sequence[int] = CHANNELS) -> npt.NDArray[Any]:
+    """(N, H, W, C) or (N, C, H, W), the N may be left out -> (N, H, W, C) with C one of `channels`.
+
+    Raises MalformedRequest.
+    """
     if values.ndim == 3:
         values = values[None]
     if layout not in (None, *LAYOUTS):
         raise MalformedRequest(f"input {INPUT!r}: parameter `layout` must be one of {', '.join(LAYOUTS)}")
     fits = [
-        name for name, axis in zip(LAYOUTS, (-1, 1), strict=True) if values.ndim == 4 and values.shape[axis] in CHANNELS
+        name for name, axis in zip(LAYOUTS, (-1, 1), strict=True) if values.ndim == 4 and values.shape[axis] in channels
     ]
     chosen = [layout] if layout in fits else fits if layout is None else []
     if len(chosen) != 1:
         both = "; both would fit, so say which by the input's parameter `layout`" if len(chosen) > 1 else ""
         raise MalformedRequest(
-            f"input {INPUT!r}: pixels have the shape (N, H, W, C) or (N, C, H, W) with 1 or 3 channels; it is "
-            f"{list(values.shape)}{both}"
+            f"input {INPUT!r}: pixels have the shape (N, H, W, C) or (N, C, H, W) with "
+            f"{' or '.join(map(str, channels))} channels; it is {list(values.shape)}{both}"
         )
     return values if chosen == ["NHWC"] else values.transpose(0, 2, 3, 1)
 

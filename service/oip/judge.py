@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from models.imaging.channels import channel_count
 from service.engine.admission import Permit
 from service.errors import ServiceError, VersionNotFound
 from service.inspection.context import InspectionContext
 from service.inspection.inspector import Inspector
 from service.inspection.verdict import ImageFailure
-from service.oip.images import images_of, the_input
+from service.oip.images import CHANNELS, images_of, the_input
 from service.oip.outputs import Entry, output_tensor, wanted_outputs
 from service.oip.parameters import asked
 from service.oip.tensors import InferRequest, OutputTensor, RequestedOutput
@@ -62,8 +63,11 @@ async def infer(
     tensor = the_input(request.inputs)
     async with inspector.open(name, wants.options, context) as inspection:
         check_version(name, version, inspection.version.version)
-        white = inspection.version.preprocessing.sixteen_bit_white
-        images = await inspector.threads.run(images_of, tensor, max_images, white, inspector.image_limits)
+        seen = inspection.version.preprocessing
+        channels = (channel_count(seen.groups),) if seen.groups else CHANNELS
+        images = await inspector.threads.run(
+            images_of, tensor, max_images, seen.sixteen_bit_white, inspector.image_limits, channels
+        )
         entries = await inspection.judge(images, permit)
         _refuse_without_verdict(entries)
         tensors = await inspector.threads.run(_tensors, outputs, entries)

@@ -63,17 +63,19 @@ OUTPUTS = {
     "review_threshold": _number(_review_threshold),
     "decision": Output("BYTES", lambda verdict: verdict.decision.encode(), lambda _: NO_DECISION.encode()),
     "error": Output("BYTES", lambda _: b"", lambda failure: reason(failure).encode()),
+    "group": Output("BYTES", lambda verdict: (verdict.group or "").encode(), lambda _: b""),
     "map": _picture(lambda pictures: pictures.map),
     "regions": _picture(_regions),
     "overlay": _picture(lambda pictures: pictures.overlay),
     "mask": _picture(lambda pictures: pictures.mask),
 }
 PICTURES = frozenset({"map", "regions", "overlay", "mask"})
-USUAL = tuple(RequestedOutput(name) for name in OUTPUTS if name not in PICTURES)
+ON_REQUEST = PICTURES | {"group"}  # of channels: only some products have them
+USUAL = tuple(RequestedOutput(name) for name in OUTPUTS if name not in ON_REQUEST)
 
 
 def wanted_outputs(requested: Sequence[RequestedOutput]) -> tuple[RequestedOutput, ...]:
-    """The outputs that a request names, or the usual ones: all but pictures. Raises MalformedRequest."""
+    """The outputs that a request names, or the usual ones: all but ON_REQUEST. Raises MalformedRequest."""
     for number, output in enumerate(requested):
         if output.name not in OUTPUTS:
             raise MalformedRequest(f"output {output.name[:64]!r} is not known; known are {', '.join(OUTPUTS)}")

@@ -92,7 +92,7 @@ class ProductVersion:
 
     @property
     def method(self) -> str:
-        return self.artifact.head.method
+        return self.artifact.manifest.method
 
     @property
     def calibrated_at(self) -> float:

@@ -156,8 +156,15 @@ class PictureQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    form: Literal["received", "png"] = Field(
-        default="received", description="received: the file as it came; png: upright, 8 bits, for any browser."
+    form: Literal["received", "png", "shown"] = Field(
+        default="received",
+        description="received: the file as it came; png: upright, 8 bits, for any browser; shown: the file where a "
+        "browser shows it, else png.",
+    )
+    group: str | None = Field(
+        default=None,
+        max_length=32,
+        description="Of a part with groups of channels: the one whose picture is wanted, as png. The first by default.",
     )
 
 

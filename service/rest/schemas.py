@@ -127,6 +127,9 @@ class Verdict(Schema):
     tile: tuple[int, int, int, int] | None = Field(
         default=None, description="Of a picture in tiles: x, y, width, height of the one that decided, in its pixels."
     )
+    group: str | None = Field(
+        default=None, description="Of a part with groups of channels, as lights: the one that decided."
+    )
     timing: Timing
 
 
@@ -155,6 +158,9 @@ class Localization(Schema):
     map: str = Field(description="8-bit grey PNG at the size of the input, base64.")
     map_scale: MapScaleSchema
     regions: list[RegionSchema] = Field(description="Hottest first, 100 at most.")
+    group: str | None = Field(
+        default=None, description="Of a part with groups of channels, as lights: the one that decided."
+    )
 
 
 class LocalizedVerdict(Verdict, Localization):

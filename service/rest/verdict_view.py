@@ -32,6 +32,7 @@ def entry_of(found: Verdict | ImageFailure) -> Entry:
         "decided_by": found.decided_by,
         "image": schemas.ImageSize(width=found.width, height=found.height, seen=found.size_seen),
         "tile": found.tile,
+        "group": found.group,
         "timing": _timing(found.times),
     }
     if found.pictures is None:
@@ -63,6 +64,7 @@ def _localization(pictures: MapPictures) -> dict[str, object]:
             low=scale.low, high=scale.high, threshold=scale.threshold, grey_at_threshold=GREY_AT_THRESHOLD
         ),
         "regions": [schemas.RegionSchema(**region._asdict()) for region in pictures.regions],
+        "group": pictures.group,
     }
 
 

@@ -102,6 +102,8 @@ class Advice:
 
 def advise(job: AdviceJob, display: Display) -> Advice:
     """Tries all candidates at all sizes. Raises DataError for too few pictures, or where none is within the budget."""
+    if job.found.groups:
+        raise DataError("a method cannot be chosen for parts with groups of channels: name one by --method")
     fitted, aside = drawn(len(job.found.files), job.settings)
     key = source_key(job.settings.source, job.settings.normalisation, job.weights_file, job.settings.source_precision)
     pool = SourcePool(job.device, backend=job.backend, threads=job.threads, weights_file=job.weights_file)

@@ -51,6 +51,9 @@ class AutoTileHeads:
     ) -> tuple[TrainingSettings, dict[str, object]]:
         """Settings whose tile_heads are shared or own, and both figures for the manifest. Raises DataError."""
         settings, record = (job.settings, {}) if self.before is None else self.before(job, found, display)
+        if found.groups:
+            display.say("one head for all tiles of each group of channels")
+            return settings.model_copy(update={"tile_heads": "shared"}), record
         preprocessing = settings.preprocessing(found.sixteen_bit_white, found.sizes)
         views = PictureViews(preprocessing, job.regions)
         if reason := _no_choice(settings, len(found.files), views.count):

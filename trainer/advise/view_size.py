@@ -125,19 +125,25 @@ class AutoView:
     ) -> tuple[TrainingSettings, dict[str, object]]:
         """See MethodChooser."""
         pool = SourcePool(job.device, backend=job.backend, threads=job.threads, weights_file=job.weights_file)
-        proposal = self.propose(found.sizes, job.settings, pool, job.weights_file)
+        proposal = self.propose(found.sizes, job.settings, pool, job.weights_file, max(1, len(found.groups)))
         for line in proposal.lines():
             display.say(line)
         return proposal.taken.applied(job.settings), {"view": proposal.record()}
 
     def propose(
-        self, sizes: Sequence[tuple[int, int]], settings: TrainingSettings, pool: SourcePool, weights_file: Path | None
+        self,
+        sizes: Sequence[tuple[int, int]],
+        settings: TrainingSettings,
+        pool: SourcePool,
+        weights_file: Path | None,
+        groups: int = 1,
     ) -> ViewProposal:
-        """For pictures of those (width, height), with the cost of the pool's machine."""
+        """For pictures of those (width, height) and groups of channels, with the cost of the pool's machine."""
         key = source_key(settings.source, settings.normalisation, weights_file, settings.source_precision)
         method, backend = settings.method, pool.require(key)
         taps = method_of(method.method).needs(method, spec_of(key.source)).taps
-        return propose_view(sizes, self.smallest_defect, self.cycle_ms, measured_cost(backend, taps))
+        cost = measured_cost(backend, taps)
+        return propose_view(sizes, self.smallest_defect, self.cycle_ms, lambda size: groups * cost(size))
 
 
 def propose_view(

@@ -93,6 +93,7 @@ def _add_fit(fit: argparse.ArgumentParser) -> None:
         choices=(1023, 4095, 16383, 65535),
         help="value of white in 16-bit images [the smallest that holds the training images]",
     )
+    _add_channels(source)
     source.add_argument(
         "--cache-limit-gib", type=float, default=DEFAULT_LIMIT_BYTES / 2**30, help="activation cache [8]"
     )
@@ -202,7 +203,8 @@ def _add_mask(command: argparse.ArgumentParser) -> None:
 
 
 def _add_preview(command: argparse.ArgumentParser) -> None:
-    command.add_argument("picture", type=Path, help="an image of a good part")
+    command.add_argument("picture", type=Path, help="an image of a good part, or its folder with a file for each light")
+    _add_channels(command)
     command.add_argument("--out", type=Path, default=Path("preview.png"), help="file of the drawing [preview.png]")
     _add_size(command)
     _add_budget(command)
@@ -225,6 +227,11 @@ def _add_view(command: argparse.ArgumentParser | argparse._ArgumentGroup) -> Non
     )
     command.add_argument("--tile-side", type=int, help="of a tile, in pixels of the camera [the image size]")
     command.add_argument("--tile-overlap", type=int, help="of two tiles at least, in the same pixels [a quarter]")
+
+
+def _add_channels(command: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
+    words = "groups of channels of a part in their order, as left,right or rgb:3,nir [found in the data]"
+    command.add_argument("--channels", type=_names, metavar="NAMES", help=words)
 
 
 def _add_regions(command: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
@@ -255,6 +262,10 @@ def _add_device(command: argparse.ArgumentParser) -> None:
     machine.add_argument("--threads", type=_positive, help="CPU threads [all]")
     machine.add_argument("--backend", choices=BACKEND_NAMES, default="auto", help="what runs the source [auto]")
     machine.add_argument("--source-weights", type=Path, help="file of source weights (.safetensors or .pth)")
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(text.split(","))
 
 
 def _rate(text: str) -> float:

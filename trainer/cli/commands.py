@@ -28,6 +28,7 @@ from trainer.config import TrainingSettings
 from trainer.display import RichDisplay
 from trainer.evaluate import Machine, evaluate
 from trainer.forecast.forecast import forecast
+from trainer.part_files import groups_of_part
 from trainer.preview import draw_preview, size_of_picture
 from trainer.recalibrate import NewMask, NewRates, Recalibration, recalibrate
 from trainer.regions_file import read_regions
@@ -152,7 +153,7 @@ def run_mask(arguments: argparse.Namespace, display: RichDisplay) -> int:
 def run_preview(arguments: argparse.Namespace, display: RichDisplay) -> int:
     """A drawing of what the network would see."""
     chooser = auto_view(arguments)
-    names = ("view", "tile_side", "tile_overlap", *(("image_size",) if chooser is None else ()))
+    names = ("view", "tile_side", "tile_overlap", "channels", *(("image_size",) if chooser is None else ()))
     given = {name: getattr(arguments, name) for name in names}
     settings = TrainingSettings.model_validate({name: value for name, value in given.items() if value is not None})
     if chooser is not None:
@@ -162,8 +163,9 @@ def run_preview(arguments: argparse.Namespace, display: RichDisplay) -> int:
             threads=arguments.threads,
             weights_file=arguments.source_weights,
         )
-        size = size_of_picture(arguments.picture)
-        proposal = chooser.propose([size], settings, pool, arguments.source_weights)
+        size = size_of_picture(arguments.picture, settings.groups)
+        groups = max(1, len(settings.groups or groups_of_part(arguments.picture)))
+        proposal = chooser.propose([size], settings, pool, arguments.source_weights, groups)
         for line in proposal.lines():
             display.say(line)
         settings = proposal.taken.applied(settings)

@@ -40,8 +40,8 @@ class PictureFacts(NamedTuple):
 
 
 def picture_extremes(pixels: Pixels) -> PictureExtremes:
-    """Extremes of (H, W, 3)."""
-    levels = [_levels(pixels[..., channel]) for channel in range(3)]
+    """Extremes of (H, W, 3), or of all channels (H, W, N) of a part with groups."""
+    levels = [_levels(pixels[..., channel]) for channel in range(pixels.shape[2])]
     digest = hashlib.sha256(f"{pixels.shape} {pixels.dtype.name}".encode() + pixels.tobytes()).digest()
     return PictureExtremes(max(high for _, high in levels), max(high - low for low, high in levels), digest)
 

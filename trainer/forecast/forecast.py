@@ -11,11 +11,13 @@ from typing import NamedTuple
 
 import psutil
 
-from models.heads.base import FitDiverged
+from models.heads.base import FitDiverged, Method
 from models.heads.parts.loop_settings import LoopSettings
+from models.heads.registry import method_of
 from trainer.activations import bytes_per_image
 from trainer.fitting import Fitting
 from trainer.forecast.trial import PICTURES, Trial, try_fit
+from trainer.group_fit import FOLDS
 
 GIB, MIB = 2**30, 2**20
 CHECK_BYTES = 300 * MIB  # that calibration and golden pictures took besides, of four methods at 128 pixels
@@ -83,11 +85,26 @@ def sum_up(fitting: Fitting, trial: Trial) -> Forecast:
     cache = stored * (each if cached else 12 * settings.image_size**2)
     return Forecast(
         source_s=passed * (trial.prepare_s + trial.source_s),
-        fit_s=trained * trial.fit_s + sum(one.steps * (one.step_s + again) for one in trial.trainings),
+        fit_s=_fits(fitting) * trained * trial.fit_s
+        + _trainings(fitting) * sum(one.steps * (one.step_s + again) for one in trial.trainings),
         check_s=judged * views * (trial.prepare_s + trial.source_s + trial.judge_s),
         peak_bytes=round(peak_bytes() + cache + trained * trial.bytes + CHECK_BYTES),
         cache_bytes=cache,
     )
+
+
+def _fits(fitting: Fitting) -> int:
+    """How often all of a group's pictures are looked at: by its own fit, and by each fold but the one set aside."""
+    return FOLDS if fitting.views.preprocessing.groups else 1
+
+
+def _trainings(fitting: Fitting) -> int:
+    """How often the method trains: once for each group of channels, and for each fold where it keeps no weights."""
+    groups = len(fitting.views.preprocessing.groups)
+    if not groups:
+        return 1
+    keeps = type(method_of(fitting.settings.method.method)).fit_again is not Method.fit_again
+    return groups if keeps else groups * (1 + FOLDS)
 
 
 def duration(seconds: float) -> str:

@@ -92,16 +92,22 @@ def try_fit(fitting: Fitting) -> Trial:
         store.fill(iter(views))
         source_s = (time.monotonic() - began) / len(views)
         run = TimedRun(fitting.device, fitting.settings.seed, fitting.work)
-        parts = StoredParts(store, range(len(views)), fitting.device, opened)
+        rows = first_group(fitting, len(views))
+        parts = StoredParts(store, rows, fitting.device, opened)
         method = fitting.settings.method
         began = time.monotonic()
         head = to_device(method_of(method.method).fit(method, parts, run), fitting.device)
-        fit_s = (time.monotonic() - began - run.in_steps_s) / len(views)
-        judged = range(min(JUDGED, len(views)))
+        fit_s = (time.monotonic() - began - run.in_steps_s) / len(rows)
+        judged = rows[:JUDGED]
         began = time.monotonic()
         judge_stored(head, store, judged, fitting.device)
         judge_s = (time.monotonic() - began) / len(judged)
-    return Trial(prepare_s, source_s, fit_s, run.trainings, judge_s, head.size_bytes / len(views))
+    return Trial(prepare_s, source_s, fit_s, run.trainings, judge_s, head.size_bytes / len(rows))
+
+
+def first_group(fitting: Fitting, count: int) -> list[int]:
+    """Those of `count` views that are of the first group of channels; all where there are no groups."""
+    return [row for row in range(count) if row % fitting.views.count < fitting.views.per_group]
 
 
 def _devices(device: torch.device) -> list[torch.device]:

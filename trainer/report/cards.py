@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.artifact import Artifact
+from models.imaging.channels import group_picture, number_of
 from models.imaging.map_picture import drawn, eight_bit, grey_picture, outline
 from trainer.data import read_pixels
 from trainer.figures import Evaluated
@@ -39,8 +40,13 @@ class Card(NamedTuple):
 
 
 def card(one: Evaluated, artifact: Artifact) -> Card:
-    """Draws one image: outlines of the lit region and of the labelled defect, then the map as heat."""
-    picture = eight_bit(read_pixels(one.image.file), artifact.preprocessing.sixteen_bit_white)
+    """Draws one image: outlines of the lit region and of the labelled defect, then the map as heat.
+
+    Of a part with groups of channels it draws the picture of the one that decided.
+    """
+    groups = artifact.preprocessing.groups
+    pixels = group_picture(read_pixels(one.image.file, groups), groups, number_of(groups, one.group))
+    picture = eight_bit(pixels, artifact.preprocessing.sixteen_bit_white)
     height, width = picture.shape[:2]
     share = min(1.0, THUMBNAIL / max(height, width))
     size = (max(1, round(width * share)), max(1, round(height * share)))
@@ -53,7 +59,7 @@ def card(one: Evaluated, artifact: Artifact) -> Card:
         outlined = outline(outlined, labelled, LABEL_COLOUR)
         title = "lit region and labelled defect outlined"
     views = (
-        View("input", picture_uri(small)),
+        View("input" if one.group is None else f"input, {one.group}, which decided", picture_uri(small)),
         View(title, picture_uri(outlined)),
         View("map over the input", picture_uri(drawn(small, grey, "heat"))),
     )

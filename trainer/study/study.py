@@ -117,7 +117,7 @@ def _opened_sets(job: StudyJob, display: Display, missing: list[str]) -> Iterato
     for plan in job.plan.data:
         try:
             for data in study_sets(plan, job.out / "data"):
-                good, labelled = read_training_set(data.path), read_labelled_set(data.path)
+                good, labelled = read_training_set(data.path, groups=()), read_labelled_set(data.path)
                 marks = [good.sha256]
                 for image in labelled:
                     files = [image.file] + ([image.mask_file] if image.mask_file else [])

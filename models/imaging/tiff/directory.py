@@ -70,8 +70,9 @@ class Directory:
         return self.data[entry.at : entry.at + entry.count]
 
 
-def read_directory(data: bytes, *, whole: bool = True) -> Directory:
-    """The first directory of a file. `whole` false reads an EXIF block, whose rest may be anything.
+def read_directory(data: bytes, *, whole: bool = True, at: int | None = None) -> Directory:
+    """The first directory of a file, or that at an offset. `whole` false reads an EXIF block, whose rest may be
+    anything.
 
     Raises image_truncated, image_damaged, and image_header_too_large above TIFF_TAGS tags or METADATA_BYTES of values
     that no decoder needs.
@@ -84,7 +85,8 @@ def read_directory(data: bytes, *, whole: bool = True) -> Directory:
         raise damaged(f"its TIFF header has the number {magic}; 42 or 43 is right")
     big = magic == 43
     try:
-        at = struct.unpack_from(order + ("Q" if big else "I"), data, 8 if big else 4)[0]
+        if at is None:
+            at = int(struct.unpack_from(order + ("Q" if big else "I"), data, 8 if big else 4)[0])
         (count,) = struct.unpack_from(order + ("Q" if big else "H"), data, at)
         check_count("tags in its directory", count, TIFF_TAGS)
         first, size, inline = at + (8 if big else 2), 20 if big else 12, 8 if big else 4

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from models.imaging.errors import ImageError, damaged, truncated
 from models.imaging.layouts import (
     APART,
+    FURTHER,
     NO_EXTRA,
     OPACITY,
     PREMULTIPLIED,
@@ -91,13 +92,31 @@ class TiffHeader(Header):
 def read_header(data: bytes, limits: ImageLimits) -> TiffHeader:
     """The first directory is read; a second one is refused. Raises ImageError."""
     tags = read_directory(data)
+    found = _page(tags, data, limits)
+    if tags.next:
+        raise ImageError("image_multiple_frames", "the file holds more than one page; send each as an image of its own")
+    return found
+
+
+def read_pages(data: bytes, limits: ImageLimits, most: int) -> list[TiffHeader]:
+    """The headers of all pages, each of which is within the limits. Raises ImageError for more than `most`."""
+    found: list[TiffHeader] = []
+    following: int | None = None
+    while following != 0:
+        if len(found) == most:
+            raise ImageError("image_channels_unexpected", f"the file has more than {most} pages")
+        tags = read_directory(data, at=following)
+        found.append(_page(tags, data, limits))
+        following = tags.next
+    return found
+
+
+def _page(tags: Directory, data: bytes, limits: ImageLimits) -> TiffHeader:
     check_metadata(tags, NEEDED)
     width, height = tags.one(WIDTH, 0), tags.one(HEIGHT, 0)
     limits.check_size(width, height)
     facts = _facts(tags)
     layout = layout_of(facts)
-    if tags.next:
-        raise ImageError("image_multiple_frames", "the file holds more than one page; send each as an image of its own")
     samples = tags.one(SAMPLES, 1)
     _check_rest(tags, facts)
     segment, tiled, offsets, counts = _grid(tags, width, height, samples if facts.planes == APART else 1)
@@ -139,18 +158,14 @@ def _facts(tags: Directory) -> Facts:
         sample=FORMATS.get(kinds[0], f"number {kinds[0]}"),
         bits=bits[0],
         planes=APART if tags.one(PLANAR, 1) == 2 and samples > 1 else TOGETHER,
-        extra=NO_EXTRA
-        if not extra
-        else EXTRAS.get(named[0], f"number {named[0]}")
-        if extra == 1
-        else f"{extra} of them",
+        extra=_extra(named),
         compression=COMPRESSIONS.get(compression, f"number {compression}"),
     )
 
 
 def _extra(named: tuple[int, ...]) -> str:
     if len(named) > 1:
-        return f"{len(named)} of them"
+        return f"{len(named)} of them" if any(named) else FURTHER
     return EXTRAS.get(named[0], f"number {named[0]}") if named else NO_EXTRA
 
 

@@ -21,11 +21,11 @@ from models.imaging.tiff.segments import blocks_of_rows
 BAND_BYTES = 2**21  # of a band of samples as they are stored
 
 
-def read_samples(header: TiffHeader, data: bytes) -> Samples:
-    """The raw samples, extra ones that are no opacity left out. Raises ImageError."""
+def read_samples(header: TiffHeader, data: bytes, *, every: bool = False) -> Samples:
+    """The raw samples; extra ones that are no opacity are left out, or with `every` kept. Raises ImageError."""
     whole: npt.NDArray[Any] | None = None
     top = 0
-    for band in read_bands(header, data):
+    for band in read_bands(header, data, every=every):
         if whole is None:
             whole = np.empty((header.height, *band.shape[1:]), band.dtype)
         whole[top : top + len(band)] = band
@@ -50,13 +50,16 @@ def meaning(header: TiffHeader, values: npt.NDArray[Any]) -> Samples:
     return Samples(values, facts.bits, colour, inverted, palette, lossy=facts.compression == "JPEG")
 
 
-def read_bands(header: TiffHeader, data: bytes) -> Iterator[npt.NDArray[Any]]:
-    """Raw samples (n, W, C) from top to bottom, extra ones that are no opacity left out. Raises ImageError.
+def read_bands(header: TiffHeader, data: bytes, *, every: bool = False) -> Iterator[npt.NDArray[Any]]:
+    """Raw samples (n, W, C) from top to bottom. Extra ones that are no opacity are left out, or with `every` kept.
+
+    Raises ImageError.
 
     A band has some BAND_BYTES; where tiles lie beside each other, or strips are JPEG, it is a row of them.
     """
     facts = header.facts
     kept = CHANNELS.get(facts.colour, 1) + (facts.extra not in {"none", UNSPECIFIED, PREMULTIPLIED})
+    kept = header.samples if every else kept
     if facts.compression == "JPEG":
         yield from _jpeg_bands(header, data)
     elif header.apart:

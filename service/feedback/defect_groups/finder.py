@@ -158,7 +158,7 @@ class DefectFinder:
             if not found.regions:
                 raise _NothingThere
             box = found.regions[0].box
-            space, descriptor = await self._in_thread(self._described, version, picture, box)
+            space, descriptor = await self._in_thread(self._described, version, picture, box, found.group)
         return Region(row.id, row.product, box, space, descriptor), reach
 
     async def _reach(self, version: ProductVersion) -> float:
@@ -170,13 +170,16 @@ class DefectFinder:
             self._reaches[version.hash] = await self._in_thread(self._good_distance, version, names)
         return self._reaches[version.hash]
 
-    def _described(self, version: ProductVersion, picture: bytes, box: tuple[int, int, int, int]) -> tuple[str, bytes]:
-        from models.imaging.decode import decode_image
+    def _described(
+        self, version: ProductVersion, picture: bytes, box: tuple[int, int, int, int], group: str | None
+    ) -> tuple[str, bytes]:
+        from models.imaging.channels import number_of
         from service.feedback.defect_groups.descriptors import crop_of, space_of
         from service.feedback.defect_groups.grouping import to_bytes
 
         source, white = version.artifact.source, version.preprocessing.sixteen_bit_white
-        crop = crop_of(decode_image(picture, self._inspector.image_limits), box, white)
+        number = number_of(version.preprocessing.groups, group)
+        crop = crop_of(version.judge.views.picture_of(picture, self._inspector.image_limits, number), box, white)
         return space_of(source), to_bytes(self._made().of(source, [crop])[0])
 
     def _good_distance(self, version: ProductVersion, names: list[tuple[str, int]]) -> float:

@@ -8,7 +8,7 @@ from contextlib import suppress
 import numpy as np
 
 from models.artifact import Artifact
-from models.imaging.decode import ImageError, ImageLimits, Pixels, decode_image
+from models.imaging.decode import ImageError, ImageLimits, Pixels
 from service.feedback.defect_groups.descriptors import Descriptors, good_crops, good_distance
 from service.feedback.pictures import PictureFolder
 
@@ -39,9 +39,10 @@ def good_distance_of(
 def _good_pictures(
     artifact: Artifact, pictures: PictureFolder, names: Sequence[tuple[str, int]], limits: ImageLimits | None
 ) -> Iterator[Pixels]:
+    views = artifact.judge.views  # of lights the first
     for golden in artifact.manifest.golden:
         if not golden.defect:
-            yield decode_image((artifact.path / golden.file).read_bytes())
+            yield views.picture_of((artifact.path / golden.file).read_bytes())
     for name, size in names:
         with suppress(OSError, ImageError):  # it was thinned away meanwhile
-            yield decode_image(pictures.read(name, size), limits)
+            yield views.picture_of(pictures.read(name, size), limits)

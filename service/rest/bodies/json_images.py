@@ -16,7 +16,7 @@ from service.errors import MalformedRequest, TooManyImages
 from service.inspection.encoded_image import EncodedImage
 from service.rest.bodies.base64_text import Base64Text
 from service.rest.bodies.reader import BodyLimits
-from service.rest.bodies.received import clean_name
+from service.rest.bodies.received import clean_folder, clean_name
 
 FORM = 'send {"images": [{"data": "<base64>", "name": "optional"}]}'
 KEY_BYTES = 64  # more than the longest key with every letter escaped
@@ -196,7 +196,8 @@ class JsonImages:
             error = ImageError(
                 "image_base64_invalid", "`data` is not base64 (RFC 4648, with padding, without line breaks)"
             )
-        self._images.append(EncodedImage(data or b"", clean_name(self._name) if self._name else None, error))
+        name = self._name or ""
+        self._images.append(EncodedImage(data or b"", clean_name(name), error, clean_folder(name)))
         self._data = None
 
     def _next(self) -> bytes:

@@ -15,7 +15,7 @@ from python_multipart.multipart import parse_options_header
 from service.errors import MalformedRequest, TooManyImages, UnsupportedBody
 from service.inspection.encoded_image import EncodedImage
 from service.rest.bodies.reader import BodyLimits
-from service.rest.bodies.received import clean_name
+from service.rest.bodies.received import clean_folder, clean_name
 
 FIELD = b"image"
 
@@ -99,9 +99,9 @@ class ImageParts:
             named = "without a name" if field is None else repr(field.decode("utf-8", "replace")[:64])
             raise MalformedRequest(f"form field {named} is not known; send every image as a field named 'image'")
         if b"filename" in options:
-            self._file_name = clean_name(options[b"filename"].decode("utf-8", "replace"))
+            self._file_name = options[b"filename"].decode("utf-8", "replace")
         elif b"filename*" in self._disposition.lower():
-            self._file_name = clean_name(extended_file_name(self._disposition))
+            self._file_name = extended_file_name(self._disposition)
 
     def _on_data(self, data: bytes, start: int, end: int) -> None:
         room = self._limits.max_image_bytes + 1 - len(self._data)  # one byte over is what makes the decoder refuse it
@@ -109,7 +109,8 @@ class ImageParts:
             self._data += data[start : min(end, start + room)]
 
     def _end(self) -> None:
-        self._images.append(EncodedImage(bytes(self._data), self._file_name))
+        name = self._file_name or ""
+        self._images.append(EncodedImage(bytes(self._data), clean_name(name), folder=clean_folder(name)))
         self._data = bytearray()
 
     def _on_end(self) -> None:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from service.errors import MalformedRequest
 from service.rest.bodies.body_stream import BodyEndedError, BodyStream
-from service.rest.bodies.received import clean_name
+from service.rest.bodies.received import clean_folder, clean_name
 
 TAR = "application/x-tar"
 BLOCK = tarfile.BLOCKSIZE
@@ -22,11 +22,15 @@ EXTENSIONS = (*PAX, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_L
 
 
 class TarMember(NamedTuple):
-    """`name` without folders, fit for answers and logs; `is_file` is false for links, devices and the like."""
+    """`name` without folders, fit for answers and logs; `is_file` is false for links, devices and the like.
+
+    `folder` is the last one in front of the name.
+    """
 
     name: str | None
     size: int
     is_file: bool
+    folder: str | None = None
 
 
 class TarMembers:
@@ -49,7 +53,8 @@ class TarMembers:
             if header.type == tarfile.GNUTYPE_SPARSE:
                 raise MalformedRequest("tar: sparse files are not taken; write the archive without --sparse")
             if not header.isdir():
-                return TarMember(clean_name(name or header.name), header.size, header.type in FILES)
+                named = name or header.name
+                return TarMember(clean_name(named), header.size, header.type in FILES, clean_folder(named))
             await self._skip(_padded(header.size))
             name = ""
 

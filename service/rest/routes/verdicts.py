@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query, Response
 
 from service.feedback.localization import localize
-from service.feedback.shown import shown_png
+from service.feedback.shown import group_png, shown_png
 from service.inspection.context import InspectionContext
 from service.rest.dependencies import MayView, TheDeadline, TheFeedback, TheInspector, TheRecord
 from service.rest.feedback_schemas import LARGEST_ID, PictureQuery, StoredVerdict, VerdictPage, VerdictQuery
@@ -21,6 +21,7 @@ router = APIRouter(tags=["feedback"], dependencies=[MayView])
 VerdictId = Annotated[int, Path(ge=1, le=LARGEST_ID, description="Id of the stored verdict.")]
 PictureParameters = Annotated[PictureQuery, Query()]
 VerdictParameters = Annotated[VerdictQuery, Query()]
+SHOWN_BY_BROWSERS = frozenset({"image/png", "image/jpeg", "image/webp", "image/bmp"})
 PRIVATE = {"Cache-Control": "private, max-age=3600"}  # a picture never changes
 
 
@@ -48,21 +49,30 @@ async def verdict(feedback: TheFeedback, id: VerdictId) -> StoredVerdict:
     response_class=Response,
     responses={
         200: {"content": {"image/*": {}}, "description": "The file as it was received."},
-        **problems_for(401, 403, 404, 410, 422, 500, 503),
+        **problems_for(401, 403, 404, 409, 410, 422, 500, 503),
     },
 )
 async def picture(feedback: TheFeedback, inspector: TheInspector, id: VerdictId, query: PictureParameters) -> Response:
-    """The file as it was received, where it is kept; or, with form=png, as any browser shows it."""
+    """The file as it was received, where it is kept; or as any browser shows it.
+
+    The picture of a named group of channels is read by the version that judged the part, and is 409 without it.
+    """
     data, row = await feedback.picture(id)
-    if query.form == "received":
+    as_it_is = query.form == "received" or (query.form == "shown" and row.picture_type in SHOWN_BY_BROWSERS)
+    if query.group is not None:
+        async with inspector.products.lease_loaded(row.product, row.hash) as version:
+            png = await inspector.threads.run(group_png, data, inspector.image_limits, version.judge.views, query.group)
+    elif as_it_is:
         return Response(data, media_type=row.picture_type, headers=PRIVATE)
-    png = await inspector.threads.run(shown_png, data, inspector.image_limits)
+    else:
+        png = await inspector.threads.run(shown_png, data, inspector.image_limits)
     return Response(png, media_type="image/png", headers=PRIVATE)
 
 
 @router.get(
     "/verdicts/{id}/localization",
     summary="Where the part is unusual",
+    response_model_exclude_none=True,
     responses=problems_for(401, 403, 404, 409, 410, 422, 429, 500, 503, 504),
 )
 async def localization(

@@ -24,7 +24,9 @@ from mkdserve.client import (
     Unauthorized,
     Verdict,
 )
+from mkdserve.client.images import parts
 from mkdserve.client.products import ProductSummary
+from models.imaging.stack import stack_files
 from service.auth import new_key
 from tests.service.rest.conftest import House, OpenHouse, Picture
 
@@ -194,3 +196,17 @@ def test_what_is_no_image_is_refused_before_it_is_sent() -> None:
 def test_no_image_at_all_is_refused() -> None:
     with Client() as client, pytest.raises(ValueError, match="at least one image"):
         client.score()
+
+
+def test_a_folder_is_sent_as_one_part_with_its_files(tmp_path: Path) -> None:
+    for name in ("right.png", "left.png", ".hidden"):
+        (tmp_path / name).write_bytes(name.encode())
+    ((_, (name, data, _)),) = parts([tmp_path])
+    assert name == tmp_path.name
+    assert [(file.name, file.data) for file in stack_files(data)] == [
+        ("left.png", b"left.png"),
+        ("right.png", b"right.png"),
+    ]
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match="an image file for each light"):
+        parts([tmp_path / "empty"])

@@ -139,6 +139,9 @@ def test_samples_that_are_no_unsigned_numbers_are_refused(kind: tuple[str, Any, 
 def test_two_extra_samples_are_refused() -> None:
     data = write_tiff(grey(8, 5), TiffLayout(photometric=2, extra=(0, 0)))
     code, detail = code_of(data)
+    assert code == "image_channels_unexpected"
+    assert "the picture has 5 channels" in detail
+    code, detail = code_of(write_tiff(grey(8, 5), TiffLayout(photometric=2, extra=(0, 2))))
     assert code == "image_layout_not_supported"
     assert "2 of them" in detail
 

@@ -72,7 +72,7 @@ def test_a_picture_that_was_not_kept_and_one_that_was_thinned_away_say_so(open_p
     see(page, ".verdict-time", "Looking back")
     page.keyboard.press("Escape")
     problem = {"status": 410, "json": {"code": "picture_gone", "detail": "it was kept and has been removed"}}
-    page.route("**/verdicts/*/picture", lambda route: route.fulfill(**problem))
+    page.route("**/verdicts/*/picture*", lambda route: route.fulfill(**problem))
     served.judge(NG)
     see(page, ".stage", "thinned away")
 

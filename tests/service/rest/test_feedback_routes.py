@@ -173,6 +173,9 @@ def test_a_picture_of_any_format_is_shown_as_png_where_that_is_asked_for(kept: H
     assert pixels is not None
     assert (shown.headers["content-type"], str(pixels.dtype), pixels.shape) == ("image/png", "uint8", (24, 40, 3))
     assert pixels.min() == 255  # its brightest value, and it has no other
+    assert kept.get("/verdicts/4/picture?form=shown").content == shown.content
+    as_it_is = kept.get("/verdicts/3/picture").content
+    assert kept.get("/verdicts/3/picture?form=shown").content == as_it_is
     assert kept.get("/verdicts/4/picture?form=gif").status_code == 422
 
 

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from service.errors import ServiceError
-from service.rest.score_stream import VIEWS_AT_ONCE
+from service.rest.image_stream import VIEWS_AT_ONCE
 
 if TYPE_CHECKING:
     from models.detector import Row

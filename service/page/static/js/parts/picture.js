@@ -10,7 +10,8 @@ import { paintMap } from "./map_colours.js";
 export const strength = keptStore("map", 60);
 const LOOK_MS = 600; // a part that passes by at once costs the engine nothing
 
-export const pictureOf = (row) => address(`verdicts/${row.id}/picture`);
+// Of a part with several lights the one that decided, once that is known; else the first.
+export const pictureOf = (row, group = null) => address(`verdicts/${row.id}/picture`, { form: "shown", group });
 
 export function Picture({ row, instead = null }) {
   const [gone, setGone] = useState(null);
@@ -42,7 +43,7 @@ export function Picture({ row, instead = null }) {
     <div class="stage ${missing ? "stage-empty" : ""}">
       ${missing
         ? html`<${Icon} name="picture" /><p>${missing}</p>${instead}`
-        : html`<img key=${row.id} src=${pictureOf(row)} alt=${t("picture.alt", { decision: row.decision })}
+        : html`<img key=${row.id} src=${pictureOf(row, here?.group)} alt=${t("picture.alt", { decision: row.decision })}
               onError=${() => whyGone(row).then(setGone)} />
             ${here?.map && html`<${MapLayer} found=${here} strength=${shown} />`}
             ${here?.regions && shown > 0 && html`<${Regions} row=${row} regions=${here.regions} />`}`}
@@ -82,7 +83,8 @@ function Regions({ row, regions }) {
 function MapBar({ found }) {
   const shown = useStore(strength);
   const words = found?.error ? t(`map.${found.error.code === "version_gone" ? "version_gone" : "failed"}`)
-    : found?.map ? t("map.regions", { count: found.regions.length }) : t("map.loading");
+    : found?.map ? [found.group, t("map.regions", { count: found.regions.length })].filter(Boolean).join(": ")
+    : t("map.loading");
   return html`<div class="map-bar">
     <label><span>${t("map.label")}</span>
       <input type="range" min="0" max="100" step="5" value=${shown} disabled=${!found?.map}
