@@ -25,8 +25,9 @@ from service.trainings.record import TrainingRecord
 SPARE_BYTES = 256 << 20  # of the disk, left to the artifacts, the audit trail and the trainer's own files
 STOPPED_WITHIN_S = 15.0
 LOOK_EVERY_S = 0.1
-# How long the lock is waited for: what holds it may be a look at it, or a training that is over and about to let go.
-A_LOOK_S, ITS_END_S = 0.2, 3.0
+# How long the lock is waited for: what holds it may be a look at it, or a training that is over and about to let go,
+# which takes a while at its low priority on a busy machine.
+A_LOOK_S, ITS_END_S = 0.2, 20.0
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
