@@ -18,6 +18,7 @@ REASONS = frozenset(
         "a listing",  # no commands at all
         "needs docker",
         "needs kubernetes",
+        "needs pictures of lights",
         "needs a ray cluster",
         "needs a broker",  # tests/docs/test_cookbook.py has one
         "needs the measuring data",
