@@ -130,7 +130,7 @@ def expect(folder: Path, stock: Stock) -> None:
     """Labelled pictures, and two versions of a product."""
     write_labelled(folder / "pictures" / "screw", stock.pictures)
     stock.train("screw", folder / "artifacts", "1")
-    for version in ("padim", "combined"):
+    for version in ("mkd", "patchcore"):
         shutil.copytree(folder / "artifacts" / "screw" / "1", folder / "artifacts" / "screw" / version)
 
 
