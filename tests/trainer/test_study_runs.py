@@ -165,13 +165,15 @@ def test_runs_that_only_judge_differently_share_one_training(
         run(loop, told)
 
     monkeypatch.setattr(GradientLoop, "run", counted)
-    both = job(bolts, tmp_path / "both", variant=[{"name": "default"}, paper])
+    steep = {"name": "steep", "method": {"recipe": "paper", "map_power": 2.0}}
+    both = job(bolts, tmp_path / "both", variant=[steep, paper])
     run_study(both, silent_display)
     assert len(trainings) == 1
     apart = lines(job(bolts, tmp_path / "apart", variant=[paper]))["bolts", "paper"]["figures"]
     assert lines(both)["bolts", "paper"]["figures"] == apart
     run_study(
-        job(bolts, tmp_path / "both", variant=[{"name": "plain", "method": {"batchnorm": False}}]), silent_display
+        job(bolts, tmp_path / "both", variant=[{"name": "plain", "method": {"recipe": "paper", "batchnorm": False}}]),
+        silent_display,
     )
     assert len(trainings) == 2, "another cloner is another training"
 
