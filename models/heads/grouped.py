@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from models.heads.base import Head, HeadOutput, Method, SourceNeeds
+from models.heads.parts.numbered_tensors import by_number, numbered
 from models.imaging.channels import ChannelGroup
 from models.sources.registry import Activations
 
@@ -123,11 +124,7 @@ class GroupedHead(Head):
 
     def tensors(self) -> dict[str, Tensor]:
         """See Head.tensors."""
-        return {
-            f"{number}.{name}": tensor
-            for number, head in enumerate(self.groups)
-            for name, tensor in head.tensors().items()
-        }
+        return numbered(self.groups)
 
     def placed(self, place: Callable[[Head], Head]) -> GroupedHead:
         """The same with each head as `place` gives it: on another device, say."""
@@ -146,12 +143,7 @@ def load_grouped(
     stored = GroupedRecord.model_validate(record)
     if len(stored.groups) != len(groups):
         raise ValueError(f"{len(stored.groups)} heads for {len(groups)} groups of channels")
-    own: list[dict[str, Tensor]] = [{} for _ in groups]
-    for name, tensor in tensors.items():
-        number, dot, rest = name.partition(".")
-        if not dot or not number.isdecimal() or int(number) >= len(own):
-            raise ValueError(f"the tensors of {len(own)} groups of channels are expected; there is {name}")
-        own[int(number)][rest] = tensor
+    own = by_number(tensors, len(groups))
     return GroupedHead(
         [GroupHead(method.load(one.head, found), one) for one, found in zip(stored.groups, own, strict=True)]
     )

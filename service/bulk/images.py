@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Protocol
@@ -19,10 +19,10 @@ import pyarrow.parquet as pq
 from models.image_folder import list_images, passed_over_words
 from models.imaging.channels import Groups
 from models.imaging.decode import ImageError
-from models.imaging.stack import StackFile, as_stack
 from models.names import IMAGE_SUFFIXES
 from service.bulk.errors import BulkError
 from service.inspection.encoded_image import EncodedImage
+from service.inspection.parts import together
 
 PATH, BYTES = "path", "image"
 ROWS_AT_ONCE = 16  # of a Parquet file with images inside: some MB each
@@ -171,13 +171,7 @@ def from_folder(folder: Path) -> EncodedImage:
 
 def from_files(files: Sequence[Path]) -> EncodedImage:
     """The bytes of a part's only file, or the stack of all its files; the first error where one cannot be read."""
-    if len(files) == 1:
-        return from_file(files[0])
-    read = [from_file(file) for file in files]
-    error = next((one.error for one in read if one.error is not None), None)
-    if error is not None:
-        return EncodedImage(b"", error=error)
-    return EncodedImage(as_stack(StackFile(file.name, one.data) for file, one in zip(files, read, strict=True)))
+    return together([replace(from_file(file), name=file.name) for file in files])
 
 
 def from_file(file: Path) -> EncodedImage:

@@ -23,13 +23,7 @@ class _Part:
     files: list[EncodedImage] = field(default_factory=list)
 
     def image(self) -> EncodedImage:
-        if len(self.files) == 1:
-            return replace(self.files[0], name=self.name or self.files[0].name)
-        error = next((file.error for file in self.files if file.error is not None), None)
-        if error is not None:
-            return EncodedImage(b"", self.name, error)
-        named = (StackFile(file.name or f"file-{number}", file.data) for number, file in enumerate(self.files))
-        return EncodedImage(as_stack(named), self.name)
+        return together(self.files, self.name)
 
 
 def parts_of(images: Sequence[EncodedImage], groups: Sequence[ChannelGroup]) -> list[EncodedImage]:
@@ -53,6 +47,17 @@ def parts_of(images: Sequence[EncodedImage], groups: Sequence[ChannelGroup]) -> 
         if together:
             by_folder[image.folder] = part
     return [part.image() for part in found]
+
+
+def together(files: Sequence[EncodedImage], name: str | None = None) -> EncodedImage:
+    """The only file as it is, or the stack of all of them; the first error where one of them has one."""
+    if len(files) == 1:
+        return replace(files[0], name=name or files[0].name)
+    error = next((file.error for file in files if file.error is not None), None)
+    if error is not None:
+        return EncodedImage(b"", name, error)
+    named = (StackFile(file.name or f"file-{number}", file.data) for number, file in enumerate(files))
+    return EncodedImage(as_stack(named), name)
 
 
 def names_light(image: EncodedImage, lights: set[str]) -> bool:

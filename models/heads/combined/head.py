@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from models.heads.base import Head, HeadOutput, SourceNeeds
 from models.heads.combined.config import CombinedRecord, MemberRecord, Weights
 from models.heads.combined.usual import Usual
+from models.heads.parts.numbered_tensors import numbered
 from models.sources.registry import Activations
 
 SMALLEST = 1e-12
@@ -76,12 +77,7 @@ class CombinedHead(Head):
 
     def tensors(self) -> dict[str, Tensor]:
         """See Head.tensors."""
-        found = {
-            f"{number}.{name}": tensor
-            for number, head in enumerate(self._heads())
-            for name, tensor in head.tensors().items()
-        }
-        return {**found, "usual": self.usual.detach().cpu().contiguous()}
+        return {**numbered(self._heads()), "usual": self.usual.detach().cpu().contiguous()}
 
     def _heads(self) -> list[Head]:
         return [head for head in self.members if isinstance(head, Head)]

@@ -13,6 +13,7 @@ from models.heads.combined.config import CombinedConfig, CombinedRecord, Member
 from models.heads.combined.head import CombinedHead, member_output, member_record, named, needs_of
 from models.heads.parts.folds import folds_of
 from models.heads.parts.member_run import MemberRun
+from models.heads.parts.numbered_tensors import by_number
 from models.heads.registry import method_of
 from models.sources.registry import Activations, SourceSpec
 
@@ -61,15 +62,9 @@ class CombinedMethod(Method[CombinedConfig]):
     def load(self, record: Mapping[str, object], tensors: Mapping[str, Tensor]) -> CombinedHead:
         """See Method.load."""
         stored = CombinedRecord.model_validate(record)
-        parts: list[dict[str, Tensor]] = [{} for _ in stored.members]
-        for name, tensor in tensors.items():
-            number, dot, own = name.partition(".")
-            if dot and number.isdecimal() and int(number) < len(parts):
-                parts[int(number)][own] = tensor
-            elif name != "usual":
-                raise ValueError(f"the members' tensors and usual are expected, and nothing else; there is {name}")
         if "usual" not in tensors:
             raise ValueError("the members' tensors and usual are expected, and nothing else")
+        parts = by_number({name: one for name, one in tensors.items() if name != "usual"}, len(stored.members))
         heads = [method_of(one.method).load(one.head, own) for one, own in zip(stored.members, parts, strict=True)]
         return CombinedHead(stored, heads, tensors["usual"])
 

@@ -7,7 +7,7 @@
 One backward pass, through the cloner only: the source's activations are constants. In the paper both weights are
 (1, lambda) for every tap; here each tap-and-term has its own, as the loudest tap would otherwise decide alone.
 
-With views (models.heads.parts.whitening) the errors are Mahalanobis distances d instead, and neither weights nor terms
+With views (models.heads.mkd.views) the errors are Mahalanobis distances d instead, and neither weights nor terms
 matter:
 
     score(x) = sum over score_views of log(1 + power mean of d)                  view_sum "logs": needs no yardstick

@@ -10,7 +10,7 @@ from torch import Tensor
 from models.heads.base import FitRun, GoodParts, Method, SourceNeeds, taps_of
 from models.heads.padim.config import PadimConfig, PadimRecord
 from models.heads.padim.head import PadimHead, load_head
-from models.heads.parts.gaussians import PlaceMoments, mahalanobis, whitening_factor
+from models.heads.parts.gaussians import PlaceMoments, negative_log_likelihood, whitening_factor
 from models.heads.parts.patches import channels_of, middle_tap, projected_features, random_mixtures
 from models.sources.registry import SourceSpec
 
@@ -111,8 +111,4 @@ def _moments(features: Tensor, *, by_place: bool) -> tuple[Tensor, Tensor]:
 
 
 def _cost(unseen: Tensor, mean: Tensor, covariance: Tensor, regularisation: float) -> float:
-    """Minus the mean log-likelihood of vectors (B, P, C), in nats a place, but for a constant."""
-    factor = whitening_factor(covariance, regularisation)
-    distances = mahalanobis(unseen, mean.float(), factor.float())
-    log_volume = -factor.diagonal(dim1=1, dim2=2).log().sum(dim=1).mean()  # half the log determinant
-    return float(distances.square().mean() / 2 + log_volume)
+    return negative_log_likelihood(unseen, mean, whitening_factor(covariance, regularisation))

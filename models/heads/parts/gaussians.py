@@ -49,6 +49,13 @@ def whitening_factor(covariance: Tensor, regularisation: float) -> Tensor:
     return inverse.transpose(1, 2)
 
 
+def negative_log_likelihood(vectors: Tensor, mean: Tensor, factor: Tensor) -> float:
+    """Of vectors (B, P, C) by Gaussians as of `mahalanobis`: the mean in nats a place, but for a constant."""
+    distances = mahalanobis(vectors, mean.to(vectors.dtype), factor.to(vectors.dtype))
+    log_volume = -factor.diagonal(dim1=1, dim2=2).log().sum(dim=1).mean()  # half the log determinant
+    return float(distances.square().mean() / 2 + log_volume)
+
+
 def mahalanobis(vectors: Tensor, mean: Tensor, factor: Tensor) -> Tensor:
     """Vectors (B, P, C) against (P or 1, C) and (P or 1, C, C) -> distances (B, P)."""
     centred = (vectors - mean).transpose(0, 1)  # a matrix of images for each place

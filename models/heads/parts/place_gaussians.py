@@ -13,7 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from models.heads.parts.gaussians import whitening_factor
+from models.heads.parts.gaussians import negative_log_likelihood, whitening_factor
 
 SHARES = (0.0, 0.05, 0.1, 0.2, 0.4, 0.7, 1.0)  # a
 REGULARISATIONS = (0.003, 0.01, 0.03, 0.1, 0.3)  # e
@@ -67,9 +67,8 @@ class PlaceGaussians:
         seen, unseen = vectors[~aside], vectors[aside][:, some]
         mean, own = _moments(seen[:, some])
         common = _common(seen)
-        centred = (unseen.float().transpose(0, 1) - mean[:, None]).double()
         costs = {
-            (a, e): _cost(centred, whitening_factor(_mixed(own, common, a, e), 0.0))
+            (a, e): negative_log_likelihood(unseen.double(), mean, whitening_factor(_mixed(own, common, a, e), 0.0))
             for a in SHARES
             for e in REGULARISATIONS
         }
@@ -96,10 +95,3 @@ def _mixed(own: Tensor, common: Tensor, shared: float, regularisation: float) ->
     identity = torch.eye(common.shape[-1], dtype=torch.float64)
     mixed = torch.lerp(own, common.expand_as(own), shared).double()
     return mixed + max(regularisation * level, LEAST_VARIANCE) * identity
-
-
-def _cost(centred: Tensor, factor: Tensor) -> float:
-    """Minus the mean log-likelihood of (P, n, D) less their means, but for a constant."""
-    distances = torch.bmm(centred, factor).square().sum(dim=-1)
-    log_volume = -factor.diagonal(dim1=1, dim2=2).log().sum(dim=1).mean()
-    return float(distances.mean() / 2 + log_volume)

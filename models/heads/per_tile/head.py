@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from models.heads.base import Head, HeadOutput, Method, SourceNeeds
+from models.heads.parts.numbered_tensors import by_number, numbered
 from models.sources.registry import Activations
 
 
@@ -103,11 +104,7 @@ class PerTileHead(Head):
 
     def tensors(self) -> dict[str, Tensor]:
         """See Head.tensors."""
-        return {
-            f"{number}.{name}": tensor
-            for number in range(len(self.tiles))
-            for name, tensor in self.of_view(number).tensors().items()
-        }
+        return numbered(self.of_view(number) for number in range(len(self.tiles)))
 
 
 def is_per_tile(record: Mapping[str, object]) -> bool:
@@ -122,11 +119,6 @@ def load_per_tile(
     stored = PerTileRecord.model_validate(record)
     if len(stored.tiles) != tiles:
         raise ValueError(f"there are heads for {len(stored.tiles)} tiles; the picture has {tiles}")
-    own: list[dict[str, Tensor]] = [{} for _ in stored.tiles]
-    for name, tensor in tensors.items():
-        number, dot, rest = name.partition(".")
-        if not dot or not number.isdecimal() or int(number) >= tiles:
-            raise ValueError(f"the tensors of {tiles} tiles are expected, and nothing else; there is {name}")
-        own[int(number)][rest] = tensor
+    own = by_number(tensors, tiles)
     heads = [method.load(one.head, found) for one, found in zip(stored.tiles, own, strict=True)]
     return PerTileHead(heads, [one.level for one in stored.tiles])
