@@ -12,11 +12,13 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from models.backends.base import SourceBackend, SourceKey
 from models.backends.single_threads import SingleThreads, waiting_threads_sleep
 from models.heads.base import Head
 from models.imaging.preprocess import Prepared
+from models.sources.registry import Activations
 
 PIECE_ROWS = 8  # more at once only leave the core's cache
 
@@ -82,14 +84,13 @@ class Detector:
         images = torch.from_numpy(np.stack([row.image for row in rows])).to(self.device)
         backend = self._backends[source]
         activations = backend.activations(images, {tap for row in rows for tap in row.head.needs.taps})
+        further = _further_passes(images, rows, backend, activations)
 
         def judge(part: slice) -> None:
             head, wants = rows[part.start].head, [row.wants_map for row in rows[part]]
             own = {tap: activations[tap][part] for tap in head.needs.taps}
-            further = None
-            if head.needs.further_pass:
-                further = backend.activations(head.changed(images[part], own), head.needs.taps)
-            output = head.judge(images[part], own, wants, further)
+            also = further[head].of(part) if head in further else None
+            output = head.judge(images[part], own, wants, also)
             maps = iter(output.maps.cpu().numpy())
             decided = output.decided or [None] * len(wants)
             for number, score, wanted, by in zip(numbers[part], output.scores.tolist(), wants, decided, strict=True):
@@ -102,6 +103,31 @@ class Detector:
                 judge(piece)
         else:
             self._threads.map(judge, pieces)
+
+
+class _FurtherPass(NamedTuple):
+    """The activations of one head's changed images, the first of which is row `start` of the batch."""
+
+    start: int
+    activations: Activations
+
+    def of(self, part: slice) -> dict[str, Tensor]:
+        """Those of some of its rows."""
+        return {tap: found[part.start - self.start : part.stop - self.start] for tap, found in self.activations.items()}
+
+
+def _further_passes(
+    images: Tensor, rows: Sequence[Row], backend: SourceBackend, activations: Activations
+) -> dict[Head, _FurtherPass]:
+    """One pass over all rows of each head that asks for it: a source does a batch sooner than its pieces."""
+    found = {}
+    for part in _pieces(rows, len(rows)):
+        head = rows[part.start].head
+        if head.needs.further_pass:
+            own = {tap: activations[tap][part] for tap in head.needs.taps}
+            taken = backend.activations(head.changed(images[part], own), head.needs.taps)
+            found[head] = _FurtherPass(part.start, taken)
+    return found
 
 
 def _pieces(rows: Sequence[Row], most: int) -> list[slice]:

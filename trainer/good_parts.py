@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
@@ -59,14 +60,16 @@ class StoredParts:
     def changed(self, change: Callable[[Tensor, Activations], Tensor]) -> StoredParts:
         """See GoodParts."""
         old = self._store
+        images = self._changed_images(change)
+        first = next(images)
         new = self._opened.enter_context(
             ActivationStore(
-                *(self.count, old.size, old.backend, old.source, old.taps),
+                *(self.count, first.shape[-1], old.backend, old.source, old.taps),
                 folder=old.folder,
                 limit_bytes=old.limit_bytes,
             )
         )
-        new.fill(self._changed_images(change))
+        new.fill(chain([first], images))
         return StoredParts(new, range(self.count), self._device, self._opened)
 
     def _changed_images(self, change: Callable[[Tensor, Activations], Tensor]) -> Iterator[npt.NDArray[np.float32]]:

@@ -73,7 +73,10 @@ class Head(nn.Module, ABC):
         return self
 
     def changed(self, images: Tensor, activations: Activations) -> Tensor:
-        """The images (B, 3, S, S) whose activations `judge` gets as `further`; only called where `needs` says so."""
+        """The images (B, 3, T, T) whose activations `judge` gets as `further`; only called where `needs` says so.
+
+        They may have another side than the images, the same for all batches of one side.
+        """
         raise TypeError(f"the method {self.method} asks for a further source pass and does not say over which images")
 
     @abstractmethod

@@ -39,6 +39,11 @@ class Candidate:
 # Painted defects are all local, and real ones may be in the picture as a whole: of two candidates that painted defects
 # cannot tell apart, the one that sees more is taken. So the order is by what they see, not by their figures.
 CANDIDATES: tuple[Candidate, ...] = (
+    Candidate(
+        "mkd, two sizes",
+        {"method": "mkd", "two_sizes": True},
+        tried={"method": "mkd", "two_sizes": True, "cloner": "none", "attribution": "discrepancy"},
+    ),
     Candidate("mkd", {"method": "mkd"}, tried={"method": "mkd", "cloner": "none", "attribution": "discrepancy"}),
     Candidate("combined", {"method": "combined"}),
     Candidate("combined with patchcore", {"method": "combined", "members": ("padim", "whole", "patchcore")}),

@@ -16,6 +16,7 @@ from torch import Tensor
 from models.backends.processor import has_fast_bfloat16
 from models.heads.base import MethodConfig
 from models.heads.mkd.cloner import ClonerInput, ClonerSize
+from models.heads.mkd.half_size import half_of
 from models.heads.mkd.views import View
 from models.heads.parts.loop_settings import LoopSettings
 
@@ -91,7 +92,7 @@ class MkdForm(BaseModel):
 
     @model_validator(mode="after")
     def _views_see_trained_taps(self) -> Self:
-        strange = {view.tap for view in self.views} - set(self.taps)
+        strange = {view.source_tap for view in self.views} - set(self.taps)
         if strange:
             raise ValueError(f"a view of {', '.join(sorted(strange))} needs that tap to be trained")
         return self
@@ -107,6 +108,12 @@ class MkdForm(BaseModel):
     def views(self) -> tuple[View, ...]:
         """Every view of score or map, once."""
         return tuple(dict.fromkeys((*self.score_views, *self.map_views)))
+
+    @property
+    def half_taps(self) -> tuple[str, ...]:
+        """The taps of the picture at half its size that a view looks at, in the order of `taps`."""
+        seen = {view.tap for view in self.views}
+        return tuple(half for tap in self.taps if (half := half_of(tap)) in seen)
 
 
 class MkdRecord(MkdForm):
@@ -143,7 +150,8 @@ class MkdConfig(MethodConfig, MkdForm, LoopSettings):
     `scale_taps` divides each tap of the source by its RMS over the training images. `score_balance` and `map_balance`
     are how taps and terms add up: "sum" is Eq. 4 as printed, "terms" divides each by its mean over the training images
     first, so that all speak equally loud on good parts. `cloner` "none" trains nothing and answers zero, which shows
-    what a trained one adds. `step_precision` is that of the cloner's convolutions while
+    what a trained one adds. `two_sizes` takes every view of the recipe at half the picture's size as well, for the
+    coarse defects that a large input loses. `step_precision` is that of the cloner's convolutions while
     training, bfloat16 by default where the processor has AMX.
     """
 
@@ -154,6 +162,7 @@ class MkdConfig(MethodConfig, MkdForm, LoopSettings):
 
     method: Literal["mkd"] = "mkd"
     recipe: RecipeName = "default"
+    two_sizes: bool = False
     batchnorm: bool = True
     score_taps: tuple[str, ...] = ()
     map_taps: tuple[str, ...] = ()
@@ -173,6 +182,16 @@ class MkdConfig(MethodConfig, MkdForm, LoopSettings):
             return values
         chosen = RECIPES.get(values.get("recipe", "default"), {})
         return {**{name: value for name, value in chosen.items() if name not in values}, **values}
+
+    @model_validator(mode="after")
+    def _see_both_sizes(self) -> Self:
+        if self.two_sizes and not self.half_taps:
+            if not self.views:
+                raise ValueError("two_sizes adds views at half the picture's size, and there is no view")
+            for name in ("score_views", "map_views"):
+                views = getattr(self, name)
+                object.__setattr__(self, name, (*views, *(view.at_half_size for view in views)))
+        return self
 
     @model_validator(mode="after")
     def _taps_are_trained(self) -> Self:
@@ -199,4 +218,5 @@ class MkdConfig(MethodConfig, MkdForm, LoopSettings):
     @property
     def fingerprint(self) -> str:
         """The settings that decide the trained weights, beside those of the loop."""
-        return json.dumps(self.model_dump(mode="json", include=set(self.TRAINED_BY)), sort_keys=True)
+        deciding = self.model_dump(mode="json", include=set(self.TRAINED_BY))
+        return json.dumps(deciding | ({"sizes": 2} if self.half_taps else {}), sort_keys=True)

@@ -16,7 +16,8 @@ from models.heads.base import ActivationBatch, Trainable
 from models.heads.mkd.cloner import Cloner, NoCloner, fold_batchnorm
 from models.heads.mkd.config import MkdConfig, MkdForm, MkdRecord
 from models.heads.mkd.discrepancy import discrepancy_terms, location_errors, relative_errors, weighted_sum
-from models.heads.mkd.head import MkdHead
+from models.heads.mkd.half_size import half_of, halved, source_tap
+from models.heads.mkd.head import MkdHead, cloned_at
 from models.heads.mkd.usual_errors import UsualErrors
 from models.heads.mkd.views import Whitening, errors_of
 from models.heads.parts.folds import Fold
@@ -66,9 +67,13 @@ class MkdTrainable(Trainable):
             self.lambda_dir.copy_(mean[0] / mean[1])
 
     def loss(self, images: Tensor, activations: Activations) -> Tensor:
-        """Eq. 4 with all trained taps, the mean over the batch."""
+        """Eq. 4 with all trained taps, the mean over the batch, and over both sizes where views are of both."""
         weights = self.config.mask((), self.config.loss).to(images.device) * self._plain_weights()
-        return weighted_sum(self._terms(images, activations), weights).mean()
+        found = weighted_sum(self._terms(images, activations), weights).mean()
+        if not self.config.half_taps:
+            return found
+        half = {tap: activations[half_of(tap)] for tap in self.config.taps}
+        return (found + weighted_sum(self._terms(halved(images), half), weights).mean()) / 2
 
     def finish(self, batches: Iterable[ActivationBatch], folds: Sequence[Fold] | None = None, seed: int = 0) -> MkdHead:
         """The finished head. `batches` are the training images once more, looked at where the configuration needs it.
@@ -118,12 +123,12 @@ class MkdTrainable(Trainable):
         """What the configuration needs to know of the training images, from one look at them."""
         config = self.config
         balanced = config.score_levels or "terms" in {config.score_balance, config.map_balance}
-        usual_errors = UsualErrors(config.views, seed)
+        usual_errors, taps = UsualErrors(config.views, seed), len(config.taps)
 
         def both() -> Iterator[tuple[list[Tensor], list[Tensor]]]:
             for source, cloned in self._both(cloner, batches):
-                usual_errors.add(errors_of(config.views, config.taps, source, cloned))
-                yield source, cloned
+                usual_errors.add(errors_of(config.views, (*config.taps, *config.half_taps), source, cloned))
+                yield source[:taps], cloned[:taps]
 
         usual = Usual.over(config, both()) if balanced else None
         if not config.views:
@@ -151,12 +156,20 @@ class MkdTrainable(Trainable):
     def _scaled(self, activations: Activations) -> list[Tensor]:
         return [activations[tap] / scale for tap, scale in zip(self.config.taps, self.tap_scales, strict=True)]
 
+    def _scaled_half(self, activations: Activations) -> list[Tensor]:
+        scales = dict(zip(self.config.taps, self.tap_scales, strict=True))
+        return [activations[tap] / scales[source_tap(tap)] for tap in self.config.half_taps]
+
     @torch.no_grad()
     def _both(
         self, cloner: Cloner | NoCloner, batches: Iterable[ActivationBatch]
     ) -> Iterator[tuple[list[Tensor], list[Tensor]]]:
+        """Those at half the picture's size stand behind the others."""
         for images, activations in batches:
-            yield self._scaled(activations), cloner(images)
+            yield (
+                self._scaled(activations) + self._scaled_half(activations),
+                cloned_at(cloner, images, self.config.taps, self.config.half_taps),
+            )
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,7 @@ from models.heads.base import Head, HeadOutput, SourceNeeds
 from models.heads.mkd.cloner import Cloner, NoCloner, folded_cloner
 from models.heads.mkd.config import MkdRecord
 from models.heads.mkd.discrepancy import discrepancy_terms, location_map, power_mean, weighted_sum
+from models.heads.mkd.half_size import half_of, halved, source_tap, with_half
 from models.heads.mkd.shares import shares, sharpened, spread_out, told, with_mean
 from models.heads.mkd.views import View, Whitening, distance_map, errors_of, peak_mean
 from models.heads.parts.maps import saliency, smooth
@@ -65,6 +66,8 @@ class MkdHead(Head):
         self.record = record
         # On a CPU a convolution in this order takes half the time, and as little for one image as for many.
         self.cloner = cloner.to(memory_format=torch.channels_last)
+        self._taps = (*record.taps, *record.half_taps)
+        self._scales = dict(zip(record.taps, record.tap_scales, strict=True))
         self._score_wants, self._map_wants = _wanted(record.score_weights), _wanted(record.map_weights)
         self.whitening = Whitening(record.views, {}) if whitening is None else whitening
         self.register_buffer("score_weights", torch.tensor(record.score_weights), persistent=False)
@@ -75,13 +78,17 @@ class MkdHead(Head):
     @property
     def needs(self) -> SourceNeeds:
         """See Head.needs."""
-        return SourceNeeds(self.record.taps)
+        return SourceNeeds(self.record.taps, bool(self.record.half_taps))
+
+    def changed(self, images: Tensor, activations: Activations) -> Tensor:
+        """See Head.changed: the pictures at half their size."""
+        return halved(images)
 
     def judge(
         self, images: Tensor, activations: Activations, wants_map: Sequence[bool], further: Activations | None = None
     ) -> HeadOutput:
         """See Head.judge. Rows without a map cost no backward pass."""
-        source = self.scaled(activations)
+        source = self.scaled(with_half(activations, further))
         asked = [row for row, wants in enumerate(wants_map) if wants]
         others = [row for row, wants in enumerate(wants_map) if not wants]
         scores = images.new_zeros(len(images))
@@ -89,23 +96,27 @@ class MkdHead(Head):
         if others:
             rows = _take(images, source, others)
             with torch.no_grad():
-                scores[others] = self._scores(rows[1], self.cloner(rows[0]))
+                scores[others] = self._scores(rows[1], self.cloned(rows[0]))
         if asked:
             rows = _take(images, source, asked)
             scores[asked], maps = self._score_and_map(*rows)
         return HeadOutput(scores, maps)
 
     def scaled(self, activations: Activations) -> list[Tensor]:
-        """The source's activations at this head's taps, each divided by its scale."""
-        return [activations[tap] / scale for tap, scale in zip(self.record.taps, self.record.tap_scales, strict=True)]
+        """The source's activations at this head's taps, each divided by its scale; those at half the size come last."""
+        return [activations[tap] / self._scales[source_tap(tap)] for tap in self._taps]
+
+    def cloned(self, images: Tensor) -> list[Tensor]:
+        """The cloner's answers for the same taps."""
+        return cloned_at(self.cloner, images, self.record.taps, self.record.half_taps)
 
     @torch.no_grad()
     def view_terms(self, images: Tensor, activations: Activations) -> Tensor:
         """Every score view apart, (B, views), before `view_scales`: what a score is made of where there are views."""
-        return self._view_terms(self._distances(self.record.score_views, self.scaled(activations), self.cloner(images)))
+        return self._view_terms(self._distances(self.record.score_views, self.scaled(activations), self.cloned(images)))
 
     def _distances(self, views: Sequence[View], source: list[Tensor], cloned: list[Tensor]) -> Distances:
-        return dict(zip(views, self.whitening.distances(views, self.record.taps, source, cloned), strict=True))
+        return dict(zip(views, self.whitening.distances(views, self._taps, source, cloned), strict=True))
 
     def _view_terms(self, distances: Distances) -> Tensor:
         terms = [peak_mean(distances[view], self.record.score_power) for view in self.record.score_views]
@@ -117,7 +128,12 @@ class MkdHead(Head):
             if self.record.view_sum == "logs":
                 return terms.log1p().sum(dim=1)
             return (terms / terms.new_tensor(self.record.view_scales)).pow(VIEWS_POWER).sum(dim=1).pow(1 / VIEWS_POWER)
-        return weighted_sum(self._score_terms(source, cloned, self._score_wants), self.score_weights)
+        return weighted_sum(self._score_terms(*self._whole(source, cloned), self._score_wants), self.score_weights)
+
+    def _whole(self, source: list[Tensor], cloned: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+        """Of both networks, the taps of the picture at its own size."""
+        count = len(self.record.taps)
+        return source[:count], cloned[:count]
 
     def _score_terms(self, source: list[Tensor], cloned: list[Tensor], wanted: TermMask = None) -> Tensor:
         record = self.record
@@ -135,7 +151,7 @@ class MkdHead(Head):
             scores, raw = self._shares(images, source)
         elif self.record.attribution == "smoothgrad":
             with torch.no_grad():
-                scores = self._scores(source, self.cloner(images))
+                scores = self._scores(source, self.cloned(images))
             raw = self._smoothgrad(images, source)
         elif self.record.attribution == "guided":
             with _guided_relu(self.cloner):
@@ -149,15 +165,15 @@ class MkdHead(Head):
         return scores, maps.clamp_min(0).pow(1 / self.record.map_power)
 
     def _forward_only(self, images: Tensor, source: list[Tensor]) -> tuple[Tensor, Tensor]:
-        cloned = self.cloner(images)
+        cloned = self.cloned(images)
         distances = self._distances(self.record.views, source, cloned)  # those of the score and of the map at once
         scores = self._scores(source, cloned, distances)
         if self.record.map_views:
             return scores, self._distance_map(distances, source, images.shape[-1])
-        return scores, location_map(source, cloned, self.map_weights, images.shape[-1])
+        return scores, location_map(*self._whole(source, cloned), self.map_weights, images.shape[-1])
 
     def _distance_map(self, distances: Distances, source: list[Tensor], size: int) -> Tensor:
-        places = {tap: tensor.shape[-1] for tap, tensor in zip(self.record.taps, source, strict=True)}
+        places = {tap: tensor.shape[-1] for tap, tensor in zip(self._taps, source, strict=True)}
         wanted = {view: distances[view] for view in self.record.map_views}
         return distance_map(wanted, places, size, log=self.record.map_log)
 
@@ -167,8 +183,8 @@ class MkdHead(Head):
         weights = record.share_weights
         with torch.enable_grad():
             inputs = images.detach().requires_grad_(trained)
-            cloned = self.cloner(inputs)
-            errors = errors_of(record.views, record.taps, source, [one.detach() for one in cloned])
+            cloned = self.cloned(inputs)
+            errors = errors_of(record.views, self._taps, source, [one.detach() for one in cloned])
             leaves = {view: errors[view.tap].detach().requires_grad_(True) for view in weights}
             measured = {view: self.whitening.distance(view, leaf) for view, leaf in leaves.items()}
             total = told(measured, weights)
@@ -203,14 +219,14 @@ class MkdHead(Head):
         return self._blamed_errors(source, cloned)
 
     def _blamed_errors(self, source: list[Tensor], cloned: list[Tensor]) -> Tensor:
-        terms = discrepancy_terms(source, cloned, self.record.map_power, wanted=self._map_wants)
+        terms = discrepancy_terms(*self._whole(source, cloned), self.record.map_power, wanted=self._map_wants)
         return weighted_sum(terms, self.map_weights)
 
     def _gradients(self, images: Tensor, source: list[Tensor]) -> tuple[Tensor, Tensor]:
         """One backward pass for the batch: the sum's gradient by an image is that image's own."""
         with torch.enable_grad():
             inputs = images.detach().requires_grad_(True)
-            cloned = self.cloner(inputs)
+            cloned = self.cloned(inputs)
             (gradients,) = torch.autograd.grad(self._blamed(source, cloned).sum(), inputs)
         with torch.no_grad():
             scores = self._scores(source, cloned)
@@ -225,7 +241,7 @@ class MkdHead(Head):
             noise = torch.randn(shape, generator=generator).to(images.device) * self.record.smoothgrad_noise
             with torch.enable_grad():
                 inputs = (images + noise).detach().requires_grad_(True)
-                (gradients,) = torch.autograd.grad(self._blamed(source, self.cloner(inputs)).sum(), inputs)
+                (gradients,) = torch.autograd.grad(self._blamed(source, self.cloned(inputs)).sum(), inputs)
             total += gradients
         return saliency(total / self.record.smoothgrad_samples)
 
@@ -236,6 +252,14 @@ class MkdHead(Head):
             found |= {f"levels.{tap}": self.get_buffer(f"level_{tap}") for tap in self.record.taps}
         found |= {f"whitening.{key}": value for key, value in self.whitening.tensors().items()}
         return {key: value.detach().cpu().contiguous() for key, value in found.items()}
+
+
+def cloned_at(cloner: Cloner | NoCloner, images: Tensor, taps: Sequence[str], half_taps: Sequence[str]) -> list[Tensor]:
+    """The cloner's answers at its taps, then those at `half_taps` for the pictures at half their size."""
+    found = list(cloner(images))
+    if half_taps:
+        found += [one for tap, one in zip(taps, cloner(halved(images)), strict=True) if half_of(tap) in half_taps]
+    return found
 
 
 def load_head(stored: Mapping[str, object], tensors: Mapping[str, Tensor]) -> MkdHead:

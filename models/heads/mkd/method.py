@@ -11,6 +11,7 @@ from torch import Tensor
 from models.heads.base import FitRun, GoodParts, Head, Method, SourceNeeds, taps_of
 from models.heads.mkd.config import MkdConfig
 from models.heads.mkd.fit import MkdTrainable
+from models.heads.mkd.half_size import BothSizes, half_of, is_half
 from models.heads.mkd.head import MkdHead, load_head
 from models.heads.mkd.views import View
 from models.heads.parts.folds import Fold, folds_of
@@ -28,12 +29,13 @@ class MkdMethod(Method[MkdConfig]):
     Config = MkdConfig
 
     def needs(self, config: MkdConfig, source: SourceSpec) -> SourceNeeds:
-        """The trained taps."""
-        return SourceNeeds(taps_of(config.taps, source))
+        """The trained taps, of both sizes of the picture where a view is of the half one."""
+        return SourceNeeds(taps_of(config.taps, source), bool(config.half_taps))
 
     def fit(self, config: MkdConfig, parts: GoodParts, run: FitRun) -> MkdHead:
         """Trains the cloner and finishes the head on the same images."""
         own = in_terms_of(config, parts.source)
+        parts = _seen(own, parts)
         torch.manual_seed(run.seed)
         trainable = MkdTrainable(own, parts.rms(), parts.source).to(run.device)
         if own.cloner != "none":
@@ -44,6 +46,7 @@ class MkdMethod(Method[MkdConfig]):
         """See Method.fit_again: the cloner of `head`, and the usual errors of `parts`."""
         assert isinstance(head, MkdHead)
         own = in_terms_of(config, parts.source)
+        parts = _seen(own, parts)
         trainable = MkdTrainable(own, parts.rms(), parts.source)
         trainable.tap_scales = list(head.record.tap_scales)
         trainable.cloner = head.cloner
@@ -52,6 +55,11 @@ class MkdMethod(Method[MkdConfig]):
     def load(self, record: Mapping[str, object], tensors: Mapping[str, Tensor]) -> MkdHead:
         """See Method.load."""
         return load_head(record, tensors)
+
+
+def _seen(config: MkdConfig, parts: GoodParts) -> GoodParts:
+    """The parts at the sizes that the configuration looks at."""
+    return BothSizes.of(parts) if config.half_taps else parts
 
 
 def _folds(config: MkdConfig, parts: GoodParts, run: FitRun) -> list[Fold]:
@@ -69,8 +77,8 @@ def in_terms_of(config: MkdConfig, source: SourceSpec) -> MkdConfig:
 
     def viewed(views: tuple[View, ...]) -> tuple[View, ...]:
         return tuple(
-            view.model_copy(update={"tap": tap})
-            for view, tap in zip(views, named(tuple(view.tap for view in views)), strict=True)
+            view.model_copy(update={"tap": half_of(tap) if is_half(view.tap) else tap})
+            for view, tap in zip(views, named(tuple(view.source_tap for view in views)), strict=True)
         )
 
     changes: dict[str, Any] = {name: named(getattr(config, name)) for name in ("taps", "score_taps", "map_taps")}

@@ -25,6 +25,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional
 
+from models.heads.mkd.half_size import HALF, half_of, source_tap
+
 SMALLEST_ENERGY = 1e-6
 DIMENSIONS = 128  # to which a view by place projects the channels
 BY_PLACE = "place"
@@ -33,7 +35,8 @@ BY_PLACE = "place"
 class View(BaseModel):
     """One tap seen through windows of `window` per cent of the picture's side; as a text pool4:25, or pool4:25:place.
 
-    With `by_place` an error is measured by what is usual at its place, not by what is usual anywhere.
+    With `by_place` an error is measured by what is usual at its place, not by what is usual anywhere. A tap pool4/2 is
+    that of the picture at half its size (models.heads.mkd.half_size).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -60,9 +63,19 @@ class View(BaseModel):
         return ":".join((self.tap, str(self.window), *([BY_PLACE] if self.by_place else [])))
 
     @property
+    def source_tap(self) -> str:
+        """The source's tap, at either size of the picture."""
+        return source_tap(self.tap)
+
+    @property
+    def at_half_size(self) -> View:
+        """The same view of the picture at half its size."""
+        return self.model_copy(update={"tap": half_of(self.tap)})
+
+    @property
     def key(self) -> str:
         """The view's name in the artifact's tensors."""
-        return str(self).replace(":", "_")
+        return str(self).replace(":", "_").replace(HALF, "_half")
 
     @property
     def parts(self) -> tuple[str, ...]:
