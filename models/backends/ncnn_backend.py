@@ -50,7 +50,8 @@ class NcnnBackend:
         wanted = self._source.spec.wanted(taps)
         if not wanted:
             return {}
-        batch = (images.detach().cpu().numpy() - self._mean) / self._std
+        # In C order: ncnn.Mat reads the array's memory and does not keep it alive, so it must not be given a copy.
+        batch = np.ascontiguousarray((images.detach().cpu().numpy() - self._mean) / self._std)
         with self._running:
             rows = self._rows(batch, wanted)
         return {tap: torch.from_numpy(np.stack([row[number] for row in rows])) for number, tap in enumerate(wanted)}
@@ -73,7 +74,7 @@ class NcnnBackend:
         self, network: object, image: npt.NDArray[np.float32], taps: Sequence[str]
     ) -> list[npt.NDArray[np.float32]]:
         with network.create_extractor() as extractor:  # type: ignore[attr-defined]
-            extractor.input("images", self._ncnn.Mat(np.ascontiguousarray(image)))
+            extractor.input("images", self._ncnn.Mat(image))
             found = []
             for tap in taps:
                 status, mat = extractor.extract(tap)

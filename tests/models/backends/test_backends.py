@@ -56,6 +56,7 @@ def test_a_cpus_backend_gives_the_same_for_one_image_and_for_many(
     reference = TorchBackend(network, CPU).activations(images)
     backend = NcnnBackend(network, threads) if kind == "ncnn" else WinogradBackend(network, threads)
     many = backend.activations(images)
+    other_order = backend.activations(images.contiguous(memory_format=torch.channels_last))
     for row in range(3):
         one = backend.activations(images[row : row + 1])
         for tap in TAPS:
@@ -63,6 +64,7 @@ def test_a_cpus_backend_gives_the_same_for_one_image_and_for_many(
             assert one[tap].shape == reference[tap][:1].shape
             assert torch.allclose(one[tap][0], many[tap][row], atol=1e-4 * loudest)
             assert torch.allclose(many[tap][row], reference[tap][row], atol=1e-3 * loudest)
+            assert torch.allclose(other_order[tap][row], many[tap][row], atol=1e-4 * loudest)
 
 
 def test_what_a_backend_gave_stays_when_it_runs_again(network: SourceNetwork) -> None:
