@@ -47,6 +47,7 @@ class MkdTrainable(Trainable):
                 config.cloner, config.taps, source, batchnorm=config.batchnorm, input_range=config.cloner_input
             ).to(memory_format=torch.channels_last)
         )
+        self.own_shares: dict[str, float] = {}  # see UsualErrors, of the last head that was finished
         self.lambda_dir = nn.Buffer(torch.tensor(0.0 if config.lambda_dir == "auto" else float(config.lambda_dir)))
 
     @property
@@ -136,7 +137,9 @@ class MkdTrainable(Trainable):
         if not balanced:
             for _ in both():
                 pass
-        return usual, usual_errors.whitening()
+        whitening = usual_errors.whitening()
+        self.own_shares = usual_errors.own_shares
+        return usual, whitening
 
     @property
     def device(self) -> torch.device:

@@ -17,6 +17,7 @@ from models.heads.mkd.views import View
 from models.heads.parts.folds import Fold, folds_of
 from models.sources.registry import SourceSpec
 
+MOSTLY_SHARED = 0.5  # below it a place is measured mainly by what is usual anywhere
 FOLDS = 4  # of the images, for the yardsticks of the score's views
 
 
@@ -40,7 +41,9 @@ class MkdMethod(Method[MkdConfig]):
         trainable = MkdTrainable(own, parts.rms(), parts.source).to(run.device)
         if own.cloner != "none":
             run.train(trainable, parts, own)
-        return trainable.finish(parts.batches(), _folds(own, parts, run), run.seed)
+        head = trainable.finish(parts.batches(), _folds(own, parts, run), run.seed)
+        _tell(trainable.own_shares, run)
+        return head
 
     def fit_again(self, config: MkdConfig, head: Head, parts: GoodParts, run: FitRun) -> MkdHead:
         """See Method.fit_again: the cloner of `head`, and the usual errors of `parts`."""
@@ -55,6 +58,17 @@ class MkdMethod(Method[MkdConfig]):
     def load(self, record: Mapping[str, object], tensors: Mapping[str, Tensor]) -> MkdHead:
         """See Method.load."""
         return load_head(record, tensors)
+
+
+def _tell(own_shares: Mapping[str, float], run: FitRun) -> None:
+    """How far the views by place could tell one place from another: few pictures, textures, parts that lie freely."""
+    if not own_shares:
+        return
+    run.note("own_covariance", dict(own_shares))
+    listed = ", ".join(f"{view} {share:.0%}" for view, share in own_shares.items())
+    run.say(f"of the covariance at a place, its own (the rest is that of all places): {listed}")
+    if max(own_shares.values()) < MOSTLY_SHARED:
+        run.say("places are hardly told apart: few pictures, a texture, or parts that lie freely")
 
 
 def _seen(config: MkdConfig, parts: GoodParts) -> GoodParts:

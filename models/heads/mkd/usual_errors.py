@@ -10,7 +10,7 @@ from torch import Tensor
 from models.heads.mkd.views import DIMENSIONS, View, Whitening, windows
 from models.heads.parts.moments import Moments
 from models.heads.parts.patches import random_mixtures
-from models.heads.parts.place_gaussians import PlaceGaussians
+from models.heads.parts.place_gaussians import PlaceFit, PlaceGaussians
 
 
 class UsualErrors:
@@ -20,6 +20,7 @@ class UsualErrors:
         self._views = views
         self._anywhere = {view: Moments() for view in views if not view.by_place}
         self._by_place = {view: _ByPlace(view, seed) for view in views if view.by_place}
+        self.own_shares: dict[str, float] = {}  # of each view by place, how much of its covariances is the place's own
 
     def add(self, errors: Mapping[str, Tensor]) -> None:
         """r (B, C, h, w) of every tap that a view looks at."""
@@ -34,7 +35,9 @@ class UsualErrors:
         for view, moments in self._anywhere.items():
             tensors[f"{view.key}.mean"], tensors[f"{view.key}.matrix"] = moments.whitening()
         for view, places in self._by_place.items():
-            tensors |= {f"{view.key}.{part}": tensor for part, tensor in places.tensors().items()}
+            fit = places.fitted()
+            tensors |= {f"{view.key}.{part}": tensor for part, tensor in places.tensors(fit).items()}
+            self.own_shares[str(view)] = round(1 - fit.shared, 4)
         return Whitening(self._views, tensors)
 
 
@@ -60,9 +63,13 @@ class _ByPlace:
         seen = windows(errors, self._view.window) @ self._projection.to(errors.dtype)
         self._gaussians.add(seen.flatten(1, 2))
 
-    def tensors(self) -> dict[str, Tensor]:
+    def fitted(self) -> PlaceFit:
+        """The Gaussians of all that was added."""
+        return self._gaussians.fitted()
+
+    def tensors(self, fit: PlaceFit) -> dict[str, Tensor]:
         """See Whitening."""
-        fit, total = self._gaussians.fitted(), torch.as_tensor(self._sum)
+        total = torch.as_tensor(self._sum)
         assert self._projection is not None
         mean = (total / self._count).permute(1, 2, 0)
         found = {"mean": mean, "projection": self._projection, "matrix": fit.factor}

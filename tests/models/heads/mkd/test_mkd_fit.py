@@ -12,7 +12,9 @@ from models.heads.mkd.config import MkdConfig
 from models.heads.mkd.discrepancy import discrepancy_terms
 from models.heads.mkd.fit import MkdTrainable
 from models.heads.mkd.head import MkdHead, load_head
+from models.heads.mkd.method import MkdMethod
 from models.sources.registry import SOURCES
+from tests.models.heads.conftest import MadeParts, MadeRun, pictures
 
 RMS = {"pool2": 4.0, "pool3": 3.0, "pool4": 2.0, "pool5": 0.5}
 VGG16 = SOURCES["vgg16"]
@@ -223,3 +225,21 @@ def test_bfloat16_steps_have_nearly_the_loss_and_gradient_of_float32_and_keep_fl
         torch.cosine_similarity(first, second, dim=0) > 0.9
     )  # four pictures of noise: as good as another draw of them
     assert {parameter.dtype for parameter in half.parameters()} == {torch.float32}
+
+
+@pytest.mark.parametrize("count", [6, 60])
+def test_a_fit_says_how_far_places_are_told_apart(count: int, run: MadeRun) -> None:
+    views = ("pool3:12:place", "pool4:25")
+    config = MkdConfig(cloner="none", score_views=views, map_views=views)  # type: ignore[arg-type]
+    MkdMethod().fit(config, MadeParts(pictures(count)), run)
+    (own,) = run.notes["own_covariance"].values()  # type: ignore[attr-defined]
+    assert f"pool3:12:place {own:.0%}" in run.said[0]
+    # Too few for a comparison: all of it is that of all places. Pictures with a bar that lies still are told apart.
+    assert own == 0 if count == 6 else own > 0.5
+    assert (run.said[1:] == []) == (count == 60)
+    MkdMethod().fit(
+        MkdConfig(recipe="paper", steps=1, cloner="none", attribution="discrepancy"),
+        MadeParts(pictures(4)),
+        silent := MadeRun(),
+    )
+    assert silent.said == []
