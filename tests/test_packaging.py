@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -140,9 +141,21 @@ def test_every_phony_target_has_a_rule_and_a_line_of_help() -> None:
     assert set(re.findall(r"^([a-z-]+):.*## \S", text, re.MULTILINE)) == set(phony[1].split())
 
 
-def test_the_ci_runs_the_readmes_test_command_after_the_checks() -> None:
-    lines = (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
-    assert [line for line in lines if line.startswith("make ")] == ["make check", "make test"]
+@pytest.mark.parametrize("fails", ["", "check", "test", "install-dev"])
+def test_the_ci_runs_the_checks_and_the_readmes_test_command_and_fails_with_either(fails: str, tmp_path: Path) -> None:
+    for name in (".ci", "bin"):
+        (tmp_path / name).mkdir()
+    ci = shutil.copy(ROOT / ".ci" / "run", tmp_path / ".ci" / "run")
+    stand_ins = {"make": f'echo "make $1" >> made; test "$1" != "{fails}"', "id": "echo 1000"}  # no user installs
+    for name, text in stand_ins.items():
+        (tmp_path / "bin" / name).write_text(f"#!/bin/sh\n{text}\n", encoding="ascii")
+        (tmp_path / "bin" / name).chmod(0o755)
+    path = f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(["bash", ci], env={"PATH": path}, capture_output=True, check=False)
+    assert (done.returncode != 0) == bool(fails)
+    made = (tmp_path / "made").read_text(encoding="ascii").splitlines()
+    wanted = ["make install-dev"] if fails == "install-dev" else ["make check", "make install-dev", "make test"]
+    assert sorted(made) == wanted
     assert "make test" in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
