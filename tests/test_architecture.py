@@ -6,7 +6,7 @@ import ast
 import importlib.util
 import subprocess
 import sys
-from functools import lru_cache
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 
@@ -16,7 +16,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGES = ("service", "models", "trainer")
 
 
-@lru_cache(maxsize=256)
+@cache
 def imports(file: Path) -> frozenset[str]:
     """Full names of all that a file imports, anywhere in it, but for what is there for type checkers only."""
     tree = ast.parse(file.read_text())
@@ -115,6 +115,7 @@ def part_of(name: str) -> str:
     return [*name.split("."), "__init__"][1]
 
 
+@cache
 def parts_imported(package: str) -> dict[str, set[str]]:
     """For each part of a package, the other parts that any of its modules imports."""
     found: dict[str, set[str]] = {}
