@@ -16,10 +16,14 @@ from tests.models.heads.conftest import SIZE, MadeParts, MadeRun, activations_of
 
 PADIM: dict[str, Any] = {"settings": {"method": "padim", "dimensions": 40}}
 BANK: dict[str, Any] = {"settings": {"method": "patchcore", "bank_size": 100, "candidates": 400}}
+WHOLE_VIEWS = ["pool4:100"]
 WHOLE: dict[str, Any] = {
     "settings": {
-        **{"method": "mkd", "cloner": "none", "attribution": "discrepancy"},
-        **{"score_views": ["pool4:100"], "map_views": ["pool4:100"]},  # the usual ones of the map take seconds to fit
+        "method": "mkd",
+        "cloner": "none",
+        "attribution": "discrepancy",
+        "score_views": WHOLE_VIEWS,
+        "map_views": WHOLE_VIEWS,  # the usual ones of a map take seconds to fit
     },
     "score": 0.5,
     "peak": 1.0,
