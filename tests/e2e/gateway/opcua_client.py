@@ -1,7 +1,10 @@
-"""An OPC UA client as a process of its own: `python -m tests.e2e.gateway.opcua_client URL USER PASSWORD COMMANDS...`.
+"""An OPC UA client as a process of its own: `python -m tests.e2e.gateway.opcua_client`.
+
+Each line of standard input is a session of its own, a JSON list: URL, user, password, commands. Each is answered by a
+line, the JSON list of what was said to its commands, shorter where the session ended early or was not let in.
 
 Commands: `job:PART:RECIPE` starts a job and waits for its event, `write` tries to write a variable, `read` reads the
-state; `select:RECIPE`; `ack` acknowledges. Prints one line of JSON for each. Everything is read by node ids.
+state; `select:RECIPE`; `ack` acknowledges. Everything is read by node ids.
 
 `secure:CERTIFICATE:KEY` as the first command encrypts, by Basic256Sha256.
 """
@@ -12,6 +15,7 @@ import asyncio
 import importlib
 import json
 import sys
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +34,9 @@ class Events:
         self.queue.put_nowait(event)
 
 
-async def main(url: str, user: str, password: str, commands: list[str]) -> None:
+async def session(said: list[dict[str, Any]], url: str, user: str, password: str, *given: str) -> None:
+    """Adds to `said` what the server says to each command; raises whatever ends the session."""
+    commands = list(given)
     client = asyncua.Client(url, timeout=10)
     if user:
         client.set_user(user)
@@ -48,10 +54,9 @@ async def main(url: str, user: str, password: str, commands: list[str]) -> None:
         await subscription.subscribe_events(station, kind)
         for command in commands:
             try:
-                said = await asyncio.wait_for(one(client, station, events, command), PATIENCE_S)
+                said.append(await asyncio.wait_for(one(client, station, events, command), PATIENCE_S))
             except (asyncua.ua.UaError, TimeoutError) as error:
-                said = {"error": type(error).__name__}
-            print(json.dumps(said), flush=True)
+                said.append({"error": type(error).__name__})
 
 
 async def one(client: Any, station: Any, events: Events, command: str) -> dict[str, Any]:
@@ -75,5 +80,16 @@ async def one(client: Any, station: Any, events: Events, command: str) -> dict[s
     return {name: await client.get_node(f"ns=2;s=press.{name}").read_value() for name in ("State", "Ready", "Code")}
 
 
+def main() -> None:
+    """Until the end of the input."""
+    for line in sys.stdin:
+        said: list[dict[str, Any]] = []
+        try:
+            asyncio.run(session(said, *json.loads(line)))
+        except Exception:
+            traceback.print_exc()
+        print(json.dumps(said), flush=True)
+
+
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1], sys.argv[2], sys.argv[3], sys.argv[4:]))
+    main()

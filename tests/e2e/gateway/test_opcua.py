@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,15 +35,30 @@ def key(tmp_path: Path) -> str:
     return secret
 
 
-def ask(port: int, user: str, password: str, *commands: str) -> list[dict[str, Any]]:
-    """What the client says to each command, an empty list where it is not let in."""
-    url = f"opc.tcp://127.0.0.1:{port}/mkd/press"
-    command = [sys.executable, "-m", "tests.e2e.gateway.opcua_client", url, user, password, *commands]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
-    return [json.loads(line) for line in done.stdout.splitlines()]
+Ask = Callable[..., list[dict[str, Any]]]
 
 
-def test_jobs_events_recipes_and_rights(judge: FakeJudge, pictures: Path, tmp_path: Path, key: str) -> None:
+@pytest.fixture(scope="module")
+def ask() -> Iterator[Ask]:
+    """`ask(port, user, password, *commands)`: what the client says to each, an empty list where it is not let in."""
+    command = [sys.executable, "-m", "tests.e2e.gateway.opcua_client"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True) as client:
+        assert client.stdin is not None
+        assert client.stdout is not None
+        requests, answers = client.stdin, client.stdout
+
+        def asked(port: int, *words: str) -> list[dict[str, Any]]:
+            requests.write(json.dumps([f"opc.tcp://127.0.0.1:{port}/mkd/press", *words]) + "\n")
+            requests.flush()
+            said: list[dict[str, Any]] = json.loads(answers.readline())
+            return said
+
+        yield asked
+        requests.close()
+
+
+def test_jobs_events_recipes_and_rights(judge: FakeJudge, pictures: Path, tmp_path: Path, key: str, ask: Ask) -> None:
     port = free_port()
     stations = STATION.format(pictures=pictures, port=port, more=f'keys_file = "{tmp_path}/keys"')
     with GatewayProcess(tmp_path, judge.port, stations) as gateway:
@@ -66,7 +82,7 @@ def test_jobs_events_recipes_and_rights(judge: FakeJudge, pictures: Path, tmp_pa
 
 
 def test_an_encrypted_server_takes_users_with_a_trusted_certificate_and_nobody_else(
-    judge: FakeJudge, pictures: Path, tmp_path: Path, key: str
+    judge: FakeJudge, pictures: Path, tmp_path: Path, key: str, ask: Ask
 ) -> None:
     port, authority, stranger = free_port(), Authority(tmp_path / "ca"), Authority(tmp_path / "other", "stranger")
     certificate, private = authority.sign("server")
@@ -95,7 +111,7 @@ def test_an_encrypted_server_takes_users_with_a_trusted_certificate_and_nobody_e
 
 
 def test_a_certificate_that_has_expired_is_named_and_its_successor_is_taken_without_a_restart(
-    judge: FakeJudge, pictures: Path, tmp_path: Path, key: str
+    judge: FakeJudge, pictures: Path, tmp_path: Path, key: str, ask: Ask
 ) -> None:
     port, authority = free_port(), Authority(tmp_path / "ca")
     certificate, key_file = authority.sign("server", days=-1)
