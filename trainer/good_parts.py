@@ -62,9 +62,11 @@ class StoredParts:
         old = self._store
         images = self._changed_images(change)
         first = next(images)
+        size = first.shape[-1]
+        whole = [tap for tap in old.taps if size % old.source.taps[tap].stride == 0]  # a smaller picture may lack some
         new = self._opened.enter_context(
             ActivationStore(
-                *(self.count, first.shape[-1], old.backend, old.source, old.taps),
+                *(self.count, size, old.backend, old.source, whole),
                 folder=old.folder,
                 limit_bytes=old.limit_bytes,
             )

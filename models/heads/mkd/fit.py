@@ -94,6 +94,7 @@ class MkdTrainable(Trainable):
             batches = list(batches) if folds is None else batches
             pairs = [(batches, batches)] if folds is None else [(f.seen.batches(), f.unseen.batches()) for f in folds]
         usual, whitening = self._look(cloner, batches, seed)
+        own_shares = self.own_shares  # of all images; the looks at folds that may follow are not told
         if usual is not None:
             levels = usual.levels
             score = 1 / usual.score_terms if config.score_balance == "terms" else score
@@ -115,6 +116,7 @@ class MkdTrainable(Trainable):
         for seen, unseen in pairs:
             trial = MkdHead(record, cloner, levels, self._look(cloner, seen, seed)[1]).to(self.device)
             terms += [trial.view_terms(images, activations) for images, activations in unseen]
+        self.own_shares = own_shares
         scales = _spreads(torch.cat(terms).double())
         return MkdHead(record.model_copy(update={"view_scales": scales}), cloner, levels, whitening)
 

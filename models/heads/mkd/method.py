@@ -72,8 +72,16 @@ def _tell(own_shares: Mapping[str, float], run: FitRun) -> None:
 
 
 def _seen(config: MkdConfig, parts: GoodParts) -> GoodParts:
-    """The parts at the sizes that the configuration looks at."""
-    return BothSizes.of(parts) if config.half_taps else parts
+    """The parts at the sizes that the configuration looks at. Raises ValueError where the half one has no whole tap."""
+    if not config.half_taps:
+        return parts
+    deepest = max(parts.source.taps[tap].stride for tap in config.taps)
+    if parts.image_size % (2 * deepest):
+        raise ValueError(
+            f"at half of {parts.image_size} pixels the tap of stride {deepest} has no whole number of places: take an "
+            f"image size that is a multiple of {2 * deepest}, or leave that tap out of taps"
+        )
+    return BothSizes.of(parts)
 
 
 def _folds(config: MkdConfig, parts: GoodParts, run: FitRun) -> list[Fold]:

@@ -11,6 +11,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 from torch import Tensor
+from torch.nn import functional
 
 import models.heads.mkd.head as head_module
 from models.heads.base import GoodParts, HeadOutput, Trainable
@@ -23,7 +24,7 @@ from models.heads.mkd.views import View
 from models.heads.parts.loop_settings import LoopSettings
 from models.heads.registry import config_of
 from models.sources.registry import SOURCES
-from tests.models.heads.conftest import SIZE, VGG16, MadeParts, MadeRun, activations_of, pictures, with_spot
+from tests.models.heads.conftest import VGG16, MadeParts, MadeRun, activations_of, pictures, with_spot
 from trainer.activations import ActivationStore
 from trainer.good_parts import StoredParts
 from trainer.loop import GradientLoop
@@ -95,6 +96,14 @@ def test_only_two_sizes_ask_for_a_further_pass_and_train_other_weights() -> None
     assert json.loads(two.fingerprint)["sizes"] == 2
 
 
+def test_a_tap_that_half_the_picture_has_no_whole_places_of_is_refused() -> None:
+    config = MkdConfig(two_sizes=True, cloner="none", taps=("pool2", "pool3", "pool4", "pool5"))
+    parts = MadeParts(pictures(2)[..., :32, :32])
+    parts.image_size = 32
+    with pytest.raises(ValueError, match=r"at half of 32 pixels the tap of stride 32 .* a multiple of 64, or leave"):
+        MkdMethod().fit(config, parts, MadeRun())
+
+
 def test_the_views_get_the_sources_own_names() -> None:
     own = in_terms_of(MkdConfig(two_sizes=True), SOURCES["efficientnet-lite0"])
     assert own.half_taps == ("stride8/2", "stride16/2")
@@ -152,9 +161,10 @@ def test_the_loss_is_the_mean_of_both_sizes() -> None:
 def test_good_parts_of_both_sizes_are_read_in_one_order(tmp_path: Path) -> None:
     """With the real store, whose further pass is of pictures of another side."""
     backend = Averages()
-    images = pictures(5)
+    images = functional.interpolate(pictures(5), size=(96, 96))
     with ExitStack() as opened:
-        store = opened.enter_context(ActivationStore(5, SIZE, backend, VGG16, ("pool3",), folder=tmp_path))
+        taps = ("pool3", "pool5")  # pool5 has one and a half places of a half picture, and is left out of it
+        store = opened.enter_context(ActivationStore(5, 96, backend, VGG16, taps, folder=tmp_path))
         store.fill(iter(images.numpy()))
         both = BothSizes.of(StoredParts(store, range(5), torch.device("cpu"), opened)).subset([4, 1, 2])
         seen, activations = both.batch([1, 0])
@@ -166,4 +176,5 @@ def test_good_parts_of_both_sizes_are_read_in_one_order(tmp_path: Path) -> None:
         expected = backend.activations(halved(order), ("pool3",))["pool3"]
         torch.testing.assert_close(again, expected, rtol=2e-3, atol=2e-2)
         assert both.count == 3
-        assert both.image_size == SIZE
+        assert both.image_size == 96
+        assert set(activations) == {"pool3", "pool5", "pool3/2"}
