@@ -37,6 +37,10 @@ class MadeParts:
         self.images = images
 
     @property
+    def picture_numbers(self) -> Sequence[int]:
+        return range(self.count)
+
+    @property
     def count(self) -> int:
         return len(self.images)
 
