@@ -17,16 +17,14 @@ from models.calibration.recalibration import ScoresAndMaps, calibrated
 from models.heads.base import Head, to_device
 from models.heads.registry import method_of
 from trainer import metrics
-from trainer.activations import ActivationStore
 from trainer.calibrate import judge_stored
 from trainer.config import TrainingSettings
 from trainer.data import split
 from trainer.figures import Evaluated, evaluated, measure, peaks, realised_of
-from trainer.good_parts import StoredParts
 from trainer.realised import caught
 from trainer.study.controls import control_scores
 from trainer.study.sets import StudySet
-from trainer.study.stores import StoredSet, Stores
+from trainer.study.stores import StoredSet, Stores, TrainingImages
 from trainer.study.trainings import StudyRun, Trainings
 
 ROOT = Path(__file__).parents[2]
@@ -101,9 +99,10 @@ class Runner:
         self, run: Run, seen: StoredSet, source: SourceKey, held: Sequence[int], data: str
     ) -> dict[str, object]:
         device = self._trainings.device
-        store, indices = self._stores.training(seen, source, run.settings)
+        images = self._stores.training(seen, source, run.settings)
+        changed = f" {run.settings.augmentation}" if run.settings.augmentation.varies else ""
         points: list[dict[str, object]] = []
-        for head, fitted in self._looks_of(run, store, indices, f"{data} {source}"):
+        for head, fitted in self._looks_of(run, images, f"{data} {source}{changed}"):
             started = time.monotonic()
             test = judge_stored(head, seen.store, seen.labelled, device)
             judged_s = time.monotonic() - started
@@ -113,15 +112,13 @@ class Runner:
         found["head_ms_per_image"] = round(1000 * judged_s / max(1, len(test.scores)), 2)
         return found
 
-    def _looks_of(
-        self, run: Run, store: ActivationStore, indices: Sequence[int], key: str
-    ) -> Iterator[tuple[Head, StudyRun]]:
+    def _looks_of(self, run: Run, images: TrainingImages, key: str) -> Iterator[tuple[Head, StudyRun]]:
         """The head as of each look, the end last; a method without steps has only the end."""
         method, config = method_of(run.settings.method.method), run.settings.method
         for look in range(self._looks):
             study_run = StudyRun(self._trainings, run.title, key, run.seed, look, self._looks)
             with ExitStack() as opened:
-                parts = StoredParts(store, indices, study_run.device, opened)
+                parts = images.parts(study_run.device, opened)
                 head = to_device(method.fit(config, parts, study_run), study_run.device)
             yield head, study_run
             if not study_run.has_steps:
