@@ -36,6 +36,7 @@ CODE = (
     "trainer/figures.py",
     "trainer/metrics.py",
 )
+SEEN_SETTINGS = {"image_size", "hold_out", "augmentation"}  # that decide the images, beside data, source and seed
 CONTROL_SETTINGS = frozenset({"image_size", "seed", "hold_out", "source", "normalisation", "source_precision"})
 
 
@@ -100,9 +101,8 @@ class Runner:
     ) -> dict[str, object]:
         device = self._trainings.device
         images = self._stores.training(seen, source, run.settings)
-        changed = f" {run.settings.augmentation}" if run.settings.augmentation.varies else ""
         points: list[dict[str, object]] = []
-        for head, fitted in self._looks_of(run, images, f"{data} {source}{changed}"):
+        for head, fitted in self._looks_of(run, images, images_key(data, source, run.settings)):
             started = time.monotonic()
             test = judge_stored(head, seen.store, seen.labelled, device)
             judged_s = time.monotonic() - started
@@ -136,6 +136,15 @@ class Runner:
         numbers["held_out"] = len(held_out.scores)
         numbers["trained"] = len(seen.good.files) - len(held_out.scores)
         return numbers
+
+
+def images_key(data: str, source: SourceKey, settings: TrainingSettings) -> str:
+    """The same for runs that train on the same images of the same source.
+
+    A setting that is as by default is not in it, so weights from before there was such a setting stay in use.
+    """
+    chosen = settings.model_dump_json(include=SEEN_SETTINGS, exclude_defaults=True)
+    return f"{data} {source}" + ("" if chosen == "{}" else f" {chosen}")
 
 
 def _without_maps(scores: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> ScoresAndMaps:
