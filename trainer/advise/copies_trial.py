@@ -38,7 +38,7 @@ SETTINGS = MkdConfig(cloner="none", attribution="discrepancy")
 
 
 class TriedCopies(NamedTuple):
-    """One set of changes: `images` fitted to, the `cost` of other good pictures in nats a place, and painted defects."""
+    """One set of changes: `images` fitted to, `cost` of other good pictures in nats a place, painted defects."""
 
     same: Same
     images: int
