@@ -28,7 +28,7 @@ from trainer.fit_run import Display, TrainingRun
 from trainer.good_parts import StoredParts
 from trainer.group_fit import fit_groups
 from trainer.parts_split import PartsSplit, features_of, group_taps, of_pictures, split_parts
-from trainer.same_part import consequence
+from trainer.same_part import NOT_TOLD_APART, consequence
 from trainer.training_set import TrainingSet
 
 
@@ -80,7 +80,7 @@ class Fitting:
             name = settings.method.method
             if words := consequence(settings.augmentation.same):
                 self.display.say(f"beware: {words}")
-                run.note("not_told_apart", words)
+                run.note(NOT_TOLD_APART, words)
             head = self.fit_to(parts, run)
             self.display.say(
                 f"source pass {passed - started:.1f} s, {name} fitted in {time.monotonic() - passed:.1f} s"

@@ -26,6 +26,7 @@ CHANGES_OF: Mapping[Same, Sequence[str]] = {
     "quarter_turns": (_PLAIN, "turned by 90", _HALF_TURN, "turned by 270"),
     "all": tuple(EXACT_CHANGES),
 }
+NOT_TOLD_APART = "not_told_apart"  # under which name the artifact keeps `consequence`
 NEED_SQUARES: frozenset[Same] = frozenset({"quarter_turns", "all"})
 
 _WORDS: Mapping[Same, str] = {
