@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from models.heads.parts import place_gaussians
 from trainer.advise import advice, copies
 from trainer.advise.advice import AdviceJob
 from trainer.advise.copies import CopiesAdvice, advise_copies
@@ -62,6 +63,7 @@ def test_all_changes_are_tried_on_one_pass_over_a_bounded_number_of_images(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(advice, "DEFECTS", 24)
+    monkeypatch.setattr(place_gaussians, "COMPARED", 2)
     found = advise_copies(job(good_folder_of_bolts, tmp_path), silent_display)
     assert found is not None
     assert (found.pictures, found.size) == (7, 32)
