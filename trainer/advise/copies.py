@@ -36,17 +36,15 @@ class CopiesAdvice:
 
     @property
     def best(self) -> TriedCopies | None:
-        """Of those that help by both figures the one under which good pictures are likeliest; None where none helps.
+        """What makes other good pictures likelier and gains more than one standard error on painted defects, or None.
 
-        Painted defects must gain more than one standard error of the difference.
+        Of several that lie within one standard error of the best the one with the fewest copies: each change is
+        something that is not seen any more.
         """
         plain = self.tried[0]
-
-        def helps(one: TriedCopies) -> bool:
-            error = standard_error(one.painted.without, plain.painted.without)
-            return one.cost < plain.cost and one.painted.overall - plain.painted.overall > error
-
-        return min(filter(helps, self.tried[1:]), key=lambda one: one.cost, default=None)
+        helping = [one for one in self.tried[1:] if one.cost < plain.cost and _better(one, plain)]
+        tied = [one for one in helping if not any(_better(other, one) for other in helping)]
+        return min(tied, key=lambda one: (one.images, one.cost), default=None)
 
     def lines(self) -> Iterator[str]:
         """The table and what it says, for a person."""
@@ -69,6 +67,12 @@ class CopiesAdvice:
             "beware: such a part is then never told from the others. Where it is a defect (a flipped nut, say), leave "
             "it at none; nothing chooses it for you"
         )
+
+
+def _better(one: TriedCopies, other: TriedCopies) -> bool:
+    """Whether painted defects are told better by more than one standard error of the difference."""
+    error = standard_error(one.painted.without, other.painted.without)
+    return one.painted.overall - other.painted.overall > error
 
 
 def advise_copies(job: AdviceJob, display: Display) -> CopiesAdvice | None:

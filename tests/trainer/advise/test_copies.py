@@ -36,6 +36,15 @@ def test_what_helps_by_both_figures_is_named_with_what_it_costs() -> None:
     assert "both                 40  +14.5      87.0" in told
 
 
+def test_of_several_that_help_as_well_the_one_that_hides_least_is_named() -> None:
+    plain, few, many = (
+        tried("none", -180.0, 0.78),
+        tried("mirrored", -186.0, 0.86, noise=0.01),
+        tried("all", -199.0, 0.87, noise=0.01)._replace(images=320),
+    )
+    assert "--augment-same mirrored would help" in words(plain, few, many)
+
+
 @pytest.mark.parametrize(
     "other",
     [
