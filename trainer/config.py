@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsAny, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SerializeAsAny,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from models.calibration.conformal import DEFAULT_MAP_RATE, DEFAULT_NG_RATE, DEFAULT_REVIEW_RATE
 from models.heads.base import MethodConfig
@@ -15,6 +25,7 @@ from models.imaging.preprocess import Preprocessing, Resize, WhiteLevel
 from models.imaging.tiling import Tiling
 from models.sources.registry import DEFAULT_SOURCE, Normalisation, Precision, spec_of
 from trainer.perturb import Change
+from trainer.same_part import CHANGES_OF, Same, check_same
 
 AnyMethod = Annotated[SerializeAsAny[MethodConfig], BeforeValidator(config_of)]
 
@@ -22,9 +33,11 @@ TileHeads = Literal["shared", "own", "auto"]
 
 
 class Augmentation(BaseModel):
-    """Random turns and scalings of the training images, made once: `copies` variants of each are cached.
+    """Changed copies of the training images, made once and cached. Held-out images are never changed.
 
-    The paper's for HeadCT: rotation 20 degrees, scale 0.9 to 1.05. Held-out images are never changed.
+    `same` says under which mirrorings and turns a good part stays a good part (trainer.same_part): each picture is
+    taken in all of them. Of each of these `copies` variants are made, turned and scaled at random; the paper's for
+    HeadCT have a rotation of 20 degrees and scales of 0.9 to 1.05.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -33,18 +46,34 @@ class Augmentation(BaseModel):
     rotation: float = Field(default=0.0, ge=0, le=180)
     scale_low: float = Field(default=1.0, gt=0.25, le=1)
     scale_high: float = Field(default=1.0, ge=1, lt=4)
+    same: Same = "none"
 
     @model_validator(mode="after")
     def _something_varies(self) -> Augmentation:
-        varies = self.rotation > 0 or self.scale_low < self.scale_high
-        if self.copies > 1 and not varies:
+        if self.copies > 1 and not self.at_random:
             raise ValueError("more than one copy needs a rotation or a range of scales")
         return self
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_off(self, handler: SerializerFunctionWrapHandler) -> dict[str, object]:
+        """What was recorded before there was `same` stays as it is: artifacts, and results of studies."""
+        found: dict[str, object] = handler(self)
+        return {name: value for name, value in found.items() if (name, value) != ("same", "none")}
+
+    @property
+    def at_random(self) -> bool:
+        """Whether images are turned or scaled at random."""
+        return self.rotation > 0 or self.scale_low < self.scale_high
 
     @property
     def varies(self) -> bool:
         """Whether any image is changed at all."""
-        return self.rotation > 0 or self.scale_low < self.scale_high
+        return self.at_random or self.same != "none"
+
+    @property
+    def images_of_each(self) -> int:
+        """How many images are made of one view of a picture."""
+        return len(CHANGES_OF[self.same]) * self.copies
 
 
 class TrainingSettings(BaseModel):
@@ -94,8 +123,10 @@ class TrainingSettings(BaseModel):
     ) -> Preprocessing:
         """How images become input: white level, (width, height) and groups of the training images, as they were found.
 
-        Raises ValueError where tiles are asked for and the images have several sizes.
+        Raises ValueError where tiles are asked for and the images have several sizes, and where they cannot have the
+        changed copies that are asked for.
         """
+        check_same(self.augmentation.same, sizes, len(groups))
         white = self.white_level or sixteen_bit_white
         return Preprocessing(
             image_size=self.image_size,

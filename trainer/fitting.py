@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 
 import torch
@@ -20,7 +19,7 @@ from models.imaging.picture_views import PictureViews
 from models.imaging.preprocess import Prepared
 from models.sources.registry import SourceSpec, spec_of
 from trainer.activations import ActivationStore, bytes_per_image
-from trainer.augment import variants
+from trainer.augment import augmented_images, picture_numbers
 from trainer.config import TrainingSettings
 from trainer.data import DataError, prepared_images
 from trainer.data_checks.near_duplicates import Features
@@ -29,6 +28,7 @@ from trainer.fit_run import Display, TrainingRun
 from trainer.good_parts import StoredParts
 from trainer.group_fit import fit_groups
 from trainer.parts_split import PartsSplit, features_of, group_taps, of_pictures, split_parts
+from trainer.same_part import NOT_TOLD_APART, consequence
 from trainer.training_set import TrainingSet
 
 
@@ -78,6 +78,9 @@ class Fitting:
                 )
             run = TrainingRun(self.device, settings.seed, self.display, self.work, self._fingerprint(split))
             name = settings.method.method
+            if words := consequence(settings.augmentation.same):
+                self.display.say(f"beware: {words}")
+                run.note(NOT_TOLD_APART, words)
             head = self.fit_to(parts, run)
             self.display.say(
                 f"source pass {passed - started:.1f} s, {name} fitted in {time.monotonic() - passed:.1f} s"
@@ -90,16 +93,16 @@ class Fitting:
         Raises DataError where tiles, or tiles of groups, cannot have heads of their own.
         """
         config, groups = self.settings.method, self.views.preprocessing.groups
-        method, copies = method_of(config.method), self.settings.augmentation.copies
+        method, each = method_of(config.method), self.settings.augmentation.images_of_each
         own_tiles = self.settings.tile_heads == "own" and self.views.per_group > 1
         if groups and own_tiles:
             raise DataError("each group of channels has a head for all its tiles: take --tile-heads shared")
         if groups:
-            return fit_groups(method, config, parts, groups, self.views.per_group * copies, run)
+            return fit_groups(method, config, parts, groups, self.views.per_group * each, run)
         if not own_tiles:
             return method.fit(config, parts, run)
         try:
-            return fit_per_tile(method, config, parts, run, self.views.count, copies)
+            return fit_per_tile(method, config, parts, run, self.views.count, each)
         except ValueError as error:
             raise DataError(str(error)) from error
 
@@ -117,11 +120,13 @@ class Fitting:
             split = self._split(of_pictures(pooled.features(), self.views.count))
             return StoredParts(store, self._rows(split.training), self.device, opened), split
         split = self._split(self._features() if grouped else None)
-        count = len(split.training) * self.settings.augmentation.copies * self.views.count
+        augmentation, files = self.settings.augmentation, self._files(split.training)
+        numbers = picture_numbers(len(files), self.views.count, augmentation)
         if varies:
-            self._tell_cost(len(split.training), count)
-        store = self._filled(opened, count, self._augmented(split.training))
-        return StoredParts(store, range(count), self.device, opened), split
+            self._tell_cost(len(files), len(numbers))
+        images = augmented_images(files, self.views, augmentation, self.settings.seed)
+        store = self._filled(opened, len(numbers), images)
+        return StoredParts(store, range(len(numbers)), self.device, opened, numbers), split
 
     def _split(self, features: Features | None) -> PartsSplit:
         return split_parts(len(self.found.files), self.settings.hold_out, self.settings.seed, features)
@@ -157,20 +162,16 @@ class Fitting:
 
     def images(self, indices: Sequence[int]) -> Iterator[Prepared]:
         """The views of these pictures, in order."""
-        return prepared_images(tuple(self.found.files[index] for index in indices), self.views)
+        return prepared_images(self._files(indices), self.views)
 
-    def _augmented(self, indices: Sequence[int]) -> Iterator[Prepared]:
-        settings = self.settings
-        return chain.from_iterable(
-            variants(image, settings.augmentation, (settings.seed, number))
-            for number, image in enumerate(self.images(indices))
-        )
+    def _files(self, indices: Sequence[int]) -> tuple[Path, ...]:
+        return tuple(self.found.files[index] for index in indices)
 
     def _tell_cost(self, images: int, count: int) -> None:
         size = count * bytes_per_image(self.settings.image_size, self.spec, self.taps) / 2**30
         self.display.say(
-            f"augmentation makes {self.settings.augmentation.copies} variants of each image once: the source runs over "
-            f"{count} images instead of {images} and the cache takes {size:.1f} GiB"
+            f"augmentation makes {self.settings.augmentation.images_of_each} variants of each image once: the source "
+            f"runs over {count} images instead of {images} and the cache takes {size:.1f} GiB"
         )
 
     def _fingerprint(self, split: PartsSplit) -> str:

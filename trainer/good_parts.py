@@ -17,11 +17,22 @@ from trainer.activations import SOURCE_BATCH, ActivationStore
 
 
 class StoredParts:
-    """See GoodParts. Stores of changed images live until `opened` is closed."""
+    """See GoodParts. Stores of changed images live until `opened` is closed.
 
-    def __init__(self, store: ActivationStore, indices: Sequence[int], device: torch.device, opened: ExitStack) -> None:
+    `picture_numbers` are those of the indices; None where no image is a copy of another.
+    """
+
+    def __init__(
+        self,
+        store: ActivationStore,
+        indices: Sequence[int],
+        device: torch.device,
+        opened: ExitStack,
+        picture_numbers: Sequence[int] | None = None,
+    ) -> None:
         self._store = store
         self._indices = np.asarray(indices, dtype=np.int64)
+        self._numbers = range(len(indices)) if picture_numbers is None else picture_numbers
         self._device = device
         self._opened = opened
 
@@ -29,6 +40,11 @@ class StoredParts:
     def count(self) -> int:
         """See GoodParts."""
         return len(self._indices)
+
+    @property
+    def picture_numbers(self) -> Sequence[int]:
+        """See GoodParts."""
+        return self._numbers
 
     @property
     def image_size(self) -> int:
@@ -55,7 +71,8 @@ class StoredParts:
 
     def subset(self, indices: Sequence[int]) -> StoredParts:
         """See GoodParts."""
-        return StoredParts(self._store, self._indices[list(indices)].tolist(), self._device, self._opened)
+        numbers = [self._numbers[index] for index in indices]
+        return StoredParts(self._store, self._indices[list(indices)].tolist(), self._device, self._opened, numbers)
 
     def changed(self, change: Callable[[Tensor, Activations], Tensor]) -> StoredParts:
         """See GoodParts."""
@@ -72,7 +89,7 @@ class StoredParts:
             )
         )
         new.fill(chain([first], images))
-        return StoredParts(new, range(self.count), self._device, self._opened)
+        return StoredParts(new, range(self.count), self._device, self._opened, self._numbers)
 
     def _changed_images(self, change: Callable[[Tensor, Activations], Tensor]) -> Iterator[npt.NDArray[np.float32]]:
         for images, activations in self.batches():

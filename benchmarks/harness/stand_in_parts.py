@@ -47,6 +47,11 @@ class StandInParts:
         self.images = images
 
     @property
+    def picture_numbers(self) -> Sequence[int]:
+        """See GoodParts."""
+        return range(self.count)
+
+    @property
     def count(self) -> int:
         """See GoodParts."""
         return len(self.images)

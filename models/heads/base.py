@@ -132,6 +132,14 @@ class GoodParts(Protocol):
         ...
 
     @property
+    def picture_numbers(self) -> Sequence[int]:
+        """Of each image the number of the picture that it is a copy of: what sets images aside keeps a picture whole.
+
+        Images that are no copies of one another have numbers of their own.
+        """
+        ...
+
+    @property
     def image_size(self) -> int:
         """Side S of the images in pixels."""
         ...

@@ -5,6 +5,7 @@ Trainer and service make the network's input here alone, so both see the same.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -13,12 +14,14 @@ import numpy as np
 import numpy.typing as npt
 
 from models.imaging.channels import Groups, group_picture, group_pictures
-from models.imaging.decode import ImageLimits, Pixels, decode_with, read_header
+from models.imaging.decode import DecodedImage, ImageLimits, Pixels, decode_with, read_header
 from models.imaging.errors import ImageError
+from models.imaging.exact_changes import ExactChange
 from models.imaging.grouped_decode import decode_groups
 from models.imaging.levels import LevelRange, check_levels, white_of
 from models.imaging.preprocess import JPEG_SIDES, STRIP_PIXELS, Prepared, Preprocessing, as_input, prepare
 from models.imaging.regions import Regions
+from models.imaging.samples import Header
 from models.imaging.streamed_views import STREAMED_PIXELS, can_stream, letterboxed, streamed
 from models.imaging.tiling import Map, Tiling, stitched
 
@@ -77,9 +80,19 @@ class PictureViews:
             if self.levels is not None:
                 check_levels(seen, chosen.sixteen_bit_white, self.levels)
             return PreparedImage(views, header.width, header.height)
-        whole = chosen.jpeg == "reduced" and chosen.resize == "stretch" and self.regions is None
-        decoded = decode_with(header, data, JPEG_SIDES * chosen.image_size if whole else None)
+        decoded = self._decoded(header, data)
         return PreparedImage(self._checked(decoded.pixels, look_at_levels=True), decoded.width, decoded.height)
+
+    def prepare_changed(
+        self, data: bytes, changes: Sequence[ExactChange], limits: ImageLimits | None = None
+    ) -> Iterator[PreparedImage]:
+        """The bytes of an image file, a picture without groups -> the views of each changed picture.
+
+        Tiles and regions stay where they are, and the changed picture lies under them. Raises ImageError.
+        """
+        pixels = self._decoded(read_header(data, limits), data).pixels
+        for change in changes:
+            yield self.prepare(np.ascontiguousarray(change(pixels)))
 
     def picture_of(self, data: bytes, limits: ImageLimits | None = None, group: int = 0) -> Pixels:
         """The bytes of an image file -> RGB (H, W, 3), of a part the picture of that group. Raises ImageError."""
@@ -114,6 +127,12 @@ class PictureViews:
             : size - top, : size - left
         ]
         return found
+
+    def _decoded(self, header: Header, data: bytes) -> DecodedImage:
+        """A JPEG at a fraction of its size where all of it is stretched."""
+        chosen = self.preprocessing
+        whole = chosen.jpeg == "reduced" and chosen.resize == "stretch" and self.regions is None
+        return decode_with(header, data, JPEG_SIDES * chosen.image_size if whole else None)
 
     def _checked(self, pixels: Pixels, *, look_at_levels: bool) -> tuple[Prepared, ...]:
         inside = pixels if self.regions is None else self.regions.filled(pixels)

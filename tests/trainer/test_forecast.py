@@ -56,6 +56,8 @@ def test_augmented_copies_are_counted_where_they_are_made(fitting: Fitting) -> N
     found = sum_up(varied, TRIAL)
     assert found.source_s == pytest.approx((9 * 4 + 12) * 0.11)  # all pictures once more, to find near-duplicates
     assert found.fit_s == pytest.approx(36 * 0.5 + 300 * 0.2)
+    same = with_settings(varied, augmentation=Augmentation(copies=4, rotation=10, same="both"))
+    assert sum_up(same, TRIAL).source_s == pytest.approx((9 * 16 + 12) * 0.11)
     assert sum_up(with_settings(varied, split="random"), TRIAL).source_s == pytest.approx(9 * 4 * 0.11)
 
 

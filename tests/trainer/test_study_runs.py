@@ -12,11 +12,14 @@ import cv2
 import pytest
 import torch
 
+from models.backends.base import SourceKey
 from models.heads.base import Bar
+from trainer.config import TrainingSettings
 from trainer.fit_run import Display
 from trainer.loop import GradientLoop, Progress
 from trainer.study.plan import StudyPlan
 from trainer.study.results import Results
+from trainer.study.runs import images_key
 from trainer.study.stores import Stores
 from trainer.study.study import StudyJob, run_study
 from trainer.study.trainings import look_steps
@@ -253,3 +256,21 @@ def test_looks_are_spread_over_the_last_third() -> None:
     assert look_steps(3000, 4) == [2000, 2333, 2667, 3000]
     assert look_steps(3000, 1) == [3000]
     assert look_steps(2, 4) == [2]
+
+
+def test_weights_are_shared_by_runs_that_train_on_the_same_images_alone() -> None:
+    source = SourceKey("vgg16", "0" * 64, "source", "float32")
+
+    def key(**settings: object) -> str:
+        return images_key("data", source, TrainingSettings.model_validate(settings))
+
+    assert key() == f"data {source}", "weights from before stay in use"
+    assert key(seed=3, ng_rate=0.02, method={"method": "padim"}) == key()
+    others = [
+        key(image_size=64),
+        key(hold_out=0.5),
+        key(augmentation={"same": "mirrored"}),
+        key(augmentation={"same": "upside_down"}),
+        key(augmentation={"rotation": 5}),
+    ]
+    assert len({key(), *others}) == 6

@@ -221,6 +221,14 @@ def test_the_flags_of_training_reach_the_settings() -> None:
     assert (chosen.source, chosen.normalisation) == ("vgg16-torchvision", "unit")
 
 
+def test_what_is_the_same_part_is_said_by_a_flag_or_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "settings.toml"
+    file.write_text('[augmentation]\nsame = "both"\n')
+    assert settings().augmentation.same == "none"
+    assert settings("--config", str(file)).augmentation.same == "both"
+    assert settings("--config", str(file), "--augment-same", "mirrored").augmentation.same == "mirrored"
+
+
 def test_a_toml_file_says_the_same_and_flags_come_over_it(tmp_path: Path) -> None:
     file = tmp_path / "settings.toml"
     file.write_text(

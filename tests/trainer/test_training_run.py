@@ -164,6 +164,41 @@ def test_augmentation_says_what_it_costs_and_changes_the_head(
     assert (turned.path / TENSORS).read_bytes() != (plain.path / TENSORS).read_bytes()
 
 
+def test_mirrored_copies_are_trained_on_and_the_artifact_says_what_it_cannot_tell_apart(
+    job: TrainingJob, silent_display: Display, said: list[str]
+) -> None:
+    stepless = with_settings(job, method={"method": "padim", "dimensions": 20})
+    plain = train(stepless, silent_display)
+    assert not any("is not told from the others" in line for line in said)
+    mirrored = train(
+        with_settings(replace(stepless, out=job.out / "mirrored"), augmentation={"same": "both"}), silent_display
+    )
+    words = "mirrored left to right or upside down, or turned by 180 degrees counts as good and is not told"
+    assert any(line.startswith("beware: a part that is ") and words in line for line in said)
+    assert any("the source runs over 28 images instead of 7" in line for line in said)
+    record = mirrored.manifest.training
+    assert words in str(record.outcome["not_told_apart"])
+    assert record.settings["augmentation"]["same"] == "both"  # type: ignore[index]
+    assert record.images_trained == 7
+    assert "not_told_apart" not in plain.manifest.training.outcome
+    assert record.held_out == plain.manifest.training.held_out
+    assert len(mirrored.calibration.scores) == len(plain.calibration.scores)
+    assert (mirrored.path / TENSORS).read_bytes() != (plain.path / TENSORS).read_bytes()
+
+
+def test_copies_that_pictures_cannot_have_are_refused_before_anything_is_done(
+    job: TrainingJob, tmp_path: Path, silent_display: Display
+) -> None:
+    data = tmp_path / "wide"
+    data.mkdir()
+    for number in range(8):
+        cv2.imwrite(str(data / f"{number}.png"), np.random.default_rng(number).integers(0, 256, (40, 60, 3), np.uint8))
+    turned = with_settings(replace(job, data=data), augmentation={"same": "quarter_turns"})
+    with pytest.raises(ValueError, match="needs square pictures; one has 60 x 40 pixels"):
+        train(turned, silent_display)
+    assert not (job.out / "bolt").exists()
+
+
 def test_a_version_gets_its_own_folder_and_name(job: TrainingJob, silent_display: Display) -> None:
     artifact = train(replace(job, version="2024-a"), silent_display)
     assert artifact.path == job.out / "bolt" / "2024-a"

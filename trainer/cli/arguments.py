@@ -20,6 +20,7 @@ from trainer.cli.trainer_parser import TrainerParser
 from trainer.config import TileHeads, TrainingSettings
 from trainer.evaluate import PAINTED_DEFECTS
 from trainer.perturb import CHANGES
+from trainer.same_part import Same
 
 UNDER = "let the promise hold under these small changes, too: costs a source pass for each [none]"
 _DEFAULTS = TrainingSettings()
@@ -119,6 +120,8 @@ def _add_fit(fit: argparse.ArgumentParser) -> None:
     augment.add_argument("--augment-copies", type=int, help="variants of each image [1]")
     augment.add_argument("--augment-rotation", type=float, help="degrees to either side [0]")
     augment.add_argument("--augment-scale", type=float, nargs=2, metavar=("LOW", "HIGH"), help="[1 1]")
+    words = "a good part that is mirrored or turned so is a good part, and is then never told from others"
+    augment.add_argument("--augment-same", choices=get_args(Same), help=f"{words} [none]")
 
 
 def _add_many(command: argparse.ArgumentParser) -> None:

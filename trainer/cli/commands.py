@@ -18,6 +18,7 @@ from trainer.adopt import adopt
 from trainer.advise.advice import AdviceJob, advise
 from trainer.advise.candidates import SIZES
 from trainer.advise.chooser import Auto
+from trainer.advise.copies import advise_copies
 from trainer.advise.tile_heads import AutoTileHeads
 from trainer.cli.method_list import method_lines
 from trainer.cli.next_command import next_command
@@ -98,6 +99,9 @@ def run_advise(arguments: argparse.Namespace, display: RichDisplay) -> int:
             cache_limit_bytes=int(arguments.cache_limit_gib * 2**30),
         )
         for line in advise(job, display).lines():
+            display.say(line)
+        copies = advise_copies(job, display)
+        for line in copies.lines() if copies is not None else ():
             display.say(line)
     return ExitCode.DONE
 

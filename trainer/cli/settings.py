@@ -117,7 +117,7 @@ def _value(text: str) -> object:
 
 
 def _augmentation(arguments: argparse.Namespace) -> dict[str, object]:
-    given = {"copies": arguments.augment_copies, "rotation": arguments.augment_rotation}
+    given = {name: getattr(arguments, f"augment_{name}") for name in ("copies", "rotation", "same")}
     if arguments.augment_scale is not None:
         given["scale_low"], given["scale_high"] = arguments.augment_scale
     return {name: value for name, value in given.items() if value is not None}

@@ -72,7 +72,7 @@ def sum_up(fitting: Fitting, trial: Trial) -> Forecast:
     """What all pictures take, of what some have taken."""
     settings, views, pictures = fitting.settings, fitting.views.count, len(fitting.found.files)
     held_out = max(2, round(settings.hold_out * pictures))
-    trained = (pictures - held_out) * views * settings.augmentation.copies
+    trained = (pictures - held_out) * views * settings.augmentation.images_of_each
     varies = settings.augmentation.varies
     stored = trained if varies else pictures * views
     passed = stored + (pictures * views if varies and settings.split == "groups" else 0)

@@ -15,6 +15,7 @@ from models.artifact import Manifest
 from models.calibration.conformal import images_for_review
 from trainer import metrics
 from trainer.report.smallest_found import smallest_found
+from trainer.same_part import NOT_TOLD_APART
 
 POOR_AUROC = 0.8  # below it good and defective parts overlap too much for any threshold
 LIGHT_AUROC = 0.15  # distance of the brightness control from one half, from which it is named
@@ -100,6 +101,7 @@ def _findings(numbers: Mapping[str, Any], manifest: Manifest) -> list[tuple[str,
         _light(numbers),
         _held_out(manifest),
         _misses(numbers),
+        _not_told_apart(manifest),
         _masks(numbers),
     ]
 
@@ -179,6 +181,13 @@ def _misses(numbers: Mapping[str, Any]) -> tuple[str, str] | None:
         "look at them in the gallery: where the defect is small in the picture, take a larger --image-size; else try "
         "another method (`mkd-train methods`) or allow more false rejects (the slider below says what that would find)",
     )
+
+
+def _not_told_apart(manifest: Manifest) -> tuple[str, str] | None:
+    words = manifest.training.outcome.get(NOT_TOLD_APART)
+    if words is None:
+        return None
+    return str(words), "where such a part is a defect, train again with --augment-same none"
 
 
 def _masks(numbers: Mapping[str, Any]) -> tuple[str, str] | None:

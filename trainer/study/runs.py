@@ -17,16 +17,14 @@ from models.calibration.recalibration import ScoresAndMaps, calibrated
 from models.heads.base import Head, to_device
 from models.heads.registry import method_of
 from trainer import metrics
-from trainer.activations import ActivationStore
 from trainer.calibrate import judge_stored
 from trainer.config import TrainingSettings
 from trainer.data import split
 from trainer.figures import Evaluated, evaluated, measure, peaks, realised_of
-from trainer.good_parts import StoredParts
 from trainer.realised import caught
 from trainer.study.controls import control_scores
 from trainer.study.sets import StudySet
-from trainer.study.stores import StoredSet, Stores
+from trainer.study.stores import StoredSet, Stores, TrainingImages
 from trainer.study.trainings import StudyRun, Trainings
 
 ROOT = Path(__file__).parents[2]
@@ -38,6 +36,7 @@ CODE = (
     "trainer/figures.py",
     "trainer/metrics.py",
 )
+SEEN_SETTINGS = {"image_size", "hold_out", "augmentation"}  # that decide the images, beside data, source and seed
 CONTROL_SETTINGS = frozenset({"image_size", "seed", "hold_out", "source", "normalisation", "source_precision"})
 
 
@@ -101,9 +100,9 @@ class Runner:
         self, run: Run, seen: StoredSet, source: SourceKey, held: Sequence[int], data: str
     ) -> dict[str, object]:
         device = self._trainings.device
-        store, indices = self._stores.training(seen, source, run.settings)
+        images = self._stores.training(seen, source, run.settings)
         points: list[dict[str, object]] = []
-        for head, fitted in self._looks_of(run, store, indices, f"{data} {source}"):
+        for head, fitted in self._looks_of(run, images, images_key(data, source, run.settings)):
             started = time.monotonic()
             test = judge_stored(head, seen.store, seen.labelled, device)
             judged_s = time.monotonic() - started
@@ -113,15 +112,13 @@ class Runner:
         found["head_ms_per_image"] = round(1000 * judged_s / max(1, len(test.scores)), 2)
         return found
 
-    def _looks_of(
-        self, run: Run, store: ActivationStore, indices: Sequence[int], key: str
-    ) -> Iterator[tuple[Head, StudyRun]]:
+    def _looks_of(self, run: Run, images: TrainingImages, key: str) -> Iterator[tuple[Head, StudyRun]]:
         """The head as of each look, the end last; a method without steps has only the end."""
         method, config = method_of(run.settings.method.method), run.settings.method
         for look in range(self._looks):
             study_run = StudyRun(self._trainings, run.title, key, run.seed, look, self._looks)
             with ExitStack() as opened:
-                parts = StoredParts(store, indices, study_run.device, opened)
+                parts = images.parts(study_run.device, opened)
                 head = to_device(method.fit(config, parts, study_run), study_run.device)
             yield head, study_run
             if not study_run.has_steps:
@@ -139,6 +136,15 @@ class Runner:
         numbers["held_out"] = len(held_out.scores)
         numbers["trained"] = len(seen.good.files) - len(held_out.scores)
         return numbers
+
+
+def images_key(data: str, source: SourceKey, settings: TrainingSettings) -> str:
+    """The same for runs that train on the same images of the same source.
+
+    A setting that is as by default is not in it, so weights from before there was such a setting stay in use.
+    """
+    chosen = settings.model_dump_json(include=SEEN_SETTINGS, exclude_defaults=True)
+    return f"{data} {source}" + ("" if chosen == "{}" else f" {chosen}")
 
 
 def _without_maps(scores: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> ScoresAndMaps:

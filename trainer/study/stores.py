@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
-from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
+
+import torch
 
 from models.backends.base import SourceKey
 from models.backends.pool import SourcePool
@@ -18,11 +19,12 @@ from models.imaging.picture_views import PictureViews
 from models.imaging.preprocess import Preprocessing
 from models.sources.registry import spec_of
 from trainer.activations import ActivationStore
-from trainer.augment import variants
+from trainer.augment import augmented_images, picture_numbers
 from trainer.config import TrainingSettings
 from trainer.data import DataError, prepared_images, split
 from trainer.figures import Truth, read_truth
 from trainer.fit_run import Display
+from trainer.good_parts import StoredParts
 from trainer.labelled import LabelledImage
 from trainer.training_set import TrainingSet
 
@@ -38,6 +40,18 @@ class StoredSet(NamedTuple):
     def labelled(self) -> range:
         """The store's indices of the labelled images."""
         return range(len(self.good.files), self.store.count)
+
+
+class TrainingImages(NamedTuple):
+    """Images of a store by their indices, with the numbers of the pictures that they are copies of (GoodParts)."""
+
+    store: ActivationStore
+    indices: Sequence[int]
+    picture_numbers: Sequence[int]
+
+    def parts(self, device: torch.device, opened: contextlib.ExitStack) -> StoredParts:
+        """As a method sees them."""
+        return StoredParts(self.store, self.indices, device, opened, self.picture_numbers)
 
 
 class Stores:
@@ -79,30 +93,25 @@ class Stores:
             self._plain = key, StoredSet(store, good, truth)
         return self._plain[1]
 
-    def training(
-        self, seen: StoredSet, source: SourceKey, settings: TrainingSettings
-    ) -> tuple[ActivationStore, list[int]]:
-        """The store to train from and the indices of this seed's training images in it."""
+    def training(self, seen: StoredSet, source: SourceKey, settings: TrainingSettings) -> TrainingImages:
+        """This seed's training images."""
         chosen, _ = split(len(seen.good.files), settings.hold_out, settings.seed)
         if not settings.augmentation.varies:
-            return seen.store, chosen
-        copies = settings.augmentation.copies
+            return TrainingImages(seen.store, chosen, range(len(chosen)))
+        numbers = picture_numbers(len(chosen), 1, settings.augmentation)
         key = (seen.good.sha256, source, settings.image_size, settings.augmentation, settings.seed, settings.hold_out)
         if self._augmented is None or self._augmented[0] != key:
             if self._augmented is not None:
                 self._augmented[1].close()
-            images = prepared_images(
-                tuple(seen.good.files[index] for index in chosen), PictureViews(_preprocessing(seen.good, settings))
+            files, views = (
+                [seen.good.files[index] for index in chosen],
+                PictureViews(_preprocessing(seen.good, settings)),
             )
-            store = self._enter(len(chosen) * copies, source, settings)
+            store = self._enter(len(numbers), source, settings)
             with self._display.bar("source activations, augmented", store.count) as bar:
-                turned = (
-                    variants(image, settings.augmentation, (settings.seed, number))
-                    for number, image in enumerate(images)
-                )
-                store.fill(chain.from_iterable(turned), bar.update)
+                store.fill(augmented_images(files, views, settings.augmentation, settings.seed), bar.update)
             self._augmented = key, store
-        return self._augmented[1], list(range(self._augmented[1].count))
+        return TrainingImages(self._augmented[1], range(len(numbers)), numbers)
 
     def _enter(self, count: int, source: SourceKey, settings: TrainingSettings) -> ActivationStore:
         backend, spec = self._pool.require(source), spec_of(source.source)
@@ -118,4 +127,4 @@ class Stores:
 def _preprocessing(good: TrainingSet, settings: TrainingSettings) -> Preprocessing:
     if settings.view != "stretch":
         raise DataError(f"a study keeps one view of each picture, stretched; view = {settings.view!r} is not for it")
-    return settings.preprocessing(good.sixteen_bit_white)
+    return settings.preprocessing(good.sixteen_bit_white, good.sizes)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
@@ -76,8 +76,16 @@ class MkdTrainable(Trainable):
         half = {tap: activations[half_of(tap)] for tap in self.config.taps}
         return (found + weighted_sum(self._terms(halved(images), half), weights).mean()) / 2
 
-    def finish(self, batches: Iterable[ActivationBatch], folds: Sequence[Fold] | None = None, seed: int = 0) -> MkdHead:
+    def finish(
+        self,
+        batches: Iterable[ActivationBatch],
+        folds: Sequence[Fold] | None = None,
+        seed: int = 0,
+        picture_numbers: Sequence[int] | None = None,
+    ) -> MkdHead:
         """The finished head. `batches` are the training images once more, looked at where the configuration needs it.
+
+        `picture_numbers` are those of the images (GoodParts); None where none is a copy of another.
 
         The yardsticks of "powers" are of these images too, as calibration images are for counting alone: for each of
         `folds` the distances of `unseen` by the covariances of `seen`. By covariances of their own images would spread
@@ -89,11 +97,11 @@ class MkdTrainable(Trainable):
         if isinstance(cloner, Cloner):
             cloner = fold_batchnorm(cloner).to(memory_format=torch.contiguous_format)
         score, blame, levels = self._plain_weights(), self._plain_weights(), []
-        pairs: list[tuple[Iterable[ActivationBatch], Iterable[ActivationBatch]]] = []
+        pairs: list[_Pair] = []
         if config.score_views and config.view_sum == "powers":
             batches = list(batches) if folds is None else batches
-            pairs = [(batches, batches)] if folds is None else [(f.seen.batches(), f.unseen.batches()) for f in folds]
-        usual, whitening = self._look(cloner, batches, seed)
+            pairs = [_Pair(batches, picture_numbers, batches)] if folds is None else [_Pair.of(fold) for fold in folds]
+        usual, whitening = self._look(cloner, batches, seed, picture_numbers)
         own_shares = self.own_shares  # of all images; the looks at folds that may follow are not told
         if usual is not None:
             levels = usual.levels
@@ -113,15 +121,19 @@ class MkdTrainable(Trainable):
         if not pairs:
             return head
         terms = []
-        for seen, unseen in pairs:
-            trial = MkdHead(record, cloner, levels, self._look(cloner, seen, seed)[1]).to(self.device)
+        for seen, numbers, unseen in pairs:
+            trial = MkdHead(record, cloner, levels, self._look(cloner, seen, seed, numbers)[1]).to(self.device)
             terms += [trial.view_terms(images, activations) for images, activations in unseen]
         self.own_shares = own_shares
         scales = _spreads(torch.cat(terms).double())
         return MkdHead(record.model_copy(update={"view_scales": scales}), cloner, levels, whitening)
 
     def _look(
-        self, cloner: Cloner | NoCloner, batches: Iterable[ActivationBatch], seed: int
+        self,
+        cloner: Cloner | NoCloner,
+        batches: Iterable[ActivationBatch],
+        seed: int,
+        picture_numbers: Sequence[int] | None,
     ) -> tuple[Usual | None, Whitening | None]:
         """What the configuration needs to know of the training images, from one look at them."""
         config = self.config
@@ -139,7 +151,7 @@ class MkdTrainable(Trainable):
         if not balanced:
             for _ in both():
                 pass
-        whitening = usual_errors.whitening()
+        whitening = usual_errors.whitening(picture_numbers)
         self.own_shares = usual_errors.own_shares
         return usual, whitening
 
@@ -175,6 +187,19 @@ class MkdTrainable(Trainable):
                 self._scaled(activations) + self._scaled_half(activations),
                 cloned_at(cloner, images, self.config.taps, self.config.half_taps),
             )
+
+
+class _Pair(NamedTuple):
+    """Images that are fitted to, with the numbers of their pictures, and others that are judged by that."""
+
+    seen: Iterable[ActivationBatch]
+    picture_numbers: Sequence[int] | None
+    unseen: Iterable[ActivationBatch]
+
+    @classmethod
+    def of(cls, fold: Fold) -> _Pair:
+        """Of a fold."""
+        return cls(fold.seen.batches(), fold.seen.picture_numbers, fold.unseen.batches())
 
 
 @dataclass(frozen=True)

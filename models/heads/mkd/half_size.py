@@ -60,6 +60,11 @@ class BothSizes:
         return self._whole.count
 
     @property
+    def picture_numbers(self) -> Sequence[int]:
+        """See GoodParts."""
+        return self._whole.picture_numbers
+
+    @property
     def image_size(self) -> int:
         """See GoodParts."""
         return self._whole.image_size

@@ -41,7 +41,7 @@ class MkdMethod(Method[MkdConfig]):
         trainable = MkdTrainable(own, parts.rms(), parts.source).to(run.device)
         if own.cloner != "none":
             run.train(trainable, parts, own)
-        head = trainable.finish(parts.batches(), _folds(own, parts, run), run.seed)
+        head = trainable.finish(parts.batches(), _folds(own, parts, run), run.seed, parts.picture_numbers)
         _tell(trainable.own_shares, run)
         return head
 
@@ -53,7 +53,8 @@ class MkdMethod(Method[MkdConfig]):
         trainable = MkdTrainable(own, parts.rms(), parts.source)
         trainable.tap_scales = list(head.record.tap_scales)
         trainable.cloner = head.cloner
-        return trainable.to(run.device).finish(parts.batches(), _folds(own, parts, run), run.seed)
+        folds = _folds(own, parts, run)
+        return trainable.to(run.device).finish(parts.batches(), folds, run.seed, parts.picture_numbers)
 
     def load(self, record: Mapping[str, object], tensors: Mapping[str, Tensor]) -> MkdHead:
         """See Method.load."""

@@ -29,13 +29,13 @@ class UsualErrors:
         for view, places in self._by_place.items():
             places.add(errors[view.tap])
 
-    def whitening(self) -> Whitening:
-        """Raises ValueError where nothing was added."""
+    def whitening(self, picture_numbers: Sequence[int] | None = None) -> Whitening:
+        """`picture_numbers` as for PlaceGaussians.fitted. Raises ValueError where nothing was added."""
         tensors: dict[str, Tensor] = {}
         for view, moments in self._anywhere.items():
             tensors[f"{view.key}.mean"], tensors[f"{view.key}.matrix"] = moments.whitening()
         for view, places in self._by_place.items():
-            fit = places.fitted()
+            fit = places.fitted(picture_numbers)
             tensors |= {f"{view.key}.{part}": tensor for part, tensor in places.tensors(fit).items()}
             self.own_shares[str(view)] = round(1 - fit.shared, 4)
         return Whitening(self._views, tensors)
@@ -63,9 +63,9 @@ class _ByPlace:
         seen = windows(errors, self._view.window) @ self._projection.to(errors.dtype)
         self._gaussians.add(seen.flatten(1, 2))
 
-    def fitted(self) -> PlaceFit:
-        """The Gaussians of all that was added."""
-        return self._gaussians.fitted()
+    def fitted(self, picture_numbers: Sequence[int] | None) -> PlaceFit:
+        """The Gaussians of all that was added; see PlaceGaussians.fitted."""
+        return self._gaussians.fitted(picture_numbers)
 
     def tensors(self, fit: PlaceFit) -> dict[str, Tensor]:
         """See Whitening."""

@@ -10,11 +10,12 @@ from torch import Tensor
 from models.heads.base import FitRun, GoodParts, Method, SourceNeeds, taps_of
 from models.heads.padim.config import PadimConfig, PadimRecord
 from models.heads.padim.head import PadimHead, load_head
+from models.heads.parts.by_picture import ByPicture
 from models.heads.parts.gaussians import PlaceMoments, negative_log_likelihood, whitening_factor
 from models.heads.parts.patches import channels_of, middle_tap, projected_features, random_mixtures
 from models.sources.registry import SourceSpec
 
-ASIDE = 0.2  # of the images, on which covariances and regularisations are compared
+ASIDE = 0.2  # of the pictures, on which covariances and regularisations are compared
 FEWEST_ASIDE = 4
 PAPERS_REGULARISATION = 0.01
 MOST_COMPARED = 1 << 26  # numbers in the covariances of all places: half a GiB
@@ -51,7 +52,7 @@ class PadimMethod(Method[PadimConfig]):
         features = torch.cat(
             [projected_features(activations, *look).flatten(1, 2).cpu() for _, activations in parts.batches()]
         )
-        regularisation = _regularisation(features, config, run)
+        regularisation = _regularisation(features, ByPicture.of(parts), config, run)
         mean, covariance = _moments(features, by_place=config.covariance == "place")
         factor = whitening_factor(covariance, regularisation)
         return PadimHead(record, projection, mean.half(), factor.half())
@@ -70,15 +71,14 @@ def drawn_projection(config: PadimConfig, channels: int, generator: torch.Genera
     return random_mixtures(channels, count, generator)
 
 
-def _regularisation(features: Tensor, config: PadimConfig, run: FitRun) -> float:
+def _regularisation(features: Tensor, pictures: ByPicture, config: PadimConfig, run: FitRun) -> float:
     """The given one, or that under which images set aside are likeliest; says where the other covariance is better."""
     fixed = None if config.regularisation == "auto" else config.regularisation
-    count = len(features)
-    aside = int(ASIDE * count)
+    aside = int(ASIDE * pictures.count)
     if aside < FEWEST_ASIDE:
         return PAPERS_REGULARISATION if fixed is None else fixed
-    order = torch.randperm(count, generator=run.generator("padim comparison"))
-    seen, unseen = features[order[aside:]], features[order[:aside]]
+    order = torch.randperm(pictures.count, generator=run.generator("padim comparison")).tolist()
+    seen, unseen = (features[pictures.images(some)] for some in (order[aside:], order[:aside]))
     tried = REGULARISATIONS if fixed is None else (fixed,)
     compared = config.covariance == "place" or features.shape[1] * features.shape[2] ** 2 <= MOST_COMPARED
     costs = {}

@@ -8,17 +8,19 @@ for each place; a few images, textures and parts that lie freely end near one co
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from models.heads.parts.by_picture import ByPicture
 from models.heads.parts.gaussians import negative_log_likelihood, whitening_factor
 
 SHARES = (0.0, 0.05, 0.1, 0.2, 0.4, 0.7, 1.0)  # a
 REGULARISATIONS = (0.003, 0.01, 0.03, 0.1, 0.3)  # e
-ASIDE = 0.2  # of the images, on which a and e are compared
-FEWEST = 8  # images for a comparison; fewer get the last of both
+ASIDE = 0.2  # of the pictures, on which a and e are compared
+FEWEST = 8  # pictures for a comparison; fewer get the last of both
 COMPARED = 24  # places
 CHUNK = 64  # places at a time
 LEAST_VARIANCE = 1e-8  # of any direction, so that the factor fits half precision where parts are all alike
@@ -42,13 +44,18 @@ class PlaceGaussians:
         """(B, P, D)."""
         self._batches.append(vectors.detach().cpu().half())
 
-    def fitted(self) -> PlaceFit:
-        """In float32. Raises ValueError where no vector was added."""
+    def fitted(self, picture_numbers: Sequence[int] | None = None) -> PlaceFit:
+        """In float32. `picture_numbers` are those of the images (GoodParts); None where none is a copy of another.
+
+        Raises ValueError where no vector was added.
+        """
         if not self._batches:
             raise ValueError("Gaussians need training images")
         vectors = torch.cat(self._batches)
         places, dimensions = vectors.shape[1:]
-        shared, regularisation = self._choice(vectors)
+        shared, regularisation = _choice(
+            vectors, ByPicture(range(len(vectors)) if picture_numbers is None else picture_numbers)
+        )
         common = _common(vectors)
         factor = torch.empty(places, dimensions, dimensions)
         for some in torch.split(torch.arange(places), CHUNK):
@@ -56,23 +63,39 @@ class PlaceGaussians:
             factor[some] = whitening_factor(_mixed(own, common, shared, regularisation), 0.0).float()
         return PlaceFit(factor, shared, regularisation)
 
-    def _choice(self, vectors: Tensor) -> tuple[float, float]:
-        """a and e under which every fifth image is likeliest, by the Gaussians of the others, at some of the places."""
-        count, places = vectors.shape[:2]
-        if count < FEWEST:
-            return SHARES[-1], REGULARISATIONS[-1]
-        step = round(1 / ASIDE)
-        aside = torch.arange(count) % step == step - 1
-        some = torch.linspace(0, places - 1, min(places, COMPARED)).round().long()
-        seen, unseen = vectors[~aside], vectors[aside][:, some]
-        mean, own = _moments(seen[:, some])
-        common = _common(seen)
-        costs = {
-            (a, e): negative_log_likelihood(unseen.double(), mean, whitening_factor(_mixed(own, common, a, e), 0.0))
-            for a in SHARES
-            for e in REGULARISATIONS
-        }
-        return min(costs, key=lambda pair: costs[pair])
+
+class Likeliest(NamedTuple):
+    """a and e under which images are likeliest, and the negative logarithm of that likelihood in nats a place."""
+
+    cost: float
+    shared: float
+    regularisation: float
+
+
+def likeliest(seen: Tensor, unseen: Tensor) -> Likeliest:
+    """How likely vectors `unseen` (m, P, D) are by the Gaussians of `seen` (n, P, D), at some of the places."""
+    places = seen.shape[1]
+    some = torch.linspace(0, places - 1, min(places, COMPARED)).round().long()
+    compared = unseen[:, some].double()
+    mean, own = _moments(seen[:, some])
+    common = _common(seen)
+    tried = (
+        Likeliest(negative_log_likelihood(compared, mean, whitening_factor(_mixed(own, common, a, e), 0.0)), a, e)
+        for a in SHARES
+        for e in REGULARISATIONS
+    )
+    return min(tried, key=lambda one: one.cost)
+
+
+def _choice(vectors: Tensor, pictures: ByPicture) -> tuple[float, float]:
+    """a and e under which every fifth picture is likeliest, by the Gaussians of the others."""
+    if pictures.count < FEWEST:
+        return SHARES[-1], REGULARISATIONS[-1]
+    step = round(1 / ASIDE)
+    aside = torch.zeros(len(vectors), dtype=torch.bool)
+    aside[pictures.images(range(step - 1, pictures.count, step))] = True
+    found = likeliest(vectors[~aside], vectors[aside])
+    return found.shared, found.regularisation
 
 
 def _moments(vectors: Tensor) -> tuple[Tensor, Tensor]:

@@ -25,9 +25,10 @@ def fit_per_tile(
     """
     if not method.own_tiles:
         raise ValueError(f"the method {method.name} has one head for all tiles: take --tile-heads shared")
-    if parts.count < FEWEST * tiles:
+    pictures = parts.count // (tiles * copies)
+    if pictures < FEWEST:
         raise ValueError(
-            f"{parts.count // tiles} pictures are too few to fit a head to each tile: at least {FEWEST} are needed. "
+            f"{pictures} pictures are too few to fit a head to each tile: at least {FEWEST} are needed. "
             "Take --tile-heads shared"
         )
     own = method.for_one_tile(config, tiles)

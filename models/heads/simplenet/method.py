@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from models.heads.base import FitRun, GoodParts, Method, SourceNeeds, taps_of
+from models.heads.parts.by_picture import ByPicture
 from models.heads.parts.moments import Moments
 from models.heads.parts.patches import channels_of, middle_tap, patch_features
 from models.heads.simplenet.config import SimplenetConfig, SimplenetRecord
@@ -41,7 +42,8 @@ class SimplenetMethod(Method[SimplenetConfig]):
         )
         features, whitening = _look(record, config, parts, run)
         if config.noise == "auto":
-            record = record.model_copy(update={"noise": usual_noise(features, run.generator("simplenet noise"))})
+            noise = usual_noise(features, ByPicture.of(parts), run.generator("simplenet noise"))
+            record = record.model_copy(update={"noise": noise})
         run.note("noise", record.noise)
         run.say(f"noise of standard deviation {record.noise:.3g} on adapted features")
         channels = channels_of(taps, parts.source)

@@ -16,6 +16,7 @@ from models.heads.base import (
     Trainable,
     taps_of,
 )
+from models.heads.parts.by_picture import ByPicture
 from models.heads.parts.loop_settings import LoopSettings
 from models.heads.parts.patches import middle_tap
 from models.heads.students.config import StudentsConfig, StudentsRecord, Yardstick
@@ -98,12 +99,14 @@ class StudentsTrainable(Trainable):
 
 def _set_aside(config: StudentsConfig, parts: GoodParts, run: FitRun) -> tuple[GoodParts, GoodParts]:
     """The images that are learnt and those of the yardsticks: the same, with a word of it, where there are few."""
-    count = max(FEWEST_ASIDE, round(config.aside * parts.count))
-    if parts.count < 2 * FEWEST_ASIDE or count >= parts.count:
+    pictures = ByPicture.of(parts)
+    count = max(FEWEST_ASIDE, round(config.aside * pictures.count))
+    if pictures.count < 2 * FEWEST_ASIDE or count >= pictures.count:
         run.say("beware: too few images to set some aside: errors are standardised on images that were learnt")
         return parts, parts
-    order = torch.randperm(parts.count, generator=run.generator("students set aside")).tolist()
-    return parts.subset(sorted(order[count:])), parts.subset(sorted(order[:count]))
+    order = torch.randperm(pictures.count, generator=run.generator("students set aside")).tolist()
+    seen, unseen = (parts.subset(sorted(pictures.images(some))) for some in (order[count:], order[:count]))
+    return seen, unseen
 
 
 @torch.no_grad()

@@ -33,8 +33,9 @@ class MadeParts:
     source: SourceSpec = VGG16
     image_size = SIZE
 
-    def __init__(self, images: Tensor) -> None:
+    def __init__(self, images: Tensor, picture_numbers: Sequence[int] | None = None) -> None:
         self.images = images
+        self.picture_numbers = range(len(images)) if picture_numbers is None else picture_numbers
 
     @property
     def count(self) -> int:
@@ -56,10 +57,10 @@ class MadeParts:
         return {tap: float(tensor.square().mean().sqrt()) for tap, tensor in taps.items()}
 
     def subset(self, indices: Sequence[int]) -> MadeParts:
-        return MadeParts(self.images[list(indices)])
+        return MadeParts(self.images[list(indices)], [self.picture_numbers[index] for index in indices])
 
     def changed(self, change: Callable[[Tensor, Activations], Tensor]) -> MadeParts:
-        return MadeParts(change(*self.batch(range(self.count))))
+        return MadeParts(change(*self.batch(range(self.count))), self.picture_numbers)
 
 
 class MadeRun:

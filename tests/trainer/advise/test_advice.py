@@ -9,15 +9,17 @@ import pytest
 
 from models.artifact import active_artifact, load_artifact
 from models.exit_codes import ExitCode
+from models.heads.parts import place_gaussians
 from models.heads.registry import config_of
 from trainer.__main__ import main as mkd_train
-from trainer.advise import advice
+from trainer.advise import advice, copies
 from trainer.advise.candidates import CANDIDATES, Candidate
 from trainer.advise.choice import choose, standard_error
 from trainer.advise.trial import Tried, separations
 from trainer.data import DataError
 from trainer.painted.paint import Painted
 from trainer.painted.separation import separation
+from trainer.same_part import CHANGES_OF
 
 
 def tried(name: str, separation: float, *, noise: int = 0, ms: float = 10.0, size: int = 128) -> Tried:
@@ -115,10 +117,17 @@ def test_advice_is_given_in_a_table_and_too_few_pictures_are_told(
 ) -> None:
     monkeypatch.setattr(advice, "CANDIDATES", tuple(one for one in CANDIDATES if one.name == "padim"))
     monkeypatch.setattr(advice, "DEFECTS", 24)
+    monkeypatch.setattr(copies, "CHANGES_OF", {"none": CHANGES_OF["none"], "all": CHANGES_OF["all"]})
+    monkeypatch.setattr(place_gaussians, "COMPARED", 2)
     line = ["advise", str(good_folder_of_bolts), "--sizes", "32", "64", "--threads", "1"]
     assert mkd_train(line) == 0
     told = capfd.readouterr().err
     assert told.count("<- taken") == 1
     assert "7 good pictures; 3 others against 24 defects painted on them" in " ".join(told.split())
+    assert "changed copies of 7 pictures (mkd without its cloner at 32 pixels)" in " ".join(told.split())
+    assert [row.split()[:2] for row in told.splitlines() if row.startswith(("none ", "all "))] == [
+        ["none", "7"],
+        ["all", "56"],
+    ]
     assert mkd_train([*line, "--hold-out", "0.5"]) == ExitCode.INPUT
     assert "6 pictures to train on are too few to choose by" in " ".join(capfd.readouterr().err.split())

@@ -10,6 +10,7 @@ import pytest
 from models.artifact import Manifest, load_artifact
 from models.calibration.conformal import Calibration, MapScale, images_for_review
 from trainer.report.bottom_line import bottom_line
+from trainer.same_part import NOT_TOLD_APART, consequence
 
 
 def share(count: int, total: int) -> dict[str, float]:
@@ -116,3 +117,10 @@ def test_so_many_images_are_the_fewest_for_a_review_band(review: float, ng: floa
     assert apart(needed)
     assert not any(apart(count) for count in range(1, needed))
     assert images_for_review(ng, ng) is None
+
+
+def test_what_the_artifact_cannot_tell_apart_is_a_limit(manifest: Manifest) -> None:
+    training = manifest.training.model_copy(update={"outcome": {NOT_TOLD_APART: consequence("mirrored")}})
+    line = bottom_line(figures(), manifest.model_copy(update={"training": training}))
+    assert line.limits == (consequence("mirrored"),)
+    assert line.next_steps == ("where such a part is a defect, train again with --augment-same none",)

@@ -55,6 +55,24 @@ def test_a_few_images_share_one_strongly_regularised_covariance(count: int) -> N
     assert bool(fitted.factor.isfinite().all())
 
 
+def test_a_copy_of_a_picture_set_aside_is_not_among_those_that_tell_of_it() -> None:
+    once = vectors(10, still=False)
+    twice = PlaceGaussians()
+    twice.add(once.repeat_interleave(2, dim=0))
+    by_picture = twice.fitted([number // 2 for number in range(20)])
+    by_image = twice.fitted()
+    assert (by_picture.shared, by_picture.regularisation) == (fit(once).shared, fit(once).regularisation)
+    assert by_image.shared < by_picture.shared, "images that are known already need no caution"
+
+
+@pytest.mark.parametrize("copies", [2, 4])
+def test_copies_of_few_pictures_are_few_pictures(copies: int) -> None:
+    gaussians = PlaceGaussians()
+    gaussians.add(vectors(7, still=True).repeat_interleave(copies, dim=0))
+    fitted = gaussians.fitted([number // copies for number in range(7 * copies)])
+    assert (fitted.shared, fitted.regularisation) == (SHARES[-1], REGULARISATIONS[-1])
+
+
 def test_images_that_are_all_alike_have_a_factor_that_fits_half_precision() -> None:
     fitted = fit(torch.ones(30, PLACES, DIMENSIONS))
     assert bool(fitted.factor.half().isfinite().all())

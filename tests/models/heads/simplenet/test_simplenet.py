@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from models.heads.base import Head
+from models.heads.parts.by_picture import ByPicture
 from models.heads.parts.patches import patch_features
 from models.heads.registry import config_of, method_of
 from models.heads.simplenet.config import SimplenetConfig, SimplenetRecord
@@ -155,11 +156,21 @@ def test_the_folded_network_answers_as_the_whole_one() -> None:
 
 
 def test_the_noise_follows_the_scale_of_the_features() -> None:
-    features = torch.randn(20, 30, 16, generator=torch.Generator().manual_seed(0))
-    plain = usual_noise(features, torch.Generator().manual_seed(1))
-    loud = usual_noise(10 * features, torch.Generator().manual_seed(1))
+    features, pictures = torch.randn(20, 30, 16, generator=torch.Generator().manual_seed(0)), ByPicture(range(20))
+    plain = usual_noise(features, pictures, torch.Generator().manual_seed(1))
+    loud = usual_noise(10 * features, pictures, torch.Generator().manual_seed(1))
     assert loud == pytest.approx(10 * plain, rel=1e-4)
-    assert usual_noise(torch.ones(4, 3, 8), torch.Generator().manual_seed(1)) > 0
+    assert usual_noise(torch.ones(4, 3, 8), ByPicture(range(4)), torch.Generator().manual_seed(1)) > 0
+
+
+def test_the_noise_is_not_read_off_copies_of_the_same_picture() -> None:
+    features = torch.randn(20, 30, 16, generator=torch.Generator().manual_seed(0))
+    twice = features.repeat_interleave(2, dim=0)
+    numbers = torch.arange(20).repeat_interleave(2).tolist()
+    by_picture = usual_noise(twice, ByPicture(numbers), torch.Generator().manual_seed(1))
+    by_image = usual_noise(twice, ByPicture(range(40)), torch.Generator().manual_seed(1))
+    assert by_image == pytest.approx(0.001)  # the nearest other patch is the same one
+    assert by_picture == pytest.approx(usual_noise(features, ByPicture(range(20)), torch.Generator()), rel=0.1)
 
 
 def test_the_same_seed_gives_the_same_head_and_another_one_another(tmp_path: Path) -> None:
