@@ -8,6 +8,7 @@ from typing import Literal, get_args
 
 import torch
 
+from models.sources.network import ARCHITECTURES
 from models.sources.registry import Precision, SourceSpec
 
 BackendName = Literal["auto", "torch", "ncnn", "winograd", "onnxruntime", "cuda"]
@@ -43,9 +44,12 @@ def candidates(
 ) -> tuple[tuple[BuiltBackend, ...], str]:
     """The backends that may run that source on this device and, in words, why. Several only for "auto" on a CPU.
 
-    Raises ValueError where the asked one cannot be on this device or does not run the source.
+    Raises ValueError where the asked one cannot be on this device or does not run the source in that precision.
     """
     check_backend(asked, device)
+    if precision == "int8":
+        _check_int8(asked, device, source)
+        return ("onnxruntime",), "the artifact's source precision"
     only = ONLY_FOR.get(asked, source.architecture)
     if only != source.architecture:
         others = " or ".join(name for name in RACED[source.architecture] if name not in ONLY_FOR)
@@ -61,6 +65,21 @@ def candidates(
     missing = [name for name in RACED[source.architecture] if name in PACKAGES and name not in here]
     reason = f"{' and '.join(missing)} not installed" if missing else "the only one here"
     return here, reason
+
+
+def _check_int8(asked: BackendName, device: torch.device, source: SourceSpec) -> None:
+    able = [name for name, architecture in ARCHITECTURES.items() if architecture.usual_outputs is not None]
+    if source.architecture not in able:
+        raise ValueError(
+            f"there is no int8 for {source.name}; a source precision of int8 needs --source {' or '.join(able)}"
+        )
+    if device.type != "cpu" or asked not in ("auto", "onnxruntime"):
+        raise ValueError(
+            f"a source precision of int8 runs on a CPU by the backend onnxruntime, not on {device} by {asked}: "
+            "use auto, or an artifact of another precision"
+        )
+    if not is_installed("onnxruntime"):
+        raise ValueError("a source precision of int8 needs ONNX Runtime: pip install 'mkdserve[onnxruntime]'")
 
 
 def _is_here(name: BuiltBackend) -> bool:

@@ -1,4 +1,4 @@
-"""The backend for CPUs by ONNX Runtime: any source in float32; the fastest one for depthwise networks.
+"""The backend for CPUs by ONNX Runtime: any source in float32, some in int8; the fastest for depthwise networks.
 
 Many images: each thread takes a few of them through all layers on its own core. Fewer images than threads: all threads
 on all of them. ONNX Runtime computes every output of a graph, whichever are asked for. So the graph of a session ends
@@ -19,27 +19,34 @@ from torch import Tensor
 from models.backends.kept import Kept
 from models.backends.single_threads import groups_of
 from models.sources.network import SourceNetwork
+from models.sources.registry import Precision
 
 # Pixels that a thread takes at once, measured: two images of 224 pixels. More leave the core's cache.
 GROUP_PIXELS = 2 * 224 * 224
 IMAGES = "images"
+# Of what models.backends.int8_graph writes. A higher number for each change: artifacts of the editions before are then
+# refused by their golden scores, and graphs kept on the disk are not taken for the new ones.
+INT8_EDITION = 1
 Arrays = list[npt.NDArray[np.float32]]
 
 
 class OnnxBackend:
     """Runs the source on `threads` CPU threads. See SourceBackend. Raises ImportError where ONNX Runtime is missing.
 
-    The graphs are kept in `kept`, if it is given; to make one takes the package onnx.
+    The graphs are kept in `kept`, if it is given; to make one takes the package onnx. `precision` is float32 or int8.
     """
 
     name = "onnxruntime"
 
-    def __init__(self, source: SourceNetwork, threads: int, kept: Kept | None = None) -> None:
+    def __init__(
+        self, source: SourceNetwork, threads: int, kept: Kept | None = None, precision: Precision = "float32"
+    ) -> None:
         import onnxruntime
 
         self._runtime = onnxruntime
         self._source = source
         self._kept = kept
+        self._whole = precision == "int8"
         self._count = max(1, threads)
         self._pool = ThreadPoolExecutor(self._count, thread_name_prefix="mkd-source")
         self._sessions: dict[tuple[str, int], object] = {}  # by deepest tap and threads
@@ -69,10 +76,15 @@ class OnnxBackend:
         options = self._runtime.SessionOptions()
         options.intra_op_num_threads = threads
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # it would starve the decoder pool
-        graph = self._kept.data(f"{deepest}.onnx", lambda: self._graph(deepest)) if self._kept else self._graph(deepest)
+        name = f"{deepest}-int8-{INT8_EDITION}.onnx" if self._whole else f"{deepest}.onnx"
+        graph = self._kept.data(name, lambda: self._graph(deepest)) if self._kept else self._graph(deepest)
         return self._runtime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
 
     def _graph(self, deepest: str) -> bytes:
+        if self._whole:
+            from models.backends.int8_graph import int8_graph
+
+            return int8_graph(self._source, deepest)
         from models.backends.onnx_graph import onnx_graph  # a service that finds the graph kept does not need onnx
 
         return onnx_graph(self._source, deepest)

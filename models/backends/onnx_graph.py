@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
@@ -18,6 +19,7 @@ from models.sources.network import SourceNetwork
 
 IMAGES = "images"
 OPSET, FORMAT = 17, 8  # of 2022: every runtime since then reads them
+RUNTIME_OPERATORS = "com.microsoft"  # ONNX Runtime's own, in their first version
 
 
 def onnx_graph(source: SourceNetwork, deepest: str) -> bytes:
@@ -25,85 +27,91 @@ def onnx_graph(source: SourceNetwork, deepest: str) -> bytes:
 
     Raises TypeError for a kind of layer that it does not know.
     """
-    return _Writer().model(source, deepest)
+    writer = GraphWriter()
+    maps = writer.node("Sub", IMAGES, writer.tensor(source.mean))
+    maps = writer.node("Div", maps, writer.tensor(source.std))
+    tap_of_layer = {index: tap for tap, index in source.tap_layers.items()}
+    for index, layer in enumerate(source.features[: source.tap_layers[deepest] + 1]):
+        maps = writer.layer(layer, maps)
+        if index in tap_of_layer:
+            writer.tap(tap_of_layer[index], "Identity", maps)
+    return writer.model(source)
 
 
-class _Writer:
-    """Nodes and tensors as they come; every node has one output, whose name is its number."""
+class GraphWriter:
+    """Nodes and tensors as they come; every node has one output, whose name is its number, or a tap's."""
 
     def __init__(self) -> None:
         self._nodes: list[onnx.NodeProto] = []
         self._tensors: list[onnx.TensorProto] = []
+        self._taps: list[str] = []
 
-    def model(self, source: SourceNetwork, deepest: str) -> bytes:
-        last = source.tap_layers[deepest]
-        tap_of_layer = {index: tap for tap, index in source.tap_layers.items()}
-        taps = []
-        maps = self._node("Sub", IMAGES, self._tensor(source.mean))
-        maps = self._node("Div", maps, self._tensor(source.std))
-        for index, layer in enumerate(source.features[: last + 1]):
-            maps = self._layer(layer, maps)
-            if index in tap_of_layer:
-                taps.append(tap_of_layer[index])
-                self._nodes.append(helper.make_node("Identity", [maps], [taps[-1]]))
+    def model(self, source: SourceNetwork) -> bytes:
+        """What has been written, serialised: images (B, 3, S, S) -> the taps written, (B, C, S/stride, S/stride)."""
         images = helper.make_tensor_value_info(IMAGES, TensorProto.FLOAT, ["B", 3, "S", "S"])
         outputs = [
             helper.make_tensor_value_info(tap, TensorProto.FLOAT, ["B", source.spec.taps[tap].channels, tap, tap])
-            for tap in taps
+            for tap in self._taps
         ]
         graph = helper.make_graph(self._nodes, source.spec.name, [images], outputs, self._tensors)
-        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=FORMAT)
+        operators = [helper.make_opsetid("", OPSET), helper.make_opsetid(RUNTIME_OPERATORS, 1)]
+        model = helper.make_model(graph, opset_imports=operators, ir_version=FORMAT)
         return bytes(model.SerializeToString())
 
-    def _layer(self, layer: nn.Module, maps: str) -> str:
+    def tap(self, name: str, kind: str, *inputs: str, **attributes: Any) -> None:
+        """A node whose output is that tap."""
+        self._nodes.append(helper.make_node(kind, list(inputs), [name], **attributes))
+        self._taps.append(name)
+
+    def layer(self, layer: nn.Module, maps: str) -> str:
+        """A layer of a source in float32; raises TypeError for a kind that it does not know."""
         if isinstance(layer, nn.Sequential):
-            return self._row(layer, maps)
+            return self.row(layer, maps)
         if isinstance(layer, Block):
-            found = self._row(layer.layers, maps)
-            return self._node("Add", found, maps) if layer.adds else found
+            found = self.row(layer.layers, maps)
+            return self.node("Add", found, maps) if layer.adds else found
         if isinstance(layer, nn.Conv2d):
-            return self._convolution(layer, maps)
+            assert layer.bias is not None
+            return self.node("Conv", maps, self.tensor(layer.weight), self.tensor(layer.bias), **geometry(layer))
         if isinstance(layer, nn.ReLU6):
-            return self._node("Clip", maps, self._number(0), self._number(6))
+            return self.node("Clip", maps, self.array(np.float32(0)), self.array(np.float32(6)))
         if isinstance(layer, nn.ReLU):
-            return self._node("Relu", maps)
+            return self.node("Relu", maps)
         if isinstance(layer, nn.MaxPool2d):
-            return self._node("MaxPool", maps, kernel_shape=[2, 2], strides=[2, 2])
+            return self.node("MaxPool", maps, kernel_shape=[2, 2], strides=[2, 2])
         raise TypeError(f"there is no ONNX for a layer {type(layer).__name__}")
 
-    def _row(self, layers: Iterable[nn.Module], maps: str) -> str:
+    def row(self, layers: Iterable[nn.Module], maps: str) -> str:
+        """Layers one after the other."""
         for layer in layers:
-            maps = self._layer(layer, maps)
+            maps = self.layer(layer, maps)
         return maps
 
-    def _convolution(self, layer: nn.Conv2d, maps: str) -> str:
-        assert layer.bias is not None
-        kernel, stride = layer.kernel_size[0], layer.stride[0]
-        uneven = isinstance(layer, SameConvolution) and stride == 2
-        before, after = ((kernel - 2) // 2, (kernel - 1) // 2) if uneven else ((kernel - 1) // 2,) * 2
-        return self._node(
-            "Conv",
-            maps,
-            self._tensor(layer.weight),
-            self._tensor(layer.bias),
-            kernel_shape=[kernel, kernel],
-            strides=[stride, stride],
-            pads=[before, before, after, after],
-            group=layer.groups,
-        )
-
-    def _node(self, kind: str, *inputs: str, **attributes: Any) -> str:
+    def node(self, kind: str, *inputs: str, **attributes: Any) -> str:
+        """A node; gives the name of its output."""
         name = f"n{len(self._nodes)}"
         self._nodes.append(helper.make_node(kind, list(inputs), [name], **attributes))
         return name
 
-    def _tensor(self, tensor: Tensor) -> str:
-        return self._array(np.ascontiguousarray(tensor.detach().cpu().numpy(), np.float32))
+    def tensor(self, tensor: Tensor) -> str:
+        """A constant in float32; gives its name."""
+        return self.array(np.ascontiguousarray(tensor.detach().cpu().numpy(), np.float32))
 
-    def _number(self, value: float) -> str:
-        return self._array(np.array(value, np.float32))
-
-    def _array(self, array: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> str:
+    def array(self, array: npt.ArrayLike) -> str:
+        """A constant as it is; gives its name."""
         name = f"t{len(self._tensors)}"
-        self._tensors.append(numpy_helper.from_array(array, name))
+        self._tensors.append(numpy_helper.from_array(np.asarray(array), name))
         return name
+
+
+def geometry(layer: nn.Conv2d) -> dict[str, int | Sequence[int]]:
+    """A convolution's attributes: its kernel, stride, padding and groups."""
+    kernel, stride = layer.kernel_size[0], layer.stride[0]
+    uneven = isinstance(layer, SameConvolution) and stride == 2
+    before, after = ((kernel - 2) // 2, (kernel - 1) // 2) if uneven else ((kernel - 1) // 2,) * 2
+    return {
+        "kernel_shape": [kernel, kernel],
+        "strides": [stride, stride],
+        "pads": [before, before, after, after],
+        "group": layer.groups,
+    }

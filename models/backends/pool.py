@@ -134,7 +134,7 @@ class SourcePool(Mapping[SourceKey, SourceBackend]):
         if name == "onnxruntime":
             from models.backends.onnx_backend import OnnxBackend
 
-            return OnnxBackend(network, self._threads, kept)
+            return OnnxBackend(network, self._threads, kept, key.precision)
         if name == "cuda":
             from models.backends.cuda_backend import CudaBackend
 

@@ -7,6 +7,10 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
+# Convolution, by its name in `layers` -> mean and standard deviation of each channel that it gives, two (C,), on the
+# pictures that the source was trained on.
+UsualOutputs = Mapping[str, tuple[Tensor, Tensor]]
+
 
 class Architecture(NamedTuple):
     """One network; `models.sources.network` lists them by name."""
@@ -19,3 +23,5 @@ class Architecture(NamedTuple):
     """The published tensors that the layers need, in the order of the canonical hash."""
     state: Callable[[Mapping[str, Tensor]], dict[str, Tensor]]
     """The published tensors -> the state of `layers`, by its names."""
+    usual_outputs: Callable[[Mapping[str, Tensor]], UsualOutputs] | None = None
+    """The published tensors -> what each convolution usually gives; None where they do not tell. int8 needs it."""

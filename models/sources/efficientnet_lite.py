@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.sources.architecture import Architecture
+from models.sources.architecture import Architecture, UsualOutputs
 
 STEM = 32  # channels of the first convolution
 # (blocks, kernel, stride of the first, how much a block widens, channels that come out)
@@ -95,11 +95,23 @@ def convolution_names() -> Iterator[tuple[str, str]]:
             block += 1
 
 
-def _folded(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _places() -> list[str]:
+    """The convolutions' names in `efficientnet_lite0_layers`, in order."""
     with torch.device("meta"):
-        places = [name for name, layer in efficientnet_lite0_layers().named_modules() if isinstance(layer, nn.Conv2d)]
+        return [name for name, layer in efficientnet_lite0_layers().named_modules() if isinstance(layer, nn.Conv2d)]
+
+
+def _usual_outputs(tensors: Mapping[str, Tensor]) -> UsualOutputs:
+    """A BatchNorm's shift and scale are mean and deviation of what it gave in training."""
+    return {
+        place: (tensors[f"{norm}.bias"].double(), tensors[f"{norm}.weight"].double().abs())
+        for place, (_, norm) in zip(_places(), convolution_names(), strict=True)
+    }
+
+
+def _folded(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     state: dict[str, Tensor] = {}
-    for place, (convolution, norm) in zip(places, convolution_names(), strict=True):
+    for place, (convolution, norm) in zip(_places(), convolution_names(), strict=True):
         scale, shift, mean, variance = (tensors[f"{norm}.{part}"].double() for part in NORM_PARTS)
         factor = scale / (variance + BATCHNORM_EPSILON).sqrt()
         state[f"{place}.weight"] = (tensors[f"{convolution}.weight"].double() * factor.view(-1, 1, 1, 1)).float()
@@ -117,4 +129,5 @@ ARCHITECTURE = Architecture(
         for name in (f"{convolution}.weight", *(f"{norm}.{part}" for part in NORM_PARTS))
     ),
     state=_folded,
+    usual_outputs=_usual_outputs,
 )

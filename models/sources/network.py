@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from models.sources import efficientnet_lite, vgg16
-from models.sources.architecture import Architecture
+from models.sources.architecture import Architecture, UsualOutputs
 from models.sources.registry import Normalisation, Precision, SourceSpec
 
 ARCHITECTURES: Mapping[str, Architecture] = {
@@ -27,6 +27,7 @@ class SourceNetwork(nn.Module):
     def __init__(self, spec: SourceSpec, normalisation: Normalisation, features: nn.Sequential) -> None:
         super().__init__()
         self.spec = spec
+        self.usual_outputs: UsualOutputs = {}
         self.tap_layers = ARCHITECTURES[spec.architecture].taps
         mean, std = (spec.mean, spec.std) if normalisation == "source" else ((0.0,) * 3, (1.0,) * 3)
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
@@ -72,7 +73,10 @@ def build_source(spec: SourceSpec, normalisation: Normalisation, tensors: Mappin
     with torch.device("meta"):  # random first weights would only be thrown away
         features = architecture.layers()
     features.load_state_dict(architecture.state(tensors), assign=True)
-    return SourceNetwork(spec, normalisation, features)
+    network = SourceNetwork(spec, normalisation, features)
+    if architecture.usual_outputs is not None:
+        network.usual_outputs = architecture.usual_outputs(tensors)
+    return network
 
 
 def multiply_adds(spec: SourceSpec, size: int) -> dict[str, int]:

@@ -13,7 +13,7 @@ from typing import Literal
 from torch import Tensor
 
 Normalisation = Literal["source", "unit"]
-Precision = Literal["float32", "bfloat16"]
+Precision = Literal["float32", "bfloat16", "int8"]
 Activations = Mapping[str, Tensor]  # tap name -> (B, C, S/stride, S/stride)
 
 
