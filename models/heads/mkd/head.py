@@ -185,8 +185,9 @@ class MkdHead(Head):
             inputs = images.detach().requires_grad_(trained)
             cloned = self.cloned(inputs)
             errors = errors_of(record.views, self._taps, source, [one.detach() for one in cloned])
-            leaves = {view: errors[view.tap].detach().requires_grad_(True) for view in weights}
-            measured = {view: self.whitening.distance(view, leaf) for view, leaf in leaves.items()}
+            reduced = {view: self.whitening.reduced(view, errors[view.tap]).detach() for view in record.views}
+            leaves = {view: reduced[view].requires_grad_(True) for view in weights}
+            measured = {view: self.whitening.measured(view, leaf) for view, leaf in leaves.items()}
             total = told(measured, weights)
             if trained:
                 total = total + self._blamed_errors(source, cloned).sum()
@@ -195,12 +196,12 @@ class MkdHead(Head):
             distances = {view: found.detach() for view, found in measured.items()}
             for view in record.views:
                 if view not in distances:
-                    distances[view] = self.whitening.distance(view, errors[view.tap])
+                    distances[view] = self.whitening.measured(view, reduced[view])
             scores = self._scores(source, cloned, distances)
             size = images.shape[-1]
             raw = self._distance_map(distances, source, size)
-            for (view, leaf), gradient in zip(leaves.items(), gradients, strict=False):
-                raw = raw + spread_out(shares(gradient, self.whitening.centred(view, leaf)), size)
+            for leaf, gradient in zip(leaves.values(), gradients, strict=False):
+                raw = raw + spread_out(shares(gradient, leaf), size)
             raw = sharpened(raw, saliency(gradients[-1]), record.map_sharpness) if trained else raw
             return scores, with_mean(raw, self._explained(distances))
 

@@ -35,12 +35,14 @@ def told(distances: Mapping[View, Tensor], weights: Mapping[View, float]) -> Ten
     return torch.stack(parts).sum()
 
 
-def shares(gradient: Tensor, centred: Tensor) -> Tensor:
-    """`told`'s gradient by r and u = r - m, both (B, C, h, w) -> the places' shares (B, h, w).
+def shares(gradient: Tensor, reduced: Tensor) -> Tensor:
+    """`told`'s gradient by u = r - m and u, both (B, h, w, C) -> the places' shares (B, h, w).
+
+    A view by place has its projection P of u in both places, as <d d / d u, u> = <d d / d (u P), u P>.
 
     Their mean over the places is the view's weight times the mean of log(1 + d) over its windows.
     """
-    return (gradient * centred).sum(dim=1) * (gradient.shape[-1] * gradient.shape[-2] / 2)
+    return (gradient * reduced).sum(dim=-1) * (gradient.shape[1] * gradient.shape[2] / 2)
 
 
 def spread_out(places: Tensor, size: int) -> Tensor:

@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.heads.mkd.half_size import HALF, half_of, source_tap
+from models.heads.mkd.place_distances import place_distances
 
 SMALLEST_ENERGY = 1e-6
 DIMENSIONS = 128  # to which a view by place projects the channels
@@ -146,24 +147,31 @@ class Whitening(nn.Module):
 
     def distance(self, view: View, errors: Tensor) -> Tensor:
         """r of the view's tap, (B, C, h, w) -> d by window (B, h', w')."""
-        matrix = self.get_buffer(f"{view.key}_matrix").to(errors.dtype)
-        if not view.by_place:
-            seen = windows(errors, view.window)
-            return ((seen - self._mean(view, seen)) @ matrix).square().mean(dim=-1)
-        seen = windows(self.centred(view, errors), view.window) @ self._projection(view, errors)
-        whitened = torch.bmm(seen.flatten(1, 2).transpose(0, 1), matrix)  # the images of each window
-        return whitened.square().mean(dim=-1).t().reshape(seen.shape[:3])
+        return self.measured(view, self.reduced(view, errors))
 
-    def centred(self, view: View, errors: Tensor) -> Tensor:
-        """r less what is usual of it, (B, C, h, w): its mean over a window is v - m."""
-        mean = self._mean(view, errors)
-        return errors - (mean.permute(2, 0, 1) if view.by_place else mean[:, None, None])
+    def reduced(self, view: View, errors: Tensor) -> Tensor:
+        """r of the view's tap, (B, C, h, w) -> r less its mean, by place projected, (B, h, w, C or D).
 
-    def _mean(self, view: View, like: Tensor) -> Tensor:
-        return self.get_buffer(f"{view.key}_mean").to(like.dtype)
+        Its mean over a window is v - m: projecting and adding up may change places.
+        """
+        centred = errors.permute(0, 2, 3, 1) - self._part(view, "mean", errors)
+        return _times(centred, self._part(view, "projection", errors)) if view.by_place else centred
 
-    def _projection(self, view: View, like: Tensor) -> Tensor:
-        return self.get_buffer(f"{view.key}_projection").to(like.dtype)
+    def measured(self, view: View, reduced: Tensor) -> Tensor:
+        """What `reduced` gives -> d by window (B, h', w')."""
+        seen = windows(reduced.permute(0, 3, 1, 2), view.window)
+        if view.by_place:
+            matrices = self.get_buffer(f"{view.key}_matrix")
+            return place_distances(seen.flatten(1, 2), matrices).reshape(seen.shape[:3])
+        return _times(seen, self._part(view, "matrix", seen)).square().mean(dim=-1)
+
+    def _part(self, view: View, part: str, like: Tensor) -> Tensor:
+        return self.get_buffer(f"{view.key}_{part}").to(like.dtype)
+
+
+def _times(vectors: Tensor, matrix: Tensor) -> Tensor:
+    """(..., C) and (C, D) -> (..., D), as one product: of vectors in another order torch makes one for each row."""
+    return (vectors.reshape(-1, vectors.shape[-1]) @ matrix).view(*vectors.shape[:-1], -1)
 
 
 def peak_mean(values: Tensor, power: float) -> Tensor:

@@ -28,35 +28,37 @@ def test_shares_of_windows_sum_to_the_logarithms_of_their_distances(
         for part, shape in zip(parts, shapes, strict=False)
     }
     whitening = Whitening((view,), tensors)
-    errors = torch.rand((2, 5, 8, 8), generator=generator, dtype=torch.float64).requires_grad_(True)
-    distances = whitening.distance(view, errors)
-    centred = whitening.centred(view, errors.detach())
+    errors = torch.rand((2, 5, 8, 8), generator=generator, dtype=torch.float64)
+    reduced = whitening.reduced(view, errors).requires_grad_(True)
+    distances = whitening.measured(view, reduced)
+    torch.testing.assert_close(distances, whitening.distance(view, errors), rtol=1e-12, atol=0)
 
     # Euler: a distance is homogeneous of degree 2 in the centred errors.
-    (plain,) = torch.autograd.grad(distances.sum(), errors, retain_graph=True)
-    exact = (plain * centred).sum(dim=(1, 2, 3)) / 2
+    (plain,) = torch.autograd.grad(distances.sum(), reduced, retain_graph=True)
+    exact = (plain * reduced.detach()).sum(dim=(1, 2, 3)) / 2
     torch.testing.assert_close(exact, distances.detach().sum(dim=(1, 2)), rtol=1e-9, atol=0)
 
-    (gradient,) = torch.autograd.grad(told({view: distances}, {view: 0.5}), errors)
-    found = shares(gradient, centred).mean(dim=(1, 2))
+    (gradient,) = torch.autograd.grad(told({view: distances}, {view: 0.5}), reduced)
+    found = shares(gradient, reduced.detach()).mean(dim=(1, 2))
     torch.testing.assert_close(found, 0.5 * distances.detach().log1p().mean(dim=(1, 2)), rtol=1e-9, atol=0)
 
 
 def test_a_single_place_keeps_its_own_logarithm() -> None:
     view = View(tap="pool3", window=0)
     whitening = Whitening((view,), {f"{view.key}.mean": torch.zeros(3), f"{view.key}.matrix": torch.eye(3)})
-    errors = torch.rand((1, 3, 4, 4), generator=torch.Generator().manual_seed(0)).requires_grad_(True)
-    distances = whitening.distance(view, errors)
-    (gradient,) = torch.autograd.grad(told({view: distances}, {view: 1.0}), errors)
-    torch.testing.assert_close(shares(gradient, errors.detach()), distances.detach().log1p(), rtol=1e-4, atol=1e-6)
+    errors = torch.rand((1, 3, 4, 4), generator=torch.Generator().manual_seed(0))
+    reduced = whitening.reduced(view, errors).requires_grad_(True)
+    distances = whitening.measured(view, reduced)
+    (gradient,) = torch.autograd.grad(told({view: distances}, {view: 1.0}), reduced)
+    torch.testing.assert_close(shares(gradient, reduced.detach()), distances.detach().log1p(), rtol=1e-4, atol=1e-6)
 
 
 def test_an_error_that_is_as_usual_has_no_share_and_no_fault() -> None:
     view = View(tap="pool3", window=0)
     whitening = Whitening((view,), {f"{view.key}.mean": torch.ones(3), f"{view.key}.matrix": torch.eye(3)})
-    errors = torch.ones((1, 3, 4, 4)).requires_grad_(True)
-    (gradient,) = torch.autograd.grad(told({view: whitening.distance(view, errors)}, {view: 1.0}), errors)
-    assert bool((shares(gradient, errors.detach() - 1) == 0).all())
+    reduced = whitening.reduced(view, torch.ones((1, 3, 4, 4))).requires_grad_(True)
+    (gradient,) = torch.autograd.grad(told({view: whitening.measured(view, reduced)}, {view: 1.0}), reduced)
+    assert bool((shares(gradient, reduced.detach()) == 0).all())
 
 
 def test_sharpening_keeps_each_maps_mean_and_follows_the_gradient() -> None:

@@ -1,0 +1,60 @@
+"""Squared lengths of vectors by the matrix of each place, of which there are many megabytes in half precision.
+
+    d = |v W|^2 / D,   with its gradient by v, 2/D (v W) W^T, computed while W is at hand
+
+On a CPU the matrices are widened to the vectors' precision a few at a time, in a piece of memory that stays in the
+core's cache: for a single image that takes a quarter of the time of widening them all first, and less than reading all
+of them in float32, at half the memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+WIDENED_BYTES = 2 << 20  # of matrices at once, measured from a quarter to twice of it
+
+
+def place_distances(vectors: Tensor, matrices: Tensor) -> Tensor:
+    """v (B, P, D) and W (P, D, D), constants in any precision -> d (B, P). Its gradient has no gradient of its own."""
+    found: Tensor = _PlaceDistances.apply(vectors, matrices)
+    return found
+
+
+class _PlaceDistances(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, vectors: Tensor, matrices: Tensor) -> Tensor:
+        """See place_distances."""
+        places = vectors.transpose(0, 1).contiguous()
+        found = places.new_empty(places.shape[:2])
+        slopes = torch.empty_like(places) if ctx.needs_input_grad[0] else None
+        for part, wide in _widened(matrices, places):
+            whitened = torch.bmm(places[part], wide)
+            found[part] = whitened.square().mean(dim=-1)
+            if slopes is not None:
+                torch.bmm(whitened, wide.transpose(1, 2), out=slopes[part])
+        if slopes is not None:
+            ctx.save_for_backward(slopes.mul_(2 / places.shape[-1]))
+        return found.t()
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        """(B, P) -> (B, P, D)."""
+        (slopes,) = ctx.saved_tensors
+        return (gradient.t()[..., None] * slopes).transpose(0, 1), None
+
+
+def _widened(matrices: Tensor, like: Tensor) -> Iterator[tuple[slice, Tensor]]:
+    """Places and their matrices in the precision of `like`; the next ones take the memory of those before."""
+    if matrices.dtype == like.dtype or matrices.device.type != "cpu":
+        yield slice(0, len(matrices)), matrices.to(like.dtype)
+        return
+    count = max(1, WIDENED_BYTES // (matrices[0].numel() * like.element_size()))
+    room = like.new_empty((min(count, len(matrices)), *matrices.shape[1:]))
+    for start in range(0, len(matrices), count):
+        part = matrices[start : start + count]
+        yield slice(start, start + len(part)), room[: len(part)].copy_(part)

@@ -1,0 +1,31 @@
+"""Distances by each place's matrix in half precision: those of the matrices widened at once, with their gradient."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from models.heads.mkd import place_distances as module
+from models.heads.mkd.place_distances import place_distances
+
+
+@pytest.mark.parametrize("images", [1, 3])
+def test_they_are_those_of_all_matrices_in_float32_at_once(images: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = torch.Generator().manual_seed(images)
+    monkeypatch.setattr(module, "WIDENED_BYTES", 2 * 4 * 8**2)  # two matrices at once, and one is left over
+    matrices = torch.randn(7, 8, 8, generator=generator).half()
+    vectors = torch.randn(images, 7, 8, generator=generator).requires_grad_(True)
+    expected = torch.einsum("bpi,pij->bpj", vectors, matrices.float()).square().mean(dim=-1)
+    found = place_distances(vectors, matrices)
+    torch.testing.assert_close(found, expected)
+    weights = torch.rand(images, 7, generator=generator)
+    gradients = [torch.autograd.grad((weights * each).sum(), vectors)[0] for each in (found, expected)]
+    torch.testing.assert_close(gradients[0], gradients[1])
+
+
+def test_an_image_has_the_same_distances_alone_and_among_others() -> None:
+    matrices, vectors = torch.randn(70, 128, 128).half(), torch.randn(5, 70, 128)
+    together = place_distances(vectors, matrices)
+    assert not together.requires_grad
+    for row in range(5):
+        torch.testing.assert_close(place_distances(vectors[row : row + 1], matrices)[0], together[row])
