@@ -103,8 +103,12 @@ class MkdHead(Head):
         return HeadOutput(scores, maps)
 
     def scaled(self, activations: Activations) -> list[Tensor]:
-        """The source's activations at this head's taps, each divided by its scale; those at half the size come last."""
-        return [activations[tap] / self._scales[source_tap(tap)] for tap in self._taps]
+        """The source's activations at this head's taps, each divided by its scale; those at half the size come last.
+
+        With channels last in memory, as the cloner's answers are: what is made of both then takes no copy.
+        """
+        scaled = [activations[tap] / self._scales[source_tap(tap)] for tap in self._taps]
+        return [tap.contiguous(memory_format=torch.channels_last) for tap in scaled]
 
     def cloned(self, images: Tensor) -> list[Tensor]:
         """The cloner's answers for the same taps."""
