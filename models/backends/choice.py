@@ -8,8 +8,8 @@ from typing import Literal, get_args
 
 import torch
 
-from models.sources.network import ARCHITECTURES
-from models.sources.registry import Precision, SourceSpec
+from models.sources.network import has_int8
+from models.sources.registry import SOURCES, Precision, SourceSpec
 
 BackendName = Literal["auto", "torch", "ncnn", "winograd", "onnxruntime", "cuda"]
 BuiltBackend = Literal["torch", "ncnn", "winograd", "onnxruntime", "bfloat16", "cuda"]
@@ -68,11 +68,9 @@ def candidates(
 
 
 def _check_int8(asked: BackendName, device: torch.device, source: SourceSpec) -> None:
-    able = [name for name, architecture in ARCHITECTURES.items() if architecture.usual_outputs is not None]
-    if source.architecture not in able:
-        raise ValueError(
-            f"there is no int8 for {source.name}; a source precision of int8 needs --source {' or '.join(able)}"
-        )
+    if not has_int8(source):
+        able = " or ".join(name for name, spec in SOURCES.items() if has_int8(spec))
+        raise ValueError(f"there is no int8 for {source.name}; a source precision of int8 needs --source {able}")
     if device.type != "cpu" or asked not in ("auto", "onnxruntime"):
         raise ValueError(
             f"a source precision of int8 runs on a CPU by the backend onnxruntime, not on {device} by {asked}: "

