@@ -72,7 +72,7 @@ class FydHead(Head):
         projected, pose = self.projected(activations if further is None else further)
         rows, _, height, width = projected.shape
         vectors = projected.permute(0, 2, 3, 1).flatten(1, 2)
-        distances = mahalanobis(vectors, self.mean.float(), self.factor.float())
+        distances = mahalanobis(vectors, self.mean, self.factor)
         asked = torch.tensor(list(wants_map), dtype=torch.bool, device=distances.device)
         maps = patch_map(distances.view(rows, height, width)[asked], images.shape[-1])
         pose = self._whole_pose(activations, pose)

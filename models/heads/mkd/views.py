@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.heads.mkd.half_size import HALF, half_of, source_tap
-from models.heads.mkd.place_distances import place_distances
+from models.heads.parts.place_distances import place_distances
 
 SMALLEST_ENERGY = 1e-6
 DIMENSIONS = 128  # to which a view by place projects the channels

@@ -55,7 +55,7 @@ class PadimHead(Head):
         record = self.record
         features = projected_features(activations, record.taps, record.grid_tap, record.tap_scales, self.projection)
         rows, height, width, _ = features.shape
-        distances = mahalanobis(features.flatten(1, 2), self.mean.float(), self.factor.float())
+        distances = mahalanobis(features.flatten(1, 2), self.mean, self.factor)
         asked = torch.tensor(list(wants_map), dtype=torch.bool, device=distances.device)
         places = distances.view(rows, height, width)
         return HeadOutput(picture_scores(distances, record.score_share), patch_map(places[asked], images.shape[-1]))

@@ -10,6 +10,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from models.heads.parts.place_distances import place_distances
+
 
 class PlaceMoments:
     """Means and covariances by place of vectors (B, P, C), added up batch by batch in double precision."""
@@ -51,14 +53,14 @@ def whitening_factor(covariance: Tensor, regularisation: float) -> Tensor:
 
 def negative_log_likelihood(vectors: Tensor, mean: Tensor, factor: Tensor) -> float:
     """Of vectors (B, P, C) by Gaussians as of `mahalanobis`: the mean in nats a place, but for a constant."""
-    distances = mahalanobis(vectors, mean.to(vectors.dtype), factor.to(vectors.dtype))
+    distances = mahalanobis(vectors, mean, factor)
     log_volume = -factor.diagonal(dim1=1, dim2=2).log().sum(dim=1).mean()  # half the log determinant
     return float(distances.square().mean() / 2 + log_volume)
 
 
 def mahalanobis(vectors: Tensor, mean: Tensor, factor: Tensor) -> Tensor:
-    """Vectors (B, P, C) against (P or 1, C) and (P or 1, C, C) -> distances (B, P)."""
-    centred = (vectors - mean).transpose(0, 1)  # a matrix of images for each place
+    """Vectors (B, P, C) against (P or 1, C) and (P or 1, C, C) of any precision -> distances (B, P)."""
+    centred = vectors - mean.to(vectors.dtype)
     if len(factor) == 1:
-        return (centred @ factor[0]).square().sum(dim=-1).sqrt().t()
-    return torch.bmm(centred, factor).square().sum(dim=-1).sqrt().t()
+        return (centred @ factor[0].to(vectors.dtype)).square().sum(dim=-1).sqrt()
+    return (place_distances(centred, factor) * vectors.shape[-1]).sqrt()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from models.heads.mkd import place_distances as module
-from models.heads.mkd.place_distances import place_distances
+from models.heads.parts import place_distances as module
+from models.heads.parts.place_distances import place_distances
 
 
 @pytest.mark.parametrize("images", [1, 3])
