@@ -17,7 +17,7 @@ from models.heads.mkd.config import Attribution, MkdRecord
 from models.heads.mkd.discrepancy import discrepancy_terms, weighted_sum
 from models.heads.mkd.head import MkdHead, load_head
 from models.heads.mkd.views import View, Whitening
-from models.heads.parts.maps import smooth
+from models.heads.parts.maps import SigmaRule, smooth
 from models.sources.registry import SOURCES
 
 SIZE = 32
@@ -242,7 +242,7 @@ def test_a_gradient_map_by_views_is_the_gradient_of_the_summed_distances(tiny: N
 @pytest.mark.usefixtures("tiny")
 def test_a_map_of_shares_sums_to_the_logarithms_of_the_scores_own_distances(monkeypatch: pytest.MonkeyPatch) -> None:
     """Before it is smoothed, whatever shaped it."""
-    monkeypatch.setattr(head_module, "smooth", lambda maps, gaussian: maps)
+    monkeypatch.setattr(head_module, "smooth", lambda maps, **_: maps)
     subject = viewing_head("shares")
     images, taps = batch(3)
     scores, maps = judge(subject, images, taps, [True] * 3)
@@ -286,7 +286,31 @@ def test_the_pixels_gradient_shapes_a_map_of_shares_and_without_a_cloner_there_i
     torch.testing.assert_close(scores, judge(subject, images, taps, [False] * 2)[0], rtol=1e-9, atol=0)
 
 
-def viewing_head(attribution: Attribution, sharpness: float = 0.125, cloner: ClonerSize = "small") -> MkdHead:
+@pytest.mark.usefixtures("tiny")
+def test_by_step_a_maps_gaussian_is_half_the_distance_of_the_finest_views_windows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    taken = []
+    monkeypatch.setattr(head_module, "smooth", lambda maps, gaussian, sigma: taken.append(sigma) or maps)
+    images, taps = batch(1)
+    large = torch.nn.functional.interpolate(images, size=(8 * SIZE, 8 * SIZE))
+    wide = {tap: torch.nn.functional.interpolate(one, scale_factor=8.0) for tap, one in taps.items()}
+    rules: list[SigmaRule] = ["input", "step", 5.0]
+    for rule in rules:
+        found = viewing_head("discrepancy", cloner="none", map_sigma=rule)
+        assert torch.equal(judge(found, images, taps, [True])[1], judge(found, images, taps, [True])[1])
+        judge(found, large, wide, [True])
+    # pool2 has 64 places on 256 pixels and windows of 16, 8 apart: 32 pixels; pool3 single places 8 apart
+    assert taken[2::3] == [8.0, 4.0, 5.0]
+    assert taken[0] == taken[3] == 1.0  # at 32 pixels both rules are the paper's share
+    assert (
+        MkdRecord.model_validate(viewing_head("shares").record.model_dump(exclude={"map_sigma"})).map_sigma == "input"
+    )
+
+
+def viewing_head(
+    attribution: Attribution, sharpness: float = 0.125, cloner: ClonerSize = "small", map_sigma: SigmaRule = "input"
+) -> MkdHead:
     views = (View(tap="pool2", window=25), View(tap="pool3", window=0), View(tap="pool3", window=100))
     generator = torch.Generator().manual_seed(3)
     tensors = {}
@@ -305,6 +329,7 @@ def viewing_head(attribution: Attribution, sharpness: float = 0.125, cloner: Clo
         map_views=views[:2],
         map_whole=0.5,
         map_sharpness=sharpness,
+        map_sigma=map_sigma,
         attribution=attribution,
     )
     network = NoCloner(TAPS, TINY_SOURCE) if cloner == "none" else fold_batchnorm(Cloner("small", TAPS, VGG16).eval())
