@@ -46,7 +46,7 @@ RECIPES: Mapping[RecipeName, Mapping[str, object]] = {
         "map_log": True,
         "attribution": "shares",
         "map_sharpness": 0.0625,
-        "map_sigma": "step",
+        "map_sigma": "window",
         # The pixels' gradient: of squared errors at three taps, each by its mean on good images.
         "map_loss": "val",
         "map_power": 2.0,
@@ -70,8 +70,8 @@ class MkdForm(BaseModel):
     (`models.heads.mkd.views`), of which `score_power` and `map_power` are taken; `view_sum` is how the score's views
     add up (`models.heads.mkd.head`); `map_log` sums their logarithms in a map. `map_whole` and
     `map_sharpness` are of the attribution "shares", the smoothgrad fields of "smoothgrad" alone. `map_sigma` is how far
-    the map's Gaussian reaches, in pixels of the input: "input" grows with its side, "step" no further than half the
-    distance between the places of the finest view.
+    the map's Gaussian reaches, in pixels of the input: "input" grows with its side, "window" no further than half the
+    width of the finest view's window.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -166,10 +166,10 @@ class MkdHead(Head):
 
     def _sigma(self, source: list[Tensor], size: int) -> float:
         """In pixels of the input."""
-        places = {tap: tensor.shape[-1] for tap, tensor in zip(self.record.taps, source, strict=True)}
+        places = {tap: tensor.shape[-1] for tap, tensor in zip(self._taps, source, strict=True)}
         seen = self.record.map_views or tuple(View(tap=tap, window=0) for tap in self.record.taps)
-        step = min(window_grid(view.window, places[view.tap])[1] * size / places[view.tap] for view in seen)
-        return sigma_in_pixels(self.record.map_sigma, size, step)
+        width = min(window_grid(view.window, places[view.tap])[0] * size / places[view.tap] for view in seen)
+        return sigma_in_pixels(self.record.map_sigma, size, width)
 
     def _forward_only(self, images: Tensor, source: list[Tensor]) -> tuple[Tensor, Tensor]:
         cloned = self.cloned(images)

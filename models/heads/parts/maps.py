@@ -3,9 +3,10 @@
     map = opening(Gaussian_sigma(sum over colours |d L / d x|))         sigma 4 and an ellipse of 3x3 at 128 pixels
     map = Gaussian_sigma(patch scores brought to the picture)           sigma 4 at 224 pixels
 
-Both grow with the image size. The first may follow the distance between the places of the finest view instead: on a
-large picture that is less, and a wide Gaussian hides what is small. All of it runs on the device, for a whole batch at
-once. The blur is our own: torchvision's has no separable kernel and takes 16 times the products at these widths.
+Both grow with the image size. The first may follow the width of what the finest view sees instead: a single place of a
+tap is a smaller share of a large picture, and a wide Gaussian hides what is small. All of it runs on the device, for a
+whole batch at once. The blur is our own: torchvision's has no separable kernel and takes 16 times the products at these
+widths.
 """
 
 from __future__ import annotations
@@ -24,9 +25,9 @@ REFERENCE_SIZE = 128  # the image size at which the paper's sigma and ellipse ar
 PATCH_REFERENCE_SIZE = 224  # the same for maps of patches (Roth et al., 2022; Defard et al., 2020)
 SIGMA = 4.0
 ELLIPSE = 3
-STEP_SHARE = 0.5  # of the step between places: sigma 4 for a tap of stride 8
+WINDOW_SHARE = 0.5  # of a window's width: sigma 4 for a single place of a tap of stride 8
 
-SigmaRule = Annotated[float, Field(gt=0, le=64)] | Literal["input", "step"]
+SigmaRule = Annotated[float, Field(gt=0, le=64)] | Literal["input", "window"]
 
 
 def saliency(gradients: Tensor) -> Tensor:
@@ -49,15 +50,15 @@ def scaled_sigma(size: int) -> float:
     return SIGMA * size / REFERENCE_SIZE
 
 
-def sigma_in_pixels(rule: SigmaRule, size: int, step: float) -> float:
-    """What `rule` is in pixels of a picture of that side, whose map is read off places `step` pixels apart.
+def sigma_in_pixels(rule: SigmaRule, size: int, window: float) -> float:
+    """What `rule` is in pixels of a picture of that side, whose map is read off windows of so many pixels' width.
 
-    A Gaussian is to bridge the places: half a step does so. Small pictures have no room for more than their share.
+    A Gaussian is to bridge the windows: half of one does so. Small pictures have no room for more than their share.
     """
     if rule == "input":
         return scaled_sigma(size)
-    if rule == "step":
-        return min(scaled_sigma(size), STEP_SHARE * step)
+    if rule == "window":
+        return min(scaled_sigma(size), WINDOW_SHARE * window)
     return rule
 
 

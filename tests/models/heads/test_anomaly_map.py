@@ -62,20 +62,20 @@ def test_a_given_sigma_sets_the_ellipse_too_whatever_the_size() -> None:
 
 
 @pytest.mark.parametrize(
-    ("rule", "size", "step", "sigma"),
+    ("rule", "size", "window", "sigma"),
     [
         ("input", 640, 4, 20.0),
-        ("step", 640, 4, 2.0),
-        ("step", 640, 16, 8.0),
-        ("step", 128, 8, 4.0),  # the default at its own size: as the paper
-        ("step", 32, 8, 1.0),  # a small picture has no room for more than its share
+        ("window", 640, 4, 2.0),
+        ("window", 640, 16, 8.0),
+        ("window", 128, 8, 4.0),  # the default at its own size: as the paper
+        ("window", 32, 8, 1.0),  # a small picture has no room for more than its share
         (3.5, 640, 4, 3.5),
     ],
 )
-def test_by_step_the_gaussian_bridges_the_places_and_no_more(
-    rule: SigmaRule, size: int, step: float, sigma: float
+def test_by_window_the_gaussian_bridges_the_windows_and_no_more(
+    rule: SigmaRule, size: int, window: float, sigma: float
 ) -> None:
-    assert sigma_in_pixels(rule, size, step) == sigma
+    assert sigma_in_pixels(rule, size, window) == sigma
 
 
 def test_the_opening_removes_a_lone_pixel_and_keeps_a_spot() -> None:

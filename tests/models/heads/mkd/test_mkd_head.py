@@ -13,11 +13,11 @@ from torch import Tensor
 from models.heads.mkd import cloner as cloner_module
 from models.heads.mkd import head as head_module
 from models.heads.mkd.cloner import Cloner, ClonerSize, NoCloner, fold_batchnorm
-from models.heads.mkd.config import Attribution, MkdRecord
+from models.heads.mkd.config import Attribution, MkdConfig, MkdRecord
 from models.heads.mkd.discrepancy import discrepancy_terms, weighted_sum
 from models.heads.mkd.head import MkdHead, load_head
-from models.heads.mkd.views import View, Whitening
-from models.heads.parts.maps import SigmaRule, smooth
+from models.heads.mkd.views import View, Whitening, window_grid
+from models.heads.parts.maps import SigmaRule, sigma_in_pixels, smooth
 from models.sources.registry import SOURCES
 
 SIZE = 32
@@ -287,7 +287,7 @@ def test_the_pixels_gradient_shapes_a_map_of_shares_and_without_a_cloner_there_i
 
 
 @pytest.mark.usefixtures("tiny")
-def test_by_step_a_maps_gaussian_is_half_the_distance_of_the_finest_views_windows(
+def test_by_window_a_maps_gaussian_is_half_the_finest_window(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     taken = []
@@ -295,12 +295,12 @@ def test_by_step_a_maps_gaussian_is_half_the_distance_of_the_finest_views_window
     images, taps = batch(1)
     large = torch.nn.functional.interpolate(images, size=(8 * SIZE, 8 * SIZE))
     wide = {tap: torch.nn.functional.interpolate(one, scale_factor=8.0) for tap, one in taps.items()}
-    rules: list[SigmaRule] = ["input", "step", 5.0]
+    rules: list[SigmaRule] = ["input", "window", 5.0]
     for rule in rules:
         found = viewing_head("discrepancy", cloner="none", map_sigma=rule)
         assert torch.equal(judge(found, images, taps, [True])[1], judge(found, images, taps, [True])[1])
         judge(found, large, wide, [True])
-    # pool2 has 64 places on 256 pixels and windows of 16, 8 apart: 32 pixels; pool3 single places 8 apart
+    # pool2 has 64 places on 256 pixels and windows of 16: 64 pixels; pool3 has single places of 8
     assert taken[2::3] == [8.0, 4.0, 5.0]
     assert taken[0] == taken[3] == 1.0  # at 32 pixels both rules are the paper's share
     assert (
@@ -334,3 +334,13 @@ def viewing_head(
     )
     network = NoCloner(TAPS, TINY_SOURCE) if cloner == "none" else fold_batchnorm(Cloner("small", TAPS, VGG16).eval())
     return MkdHead(config, network, (), Whitening(views, tensors)).double().eval()
+
+
+@pytest.mark.parametrize("size", [32, 64, 128, 256, 384, 512])
+def test_by_window_the_defaults_own_views_are_smoothed_as_before_at_any_usual_size(size: int) -> None:
+    """They grow with the picture, and so does half of the finest one's width."""
+    config = MkdConfig()
+    strides = {view: VGG16.taps[view.tap].stride for view in config.map_views}
+    width = min(window_grid(view.window, size // stride)[0] * stride for view, stride in strides.items())
+    assert config.map_sigma == "window"
+    assert sigma_in_pixels(config.map_sigma, size, width) == 4 * size / 128
