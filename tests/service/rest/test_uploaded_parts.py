@@ -24,8 +24,8 @@ def lying(root: Path) -> dict[str, str]:
 
 
 def test_folders_of_the_same_names_are_parts_and_no_file_replaces_another(tmp_path: Path) -> None:
-    names = ["a/left", "a/right", "b/left", "b/right", "b/left", "b/no light"]
-    assert lay_out(tmp_path, uploaded(tmp_path, names)) == 2
+    names = ["a/left", "a/right", "b/left", "b/right", "b/left", "b/no light", "c/left", "c/right"]
+    assert lay_out(tmp_path, uploaded(tmp_path, names)) == 3
     assert lying(tmp_path) == {
         "part-00000/left.png": "a/left",
         "part-00000/right.png": "a/right",
@@ -33,6 +33,8 @@ def test_folders_of_the_same_names_are_parts_and_no_file_replaces_another(tmp_pa
         "part-00001/left-2.png": "b/left",
         "part-00001/left.png": "b/left",
         "part-00001/right.png": "b/right",
+        "part-00002/left.png": "c/left",
+        "part-00002/right.png": "c/right",
     }
 
 
