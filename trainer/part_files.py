@@ -8,7 +8,6 @@ A part's folder stands wherever a picture's file does (trainer.data.part_bytes).
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -16,9 +15,10 @@ from typing import Literal, NamedTuple
 from natsort import natsorted
 
 from models.image_folder import Reason, list_images
-from models.imaging.channels import MOST_CHANNELS, ChannelGroup, Groups
+from models.imaging.channels import ChannelGroup, Groups
 from models.imaging.decode import ImageError, read_header
 from models.imaging.layouts import FURTHER
+from models.imaging.part_names import usual_names
 from models.imaging.tiff.header import TiffHeader
 from trainer.data import LIMITS, image_files
 
@@ -68,10 +68,8 @@ def groups_of_part(path: Path) -> Groups:
 def _groups_of_stacks(stacks: list[list[Path]]) -> Groups:
     """The names that at least half of the folders have, with the channels of the first such folder's files."""
     names = [frozenset(file.stem.casefold() for file in files) for files in stacks]
-    usual = Counter(one for one in names if 2 <= len(one) <= MOST_CHANNELS).most_common(1)
-    if not usual or 2 * usual[0][1] < len(stacks) or len(stacks) < 2:
-        return ()
-    return _named(stacks[names.index(usual[0][0])])
+    usual = usual_names(names)
+    return () if usual is None else _named(stacks[names.index(usual)])
 
 
 def _named(files: list[Path]) -> Groups:

@@ -23,6 +23,8 @@ class Code(IntEnum):
     PICTURE_UNREADABLE = 22
     PICTURE_NOT_OF_TRIGGER = 23
     PICTURE_FORMAT = 24
+    LIGHT_REPEATED = 25
+    LIGHT_UNKNOWN = 26
     VERDICT_LATE = 30
     SERVICE_UNREACHABLE = 31
     SERVICE_OVERLOADED = 32
@@ -55,6 +57,8 @@ MEANINGS: dict[Code, str] = {
     Code.PICTURE_UNREADABLE: "The picture cannot be decoded, or its frame arrived incomplete.",
     Code.PICTURE_NOT_OF_TRIGGER: "The picture does not belong to this trigger: it is older, or frames were mixed up.",
     Code.PICTURE_FORMAT: "The picture has another size, depth or format than the artifact has seen.",
+    Code.LIGHT_REPEATED: "Two files of the part have the name of the same light.",
+    Code.LIGHT_UNKNOWN: "A file of the part has a name that no light of the product has.",
     Code.VERDICT_LATE: "No verdict came within the window.",
     Code.SERVICE_UNREACHABLE: "The judging service does not answer at its address.",
     Code.SERVICE_OVERLOADED: "The judging service refused for load (429).",

@@ -25,6 +25,8 @@ ENTRY_CODES = {
     "image_channels_missing": Code.PICTURE_FORMAT,
     "image_channels_unexpected": Code.PICTURE_FORMAT,
     "image_stack_uneven": Code.PICTURE_FORMAT,
+    "image_channel_repeated": Code.LIGHT_REPEATED,
+    "image_channel_unknown": Code.LIGHT_UNKNOWN,
     "overloaded": Code.SERVICE_OVERLOADED,
     "not_ready": Code.SERVICE_NOT_READY,
     "shutting_down": Code.SERVICE_NOT_READY,

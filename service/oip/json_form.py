@@ -35,8 +35,18 @@ from service.oip.tensors import (
 LENGTH_HEADER = "Inference-Header-Content-Length"
 MAX_JSON_BYTES = 8 << 20
 MAX_CONTAINERS = 1_000_000  # lists and objects: each takes the parser twenty times its bytes
+SHORT_JSON_BYTES = 16 << 10  # parsed in a tenth of a millisecond or less
+SOON_COPIED_BYTES = 16 << 20  # a few milliseconds
 BINARY_SIZE = "binary_data_size"
 Members = dict[str, Any]
+
+
+def is_soon_read(body: bytes, json_length: str | None) -> bool:
+    """Whether `read_request` takes no longer than the event loop may be held: a short JSON, and bytes to be copied."""
+    if json_length is None:
+        return len(body) <= SHORT_JSON_BYTES
+    short = json_length.isascii() and json_length.isdigit() and len(json_length) < 9
+    return short and int(json_length) <= SHORT_JSON_BYTES and len(body) <= SOON_COPIED_BYTES
 
 
 def read_request(body: bytes, json_length: str | None) -> InferRequest:

@@ -12,7 +12,7 @@ from service.inspection.context import InspectionContext
 from service.inspection.inspector import Inspector
 from service.inspection.verdict import ImageFailure
 from service.oip.images import CHANNELS, images_of, the_input
-from service.oip.outputs import Entry, output_tensor, wanted_outputs
+from service.oip.outputs import PICTURES, Entry, output_tensor, wanted_outputs
 from service.oip.parameters import asked
 from service.oip.tensors import InferRequest, OutputTensor, RequestedOutput
 
@@ -27,6 +27,11 @@ class Answer:
     version: str
     outputs: tuple[RequestedOutput, ...]
     tensors: tuple[OutputTensor, ...]
+
+    @property
+    def has_pictures(self) -> bool:
+        """Whether an output is a picture, which is more than a few numbers to write."""
+        return any(output.name in PICTURES for output in self.outputs)
 
 
 class NoVerdictError(Exception):
@@ -65,13 +70,15 @@ async def infer(
         check_version(name, version, inspection.version.version)
         seen = inspection.version.preprocessing
         channels = (channel_count(seen.groups),) if seen.groups else CHANNELS
-        images = await inspector.threads.run(
-            images_of, tensor, max_images, seen.sixteen_bit_white, inspector.image_limits, channels
-        )
+        read = (tensor, max_images, seen.sixteen_bit_white, inspector.image_limits, channels)
+        # BYTES are images as they are: a thread would be waited for behind the pictures that others have sent.
+        images = images_of(*read) if tensor.datatype == "BYTES" else await inspector.threads.run(images_of, *read)
         entries = await inspection.judge(images, permit)
         _refuse_without_verdict(entries)
-        tensors = await inspector.threads.run(_tensors, outputs, entries)
-        return Answer(inspection.version.version, outputs, tensors)
+        answer = Answer(inspection.version.version, outputs, ())
+        if answer.has_pictures:
+            return replace(answer, tensors=await inspector.threads.run(_tensors, outputs, entries))
+        return replace(answer, tensors=_tensors(outputs, entries))
 
 
 def _tensors(outputs: Sequence[RequestedOutput], entries: Sequence[Entry]) -> tuple[OutputTensor, ...]:

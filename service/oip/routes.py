@@ -11,7 +11,7 @@ from models.names import WHOLE_NAME
 from service.errors import UnsupportedBody
 from service.inspection.deadlines import in_time
 from service.inspection.inspector import Inspector
-from service.oip.json_form import LENGTH_HEADER, read_request, write_answer
+from service.oip.json_form import LENGTH_HEADER, is_soon_read, read_request, write_answer
 from service.oip.judge import NO_IMAGE, SURFACE, Answer, NoVerdictError, check_version, infer
 from service.oip.metadata import can_judge, product_metadata, server_metadata
 from service.oip.outputs import reason
@@ -94,7 +94,9 @@ async def judge(
         return problem(request, code, reason(error.failure).partition(": ")[2])
     finally:
         record_of(request.scope).context = context.line
-    return await inspector.threads.run(_response, name, asked, answer, context.request_id)
+    if answer.has_pictures:
+        return await inspector.threads.run(_response, name, asked, answer, context.request_id)
+    return _response(name, asked, answer, context.request_id)
 
 
 async def _read(request: Request, inspector: Inspector, limits: BodyLimits) -> InferRequest:
@@ -105,7 +107,11 @@ async def _read(request: Request, inspector: Inspector, limits: BodyLimits) -> I
         raise UnsupportedBody("compressed bodies are not taken")
     declared_length(request, limits)
     body = b"".join([piece async for piece in pieces(request, limits, permit_of(request))])
-    return await inspector.threads.run(read_request, body, request.headers.get(LENGTH_HEADER))
+    json_length = request.headers.get(LENGTH_HEADER)
+    # A thread would be waited for behind the pictures that others have sent, longer than this takes.
+    if is_soon_read(body, json_length):
+        return read_request(body, json_length)
+    return await inspector.threads.run(read_request, body, json_length)
 
 
 def _response(name: str, asked: InferRequest, answer: Answer, request_id: str) -> Response:

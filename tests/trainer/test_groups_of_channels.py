@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -21,13 +22,18 @@ from models.detector import Detector
 from models.exit_codes import ExitCode
 from models.heads.grouped import GroupedHead
 from models.heads.registry import config_of
-from models.imaging.channels import ChannelGroup
+from models.imaging.channels import ChannelGroup, group_picture
 from models.imaging.errors import ImageError
+from models.imaging.grouped_decode import decode_groups
+from models.imaging.preprocess import prepare
 from service.bulk.images import FolderImages
 from service.engine.device_runner import DeviceRunner
 from tests.conftest import bolt_picture
 from trainer.__main__ import main
+from trainer.advise import advice
+from trainer.advise.candidates import CANDIDATES, Candidate
 from trainer.advise.chooser import Auto
+from trainer.advise.trial import Pictures, Tried, of_all_groups
 from trainer.config import TrainingSettings
 from trainer.data import DataError, part_bytes
 from trainer.evaluate import Machine, evaluate
@@ -35,6 +41,8 @@ from trainer.fit_run import Display
 from trainer.part_files import find_parts, groups_of_part
 from trainer.recalibrate import NewRates, Recalibration, recalibrate
 from trainer.run import TrainingJob, train
+from trainer.study.plan import StudyPlan
+from trainer.study.study import StudyJob, run_study
 from trainer.training_set import read_training_set
 
 LIGHTS = ("left", "right", "top")
@@ -244,11 +252,55 @@ def test_channels_of_a_tiff_are_groups_and_a_setting_names_them(tmp_path: Path) 
         TrainingSettings(channels=("a b", "c"))
 
 
-def test_a_method_is_not_chosen_for_parts_with_groups(data: Path, tmp_path: Path, silent_display: Display) -> None:
+def test_one_method_is_chosen_for_all_groups_by_defects_painted_on_each(
+    data: Path, tmp_path: Path, silent_display: Display, source_weights: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(advice, "CANDIDATES", tuple(one for one in CANDIDATES if one.name in {"padim", "patchcore"}))
+    monkeypatch.setattr(advice, "DEFECTS", 12)
+    shown: list[Pictures] = []
+    try_all = advice.try_all
+
+    def seen(candidates: Sequence[Candidate], pictures: Pictures, *rest: Any, **more: Any) -> list[Tried]:
+        shown.append(pictures)
+        return try_all(candidates, pictures, *rest, **more)
+
+    monkeypatch.setattr(advice, "try_all", seen)
     found = read_training_set(data)
-    job = TrainingJob(data=data, product="lights", out=tmp_path, settings=SETTINGS)
-    with pytest.raises(DataError, match="name one by --method"):
-        Auto(None)(job, found, silent_display)
+    settings = SETTINGS.model_copy(update={"hold_out": 0.2})
+    job = TrainingJob(data=data, product="lights", out=tmp_path, settings=settings, threads=1)
+    chosen, record = Auto(None, sizes=(32,))(job, found, silent_display)
+    assert chosen.method.method in {"padim", "patchcore"}
+    fitted, aside = advice.drawn(len(found.files), settings)
+    assert [len(one.fitted) for one in shown] == [len(fitted)] * 3  # a trial for each light
+    for number, one in enumerate(shown):
+        part = decode_groups(part_bytes(found.files[aside[0]]), found.groups).pixels
+        own = settings.preprocessing(found.sixteen_bit_white)
+        assert np.array_equal(one.aside[0], prepare(group_picture(part, found.groups, number), own))
+        assert one.origin == [defect // (len(one.defects) // len(aside)) for defect in range(len(one.defects))]
+    told = record["auto"]
+    assert isinstance(told, dict)
+    assert {row["name"] for row in told["table"]} == {"padim", "patchcore"}
+    assert told["pictures"]["painted"] == sum(len(one.defects) for one in shown) == 9
+
+
+def test_of_the_trials_of_groups_separations_are_averaged_and_times_added_and_what_one_lacks_is_left_out() -> None:
+    both, once = CANDIDATES[:2]
+    left = [
+        Tried(both, 32, 0.9, np.array([0.8, 1.0], np.float32), 2.0, 1.0),
+        Tried(once, 32, 1.0, np.ones(2), 1.0, 1.0),
+    ]
+    right = [Tried(both, 32, 0.7, np.array([0.6, 0.8], np.float32), 3.0, 4.0)]
+    (found,) = of_all_groups([left, right])
+    assert (found.candidate, found.separation, found.ms, found.fit_s) == (both, pytest.approx(0.8), 5.0, 5.0)
+    assert found.without == pytest.approx([0.7, 0.9])
+
+
+def test_a_study_says_that_it_takes_no_groups(data: Path, tmp_path: Path, silent_display: Display) -> None:
+    plan = StudyPlan.model_validate(
+        {"name": "one", "data": [{"name": "lights", "path": str(data)}], "controls": ["brightness"]}
+    )
+    outcome = run_study(StudyJob(plan, tmp_path, CPU), silent_display)
+    assert outcome.missing[0].startswith("lights: its parts have groups of channels (left, right, top), which a study")
 
 
 def test_a_part_can_be_looked_at_before_a_training(

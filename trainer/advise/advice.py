@@ -10,6 +10,7 @@ import os
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,14 @@ import torch
 
 from models.backends.choice import BackendName
 from models.backends.pool import SourcePool, source_key
+from models.imaging.channels import group_picture
 from models.imaging.picture_views import PictureViews
-from models.imaging.preprocess import Preprocessing, prepare
+from models.imaging.preprocess import Prepared, prepare
 from models.sources.registry import spec_of
 from trainer.activations import DEFAULT_LIMIT_BYTES
 from trainer.advise.candidates import CANDIDATES, SIZES, Candidate
 from trainer.advise.choice import Choice, choose
-from trainer.advise.trial import Pictures, Tried, try_all
+from trainer.advise.trial import Pictures, Tried, of_all_groups, try_all
 from trainer.config import TrainingSettings
 from trainer.data import DataError, prepared_images, read_pixels, split
 from trainer.fit_run import Display, seeded
@@ -101,49 +103,73 @@ class Advice:
 
 
 def advise(job: AdviceJob, display: Display) -> Advice:
-    """Tries all candidates at all sizes. Raises DataError for too few pictures, or where none is within the budget."""
-    if job.found.groups:
-        raise DataError("a method cannot be chosen for parts with groups of channels: name one by --method")
+    """Tries all candidates at all sizes. Raises DataError for too few pictures, or where none is within the budget.
+
+    Where parts have groups of channels, each is tried on the pictures of every group, and one is taken for all.
+    """
     fitted, aside = drawn(len(job.found.files), job.settings)
     key = source_key(job.settings.source, job.settings.normalisation, job.weights_file, job.settings.source_precision)
     pool = SourcePool(job.device, backend=job.backend, threads=job.threads, weights_file=job.weights_file)
     backend, source = pool.require(key), spec_of(key.source)
-    made, per_picture = painted_on(job.found, aside, job.settings.seed)
-    painted = list(made)
-    origin = [number // per_picture for number in range(len(painted))]
+    painted = [_on_group(job, aside, group) for group in range(max(1, len(job.found.groups)))]
     tried: list[Tried] = []
     work = job.work / f"advise-{os.getpid()}"
     try:
         for size in job.sizes:
-            preprocessing = _preprocessing(job, size)
-            views = PictureViews(preprocessing)
-            if views.count != 1:
-                raise DataError("a method cannot be chosen for pictures in tiles: name one by --method")
-            pictures = Pictures(
-                list(prepared_images(tuple(job.found.files[index] for index in fitted), views)),
-                list(prepared_images(tuple(job.found.files[index] for index in aside), views)),
-                [prepare(one.pixels, preprocessing) for one in painted],
-                painted,
-                origin,
-            )
-            tried += try_all(
-                *(job.candidates, pictures, backend, source),
-                seed=job.settings.seed,
-                device=job.device,
-                work=work,
-                limit_bytes=job.cache_limit_bytes,
-                told=display.say,
-            )
+            of_groups = []
+            for group, (defects, origin) in enumerate(painted):
+                name = f"{job.found.groups[group].name}: " if job.found.groups else ""
+                of_groups.append(
+                    try_all(
+                        *(job.candidates, _pictures(job, size, group, fitted, aside, defects, origin), backend, source),
+                        seed=job.settings.seed,
+                        device=job.device,
+                        work=work,
+                        limit_bytes=job.cache_limit_bytes,
+                        told=lambda text, name=name: display.say(f"{name}{text}"),  # type: ignore[misc]
+                    )
+                )
+            tried += of_all_groups(of_groups)
     finally:
         shutil.rmtree(work, ignore_errors=True)
     if not tried:
         raise DataError("no method could be fitted to these pictures; the lines above say why")
-    return Advice(choose(tried, job.cycle_ms), tuple(tried), job, (len(fitted), len(aside), len(painted)))
+    return Advice(
+        choose(tried, job.cycle_ms),
+        tuple(tried),
+        job,
+        (len(fitted), len(aside), sum(len(defects) for defects, _ in painted)),
+    )
 
 
-def _preprocessing(job: AdviceJob, size: int) -> Preprocessing:
+def _on_group(job: AdviceJob, aside: Sequence[int], group: int) -> tuple[list[Painted], list[int]]:
+    """Defects on the pictures of one group, and on which of `aside` each is."""
+    made, per_picture = painted_on(job.found, aside, job.settings.seed, group)
+    painted = list(made)
+    return painted, [number // per_picture for number in range(len(painted))]
+
+
+def _pictures(
+    job: AdviceJob,
+    size: int,
+    group: int,
+    fitted: Sequence[int],
+    aside: Sequence[int],
+    defects: Sequence[Painted],
+    origin: Sequence[int],
+) -> Pictures:
+    """Those of one group. Raises DataError for pictures in tiles."""
     settings = job.settings.model_copy(update={"image_size": size})
-    return settings.preprocessing(job.found.sixteen_bit_white)
+    views = PictureViews(settings.preprocessing(job.found.sixteen_bit_white, groups=job.found.groups))
+    if views.per_group != 1:
+        raise DataError("a method cannot be chosen for pictures in tiles: name one by --method")
+    alone = settings.preprocessing(job.found.sixteen_bit_white)
+
+    def of(indices: Sequence[int]) -> list[Prepared]:
+        files = tuple(job.found.files[index] for index in indices)
+        return list(islice(prepared_images(files, views), group, None, views.count))
+
+    return Pictures(of(fitted), of(aside), [prepare(one.pixels, alone) for one in defects], defects, origin)
 
 
 def drawn(count: int, settings: TrainingSettings) -> tuple[Sequence[int], Sequence[int]]:
@@ -162,10 +188,11 @@ def drawn(count: int, settings: TrainingSettings) -> tuple[Sequence[int], Sequen
     return sorted(order[aside : aside + MOST_FITTED].tolist()), sorted(order[:aside].tolist())
 
 
-def painted_on(found: TrainingSet, aside: Sequence[int], seed: int) -> tuple[Iterator[Painted], int]:
-    """Defects on those pictures, picture by picture, made as they are asked for; and how many on each."""
-    per_picture = max(1, round(DEFECTS / len(aside)))
-    return painted_set((read_pixels(found.files[index]) for index in aside), per_picture, seed), per_picture
+def painted_on(found: TrainingSet, aside: Sequence[int], seed: int, group: int = 0) -> tuple[Iterator[Painted], int]:
+    """Defects on those pictures, of parts on those of that group, made as they are asked for; and how many on each."""
+    per_picture = max(1, round(DEFECTS / len(aside) / max(1, len(found.groups))))
+    pictures = (group_picture(read_pixels(found.files[one], found.groups), found.groups, group) for one in aside)
+    return painted_set(pictures, per_picture, seed + group), per_picture
 
 
 def _row(one: Tried) -> dict[str, Any]:

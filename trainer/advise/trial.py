@@ -115,6 +115,28 @@ def try_all(
     return found
 
 
+def of_all_groups(of_groups: Sequence[Sequence[Tried]]) -> list[Tried]:
+    """What was tried on the pictures of each group of channels -> the same for the part as a whole.
+
+    Separations are means, times are sums: every group has its source pass and its head. A candidate that could not be
+    fitted to one group is left out.
+    """
+    everything = [one for tried in of_groups for one in tried]
+    by_candidate = ([one for one in everything if one.candidate == first.candidate] for first in of_groups[0])
+    return [_together(alike) for alike in by_candidate if len(alike) == len(of_groups)]
+
+
+def _together(tried: Sequence[Tried]) -> Tried:
+    return Tried(
+        tried[0].candidate,
+        tried[0].size,
+        float(np.mean([one.separation for one in tried])),
+        np.mean([one.without for one in tried], axis=0),
+        sum(one.ms for one in tried),
+        sum(one.fit_s for one in tried),
+    )
+
+
 def separations(good: Scores, painted: Scores, defects: Sequence[Painted], origin: Sequence[int]) -> Separations:
     """Scores (n,) of the pictures set aside, and (m,) of the defects painted on the picture `origin` of them.
 

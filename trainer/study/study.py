@@ -19,6 +19,7 @@ from models.backends.base import SourceKey
 from models.backends.choice import BackendName
 from models.backends.pool import SourcePool, source_key
 from models.heads.base import FitDiverged
+from models.imaging.channels import group_words
 from trainer.activations import DEFAULT_LIMIT_BYTES
 from trainer.data import DataError
 from trainer.fit_run import Display
@@ -117,7 +118,7 @@ def _opened_sets(job: StudyJob, display: Display, missing: list[str]) -> Iterato
     for plan in job.plan.data:
         try:
             for data in study_sets(plan, job.out / "data"):
-                good, labelled = read_training_set(data.path, groups=()), read_labelled_set(data.path)
+                good, labelled = _good(data), read_labelled_set(data.path)
                 marks = [good.sha256]
                 for image in labelled:
                     files = [image.file] + ([image.mask_file] if image.mask_file else [])
@@ -126,6 +127,17 @@ def _opened_sets(job: StudyJob, display: Display, missing: list[str]) -> Iterato
         except DataError as error:
             display.say(f"left out: {plan.name}: {error}")
             missing.append(f"{plan.name}: {error}")
+
+
+def _good(data: StudySet) -> TrainingSet:
+    """The good pictures. Raises DataError, also for parts with groups of channels: a study's runs share activations."""
+    found = read_training_set(data.path)
+    if found.groups:
+        raise DataError(
+            f"its parts have groups of channels ({group_words(found.groups)}), which a study does not take: "
+            "fit them by mkd-train fit, judge them by mkd-train evaluate"
+        )
+    return found
 
 
 def _runs(plan: StudyPlan, data: StudySet) -> Iterator[Run]:

@@ -19,6 +19,7 @@ from models.heads.mkd.cloner import ClonerInput, ClonerSize
 from models.heads.mkd.half_size import half_of
 from models.heads.mkd.views import View
 from models.heads.parts.loop_settings import LoopSettings
+from models.heads.parts.maps import SigmaRule
 
 Attribution = Literal["gradients", "smoothgrad", "guided", "discrepancy", "shares"]
 Loss = Literal["total", "val", "dir"]
@@ -45,6 +46,7 @@ RECIPES: Mapping[RecipeName, Mapping[str, object]] = {
         "map_log": True,
         "attribution": "shares",
         "map_sharpness": 0.0625,
+        "map_sigma": "window",
         # The pixels' gradient: of squared errors at three taps, each by its mean on good images.
         "map_loss": "val",
         "map_power": 2.0,
@@ -67,7 +69,9 @@ class MkdForm(BaseModel):
     (`models.heads.mkd.discrepancy`). `score_views` and `map_views` replace them by distances
     (`models.heads.mkd.views`), of which `score_power` and `map_power` are taken; `view_sum` is how the score's views
     add up (`models.heads.mkd.head`); `map_log` sums their logarithms in a map. `map_whole` and
-    `map_sharpness` are of the attribution "shares", the smoothgrad fields of "smoothgrad" alone.
+    `map_sharpness` are of the attribution "shares", the smoothgrad fields of "smoothgrad" alone. `map_sigma` is how far
+    the map's Gaussian reaches, in pixels of the input: "input" grows with its side, "window" no further than half the
+    width of the finest view's window.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -87,6 +91,7 @@ class MkdForm(BaseModel):
     map_sharpness: float = Field(default=0.0, ge=0, le=1)
     attribution: Attribution = "gradients"
     gaussian: bool = True
+    map_sigma: SigmaRule = "input"
     smoothgrad_samples: int = Field(default=8, ge=1, le=64)
     smoothgrad_noise: float = Field(default=0.05, gt=0, le=1)
 

@@ -36,8 +36,8 @@ from models.heads.mkd.config import MkdRecord
 from models.heads.mkd.discrepancy import discrepancy_terms, location_map, power_mean, weighted_sum
 from models.heads.mkd.half_size import half_of, halved, source_tap, with_half
 from models.heads.mkd.shares import shares, sharpened, spread_out, told, with_mean
-from models.heads.mkd.views import View, Whitening, distance_map, errors_of, peak_mean
-from models.heads.parts.maps import saliency, smooth
+from models.heads.mkd.views import View, Whitening, distance_map, errors_of, peak_mean, window_grid
+from models.heads.parts.maps import saliency, sigma_in_pixels, smooth
 from models.sources.registry import Activations, spec_of
 
 TermMask = Sequence[tuple[bool, bool]] | None  # (val, dir) for each tap; None: all
@@ -162,11 +162,18 @@ class MkdHead(Head):
                 scores, raw = self._gradients(images, source)
         else:
             scores, raw = self._gradients(images, source)
-        maps = smooth(raw, gaussian=self.record.gaussian)
+        maps = smooth(raw, gaussian=self.record.gaussian, sigma=self._sigma(source, images.shape[-1]))
         if self.record.attribution in {"discrepancy", "shares"} or self.record.map_power == 1:
             return scores, maps
         # Back to the scale of plain errors: the order of places stays, and weak ones are not lost in 8 bits of grey.
         return scores, maps.clamp_min(0).pow(1 / self.record.map_power)
+
+    def _sigma(self, source: list[Tensor], size: int) -> float:
+        """In pixels of the input."""
+        places = {tap: tensor.shape[-1] for tap, tensor in zip(self._taps, source, strict=True)}
+        seen = self.record.map_views or tuple(View(tap=tap, window=0) for tap in self.record.taps)
+        width = min(window_grid(view.window, places[view.tap])[0] * size / places[view.tap] for view in seen)
+        return sigma_in_pixels(self.record.map_sigma, size, width)
 
     def _forward_only(self, images: Tensor, source: list[Tensor]) -> tuple[Tensor, Tensor]:
         cloned = self.cloned(images)

@@ -3,17 +3,21 @@
     map = opening(Gaussian_sigma(sum over colours |d L / d x|))         sigma 4 and an ellipse of 3x3 at 128 pixels
     map = Gaussian_sigma(patch scores brought to the picture)           sigma 4 at 224 pixels
 
-Both grow with the image size. All of it runs on the device, for a whole batch at once. The blur is our own:
-torchvision's has no separable kernel and takes 16 times the products at these widths.
+Both grow with the image size. The first may follow the width of what the finest view sees instead: a single place of a
+tap is a smaller share of a large picture, and a wide Gaussian hides what is small. All of it runs on the device, for a
+whole batch at once. The blur is our own: torchvision's has no separable kernel and takes 16 times the products at these
+widths.
 """
 
 from __future__ import annotations
 
 import math
 from functools import lru_cache
+from typing import Annotated, Literal
 
 import cv2
 import torch
+from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
@@ -21,6 +25,9 @@ REFERENCE_SIZE = 128  # the image size at which the paper's sigma and ellipse ar
 PATCH_REFERENCE_SIZE = 224  # the same for maps of patches (Roth et al., 2022; Defard et al., 2020)
 SIGMA = 4.0
 ELLIPSE = 3
+WINDOW_SHARE = 0.5  # of a window's width: sigma 4 for a single place of a tap of stride 8
+
+SigmaRule = Annotated[float, Field(gt=0, le=64)] | Literal["input", "window"]
 
 
 def saliency(gradients: Tensor) -> Tensor:
@@ -28,11 +35,31 @@ def saliency(gradients: Tensor) -> Tensor:
     return gradients.abs().sum(dim=1)
 
 
-def smooth(maps: Tensor, *, gaussian: bool = True) -> Tensor:
-    """(B, S, S) -> (B, S, S): Gaussian blur, then a morphological opening with an ellipse, both scaled with S."""
-    size = maps.shape[-1]
-    blurred = gaussian_blur(maps, SIGMA * size / REFERENCE_SIZE) if gaussian else maps
-    return opening(blurred, _odd(ELLIPSE * size / REFERENCE_SIZE))
+def smooth(maps: Tensor, *, gaussian: bool = True, sigma: float | None = None) -> Tensor:
+    """(B, S, S) -> (B, S, S): Gaussian blur by `sigma` pixels, then a morphological opening with an ellipse.
+
+    Without `sigma` it is scaled with S. The ellipse has three quarters of it to its diameter.
+    """
+    sigma = scaled_sigma(maps.shape[-1]) if sigma is None else sigma
+    blurred = gaussian_blur(maps, sigma) if gaussian else maps
+    return opening(blurred, _odd(ELLIPSE / SIGMA * sigma))
+
+
+def scaled_sigma(size: int) -> float:
+    """The paper's sigma for a picture of that side, in its pixels."""
+    return SIGMA * size / REFERENCE_SIZE
+
+
+def sigma_in_pixels(rule: SigmaRule, size: int, window: float) -> float:
+    """What `rule` is in pixels of a picture of that side, whose map is read off windows of so many pixels' width.
+
+    A Gaussian is to bridge the windows: half of one does so. Small pictures have no room for more than their share.
+    """
+    if rule == "input":
+        return scaled_sigma(size)
+    if rule == "window":
+        return min(scaled_sigma(size), WINDOW_SHARE * window)
+    return rule
 
 
 def patch_map(scores: Tensor, size: int) -> Tensor:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from starlette.requests import Request
 
@@ -17,6 +19,7 @@ from service.inspection.thread_pool import OverBudget, WorkerThreads
 from service.rest.bodies.forms import MULTIPART
 from service.rest.bodies.multipart import ImageParts
 from service.rest.bodies.reader import BodyLimits, declared_length, pieces
+from service.rest.bodies.uploaded_parts import UploadedFile, lay_out
 from service.trainings.record import RefusedPicture
 
 SUFFIXES = {"PNG": ".png", "JPEG": ".jpg", "BMP": ".bmp", "TIFF": ".tif", "WEBP": ".webp"}
@@ -26,9 +29,10 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 @dataclass
 class KeptPictures:
-    """How many were kept, and which were not."""
+    """How many pictures, or parts of several files, were kept, and which were not."""
 
     kept: int = 0
+    files: list[UploadedFile] = field(default_factory=list)
     refused: list[RefusedPicture] = field(default_factory=list)
     more_refused: int = 0
 
@@ -59,6 +63,8 @@ async def keep_pictures(
 ) -> KeptPictures:
     """Each whole picture goes into `folder` as 00000.png, 00001.jpg ... by its content; what is none is listed.
 
+    Where folders of lights come, each is a part: see `service.rest.bodies.uploaded_parts`.
+
     Raises MalformedRequest, TooManyImages, BodyTooLarge, BodyTooSlow, RequestCancelled, DiskFull.
     """
     form, found = ImageParts(request.headers["content-type"], limits), KeptPictures()
@@ -68,6 +74,8 @@ async def keep_pictures(
             await _keep(image, images, threads, folder, found)
     for image in form.finish():
         await _keep(image, images, threads, folder, found)
+    with _room_for(folder):
+        found.kept = await asyncio.to_thread(lay_out, folder, found.files)
     return found
 
 
@@ -82,17 +90,27 @@ async def _keep(
     except OverBudget as error:
         found.refuse(image.name, ImageError("image_too_costly", str(error)))
         return
+    path = folder / f"{len(found.files):05}{suffix}"
+    with _room_for(folder, len(image.data)):
+        await asyncio.to_thread(path.write_bytes, image.data)
+    found.files.append(UploadedFile(path, image.folder, PurePosixPath(image.name or path.name).stem))
+
+
+@contextmanager
+def _room_for(folder: Path, size: int = 0) -> Iterator[None]:
     try:
-        await asyncio.to_thread((folder / f"{found.kept:05}{suffix}").write_bytes, image.data)
+        yield
     except OSError as error:
         if error.errno in FULL:
-            raise DiskFull(f"{folder}: no room for {size_words(len(image.data))} more: {error.strerror}") from error
+            raise DiskFull(f"{folder}: no room for {size_words(size)} more: {error.strerror}") from error
         raise
-    found.kept += 1
 
 
 def suffix_of(data: bytes, limits: ImageLimits) -> str:
-    """The ending by which the trainer knows such a file, once it has been decoded. Raises ImageError."""
-    header = read_header(data, limits)
+    """The ending by which the trainer knows such a file, once it has been decoded. Raises ImageError.
+
+    A file of many channels is one: they may be groups.
+    """
+    header = read_header(data, limits, channels=True)
     read_samples(header, data)
     return SUFFIXES[header.facts.format]

@@ -9,7 +9,7 @@ import pytest
 import torch
 from scipy import ndimage
 
-from models.heads.parts.maps import gaussian_blur, opening, saliency, smooth
+from models.heads.parts.maps import SigmaRule, gaussian_blur, opening, saliency, sigma_in_pixels, smooth
 
 
 def some_maps(height: int, width: int, count: int = 2) -> npt.NDArray[np.float32]:
@@ -53,6 +53,29 @@ def test_sigma_and_ellipse_grow_with_the_image(size: int, sigma: float, diameter
 def test_the_gaussian_can_be_switched_off() -> None:
     maps = torch.from_numpy(some_maps(128, 128))
     assert torch.equal(smooth(maps, gaussian=False), opening(maps, 3))
+
+
+def test_a_given_sigma_sets_the_ellipse_too_whatever_the_size() -> None:
+    maps = torch.from_numpy(some_maps(96, 96))
+    assert torch.equal(smooth(maps, sigma=4.0), opening(gaussian_blur(maps, 4.0), 3))
+    assert torch.equal(smooth(maps, sigma=2.0), gaussian_blur(maps, 2.0))
+
+
+@pytest.mark.parametrize(
+    ("rule", "size", "window", "sigma"),
+    [
+        ("input", 640, 4, 20.0),
+        ("window", 640, 4, 2.0),
+        ("window", 640, 16, 8.0),
+        ("window", 128, 8, 4.0),  # the default at its own size: as the paper
+        ("window", 32, 8, 1.0),  # a small picture has no room for more than its share
+        (3.5, 640, 4, 3.5),
+    ],
+)
+def test_by_window_the_gaussian_bridges_the_windows_and_no_more(
+    rule: SigmaRule, size: int, window: float, sigma: float
+) -> None:
+    assert sigma_in_pixels(rule, size, window) == sigma
 
 
 def test_the_opening_removes_a_lone_pixel_and_keeps_a_spot() -> None:

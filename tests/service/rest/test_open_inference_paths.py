@@ -5,12 +5,14 @@ from __future__ import annotations
 import base64
 import json
 import struct
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
 
 from service.auth import new_key
+from service.inspection.thread_pool import WorkerThreads
 
 if TYPE_CHECKING:
     from tests.service.rest.conftest import FakeEngine, FakeVersion, House, OpenHouse, Picture
@@ -59,6 +61,37 @@ def test_numbers_in_the_json_are_judged_flat_or_nested(house: House) -> None:
     for data in (flat, nested):
         tensor = {"name": "image", "datatype": "UINT8", "shape": [1, 8, 8, 3], "data": data}
         assert outputs(house.post(PATH, json={"inputs": [tensor]}))["score"] == pytest.approx(0.2)
+
+
+def test_encoded_images_wait_for_a_thread_only_to_be_decoded(
+    house: House, picture: Picture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The threads' queue holds the pictures of all requests: each further wait in it is a wait behind them."""
+    calls: list[str] = []
+    run = WorkerThreads.run
+
+    async def counted(self: WorkerThreads, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        calls.append(function.__qualname__.rpartition(".")[2])
+        return await run(self, function, *args, **kwargs)
+
+    monkeypatch.setattr(WorkerThreads, "run", counted)
+    images = [picture(0.2), picture(0.3)]
+    data = b"".join(struct.pack("<I", len(one)) + one for one in images)
+    tensor = {"name": "image", "datatype": "BYTES", "shape": [2], "parameters": {"binary_data_size": len(data)}}
+
+    def send(**members: object) -> None:
+        head = json.dumps({"inputs": [tensor], **members})
+        headers = {"Inference-Header-Content-Length": str(len(head))}
+        assert house.post(PATH, content=head.encode() + data, headers=headers).status_code == 200
+
+    send()
+    assert calls == ["timed", "timed"]  # Inspection's, around the decoder
+    calls.clear()
+    send(outputs=[{"name": "score"}, {"name": "map"}])
+    assert calls.count("_tensors") == calls.count("_response") == 1  # pictures are more than a few numbers
+    calls.clear()
+    send(id="x" * 20_000)
+    assert calls[0] == "read_request"  # a long JSON is
 
 
 def test_the_binary_form_is_read_and_answered(house: House, picture: Picture) -> None:

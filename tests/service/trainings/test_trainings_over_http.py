@@ -25,6 +25,7 @@ from service.trainings.folder import Progress, TrainingFolder, progress_of
 from service.trainings.lock import is_held
 from service.trainings.trainings import Trainings
 from tests.service.rest.conftest import House, OpenHouse, Picture, house, open_house, picture
+from trainer.part_files import find_parts
 
 __all__ = ["house", "open_house", "picture"]
 
@@ -153,6 +154,19 @@ def test_what_is_no_image_is_refused_by_its_name_and_the_others_are_kept(site: H
         (None, "image_empty"),
     ]
     assert over(site, found["id"])["state"] == "ready"
+
+
+def test_folders_of_lights_become_parts_and_each_counts_once(site: House, picture: Picture, tmp_path: Path) -> None:
+    names = [f"good/part-{number}/{light}.png" for number in range(9) for light in ("left", "Right")]
+    files = [("image", (name, picture(number / 40))) for number, name in enumerate(names)]
+    few = site.post(PATH, files=files[:14])
+    assert (few.status_code, few.json()["code"]) == (422, "too_few_pictures")
+    found = site.post(PATH, files=files).json()
+    assert found["pictures"] == 9
+    kept = tmp_path / "artifacts.trainings" / "nut" / found["id"] / "pictures"
+    as_the_trainer_reads_them = find_parts(kept)
+    assert len(as_the_trainer_reads_them.paths) == 9
+    assert {group.name for group in as_the_trainer_reads_them.groups} == {"left", "Right"}
 
 
 def test_the_trainer_yields_to_the_service_and_sees_no_keys(

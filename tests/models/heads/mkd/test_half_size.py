@@ -134,7 +134,7 @@ def test_a_spot_is_seen_and_the_half_sizes_views_have_their_part_in_it(head: Mkd
 
 def test_the_map_sums_to_the_logarithms_of_both_sizes(head: MkdHead, monkeypatch: pytest.MonkeyPatch) -> None:
     """Before it is smoothed, and twice: a view's distances and their shares have the same sum."""
-    monkeypatch.setattr(head_module, "smooth", lambda maps, gaussian: maps)
+    monkeypatch.setattr(head_module, "smooth", lambda maps, **_: maps)
     images = with_spot(pictures(3, seed=6))
     activations = with_half(activations_of(images), activations_of(halved(images)))
     names = (*head.record.taps, *head.record.half_taps)

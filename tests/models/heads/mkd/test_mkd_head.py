@@ -13,11 +13,11 @@ from torch import Tensor
 from models.heads.mkd import cloner as cloner_module
 from models.heads.mkd import head as head_module
 from models.heads.mkd.cloner import Cloner, ClonerSize, NoCloner, fold_batchnorm
-from models.heads.mkd.config import Attribution, MkdRecord
+from models.heads.mkd.config import Attribution, MkdConfig, MkdRecord
 from models.heads.mkd.discrepancy import discrepancy_terms, weighted_sum
 from models.heads.mkd.head import MkdHead, load_head
-from models.heads.mkd.views import View, Whitening
-from models.heads.parts.maps import smooth
+from models.heads.mkd.views import View, Whitening, window_grid
+from models.heads.parts.maps import SigmaRule, sigma_in_pixels, smooth
 from models.sources.registry import SOURCES
 
 SIZE = 32
@@ -242,7 +242,7 @@ def test_a_gradient_map_by_views_is_the_gradient_of_the_summed_distances(tiny: N
 @pytest.mark.usefixtures("tiny")
 def test_a_map_of_shares_sums_to_the_logarithms_of_the_scores_own_distances(monkeypatch: pytest.MonkeyPatch) -> None:
     """Before it is smoothed, whatever shaped it."""
-    monkeypatch.setattr(head_module, "smooth", lambda maps, gaussian: maps)
+    monkeypatch.setattr(head_module, "smooth", lambda maps, **_: maps)
     subject = viewing_head("shares")
     images, taps = batch(3)
     scores, maps = judge(subject, images, taps, [True] * 3)
@@ -286,7 +286,31 @@ def test_the_pixels_gradient_shapes_a_map_of_shares_and_without_a_cloner_there_i
     torch.testing.assert_close(scores, judge(subject, images, taps, [False] * 2)[0], rtol=1e-9, atol=0)
 
 
-def viewing_head(attribution: Attribution, sharpness: float = 0.125, cloner: ClonerSize = "small") -> MkdHead:
+@pytest.mark.usefixtures("tiny")
+def test_by_window_a_maps_gaussian_is_half_the_finest_window(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    taken = []
+    monkeypatch.setattr(head_module, "smooth", lambda maps, gaussian, sigma: taken.append(sigma) or maps)
+    images, taps = batch(1)
+    large = torch.nn.functional.interpolate(images, size=(8 * SIZE, 8 * SIZE))
+    wide = {tap: torch.nn.functional.interpolate(one, scale_factor=8.0) for tap, one in taps.items()}
+    rules: list[SigmaRule] = ["input", "window", 5.0]
+    for rule in rules:
+        found = viewing_head("discrepancy", cloner="none", map_sigma=rule)
+        assert torch.equal(judge(found, images, taps, [True])[1], judge(found, images, taps, [True])[1])
+        judge(found, large, wide, [True])
+    # pool2 has 64 places on 256 pixels and windows of 16: 64 pixels; pool3 has single places of 8
+    assert taken[2::3] == [8.0, 4.0, 5.0]
+    assert taken[0] == taken[3] == 1.0  # at 32 pixels both rules are the paper's share
+    assert (
+        MkdRecord.model_validate(viewing_head("shares").record.model_dump(exclude={"map_sigma"})).map_sigma == "input"
+    )
+
+
+def viewing_head(
+    attribution: Attribution, sharpness: float = 0.125, cloner: ClonerSize = "small", map_sigma: SigmaRule = "input"
+) -> MkdHead:
     views = (View(tap="pool2", window=25), View(tap="pool3", window=0), View(tap="pool3", window=100))
     generator = torch.Generator().manual_seed(3)
     tensors = {}
@@ -305,7 +329,18 @@ def viewing_head(attribution: Attribution, sharpness: float = 0.125, cloner: Clo
         map_views=views[:2],
         map_whole=0.5,
         map_sharpness=sharpness,
+        map_sigma=map_sigma,
         attribution=attribution,
     )
     network = NoCloner(TAPS, TINY_SOURCE) if cloner == "none" else fold_batchnorm(Cloner("small", TAPS, VGG16).eval())
     return MkdHead(config, network, (), Whitening(views, tensors)).double().eval()
+
+
+@pytest.mark.parametrize("size", [32, 64, 128, 256, 384, 512])
+def test_by_window_the_defaults_own_views_are_smoothed_as_before_at_any_usual_size(size: int) -> None:
+    """They grow with the picture, and so does half of the finest one's width."""
+    config = MkdConfig()
+    strides = {view: VGG16.taps[view.tap].stride for view in config.map_views}
+    width = min(window_grid(view.window, size // stride)[0] * stride for view, stride in strides.items())
+    assert config.map_sigma == "window"
+    assert sigma_in_pixels(config.map_sigma, size, width) == 4 * size / 128

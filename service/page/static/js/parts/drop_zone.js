@@ -31,8 +31,17 @@ async function filesIn(transfer) {
   return entries.length ? (await Promise.all(entries.map(walk))).flat() : [...transfer.files];
 }
 
+const dropped = new WeakMap(); // file -> its path: of a drop the file itself does not tell it
+
+// The name with the folders in front of it: the files of one part, a light each, lie in a folder.
+export const pathOf = (file) => dropped.get(file) || file.webkitRelativePath || file.name;
+
 async function walk(entry) {
-  if (entry.isFile) return [await new Promise((resolve, reject) => entry.file(resolve, reject))];
+  if (entry.isFile) {
+    const file = await new Promise((resolve, reject) => entry.file(resolve, reject));
+    dropped.set(file, entry.fullPath.replace(/^\//, ""));
+    return [file];
+  }
   const reader = entry.createReader();
   const found = [];
   for (;;) {

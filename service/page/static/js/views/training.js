@@ -5,7 +5,7 @@ import { percent, t } from "../i18n.js";
 import { keptStore, useStore } from "../store.js";
 import { failed } from "../parts/notices.js";
 import { Camera } from "../parts/camera.js";
-import { DropZone, Thumbnails } from "../parts/drop_zone.js";
+import { DropZone, Thumbnails, pathOf } from "../parts/drop_zone.js";
 import { Icon } from "../parts/icons.js";
 import { TrainingList } from "../parts/training_list.js";
 
@@ -24,7 +24,7 @@ export function TrainingView({ onDone }) {
   const start = async (event) => {
     event.preventDefault();
     const form = new FormData();
-    for (const file of files) form.append("image", file, file.name);
+    for (const file of files) form.append("image", file, pathOf(file));
     const stop = new AbortController();
     setSent({ share: 0, stop });
     try {
