@@ -154,8 +154,8 @@ def test_the_ci_runs_the_checks_and_the_readmes_test_command_and_fails_with_eith
     done = subprocess.run(["bash", ci], env={"PATH": path}, capture_output=True, check=False)
     assert (done.returncode != 0) == bool(fails)
     made = (tmp_path / "made").read_text(encoding="ascii").splitlines()
-    wanted = ["make install-dev"] if fails == "install-dev" else ["make check", "make install-dev", "make test"]
-    assert sorted(made) == wanted
+    wanted = ["make install-dev", "make check", "make test"]
+    assert made == wanted[: wanted.index(f"make {fails}") + 1 if fails else None]
     assert "make test" in (ROOT / "README.md").read_text(encoding="utf-8")
 
 

@@ -220,7 +220,9 @@ def test_a_training_that_fails_says_why(
     }
     for what, reason in reasons.items():
         trainer(what)
-        found = over(site, send(site, picture).json()["id"])
+        answer = send(site, picture)
+        assert "id" in answer.json(), answer.text
+        found = over(site, answer.json()["id"])
         assert (found["state"], found["artifact"]) == ("failed", None)
         assert reason in found["reason"]
         refused = site.post(f"{PATH}/{found['id']}/activate")
@@ -267,7 +269,9 @@ def test_a_disk_that_fills_leaves_a_clear_state_and_no_half_artifact(
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (10**6, hard))  # inherited by the trainer
     try:
-        found = over(site, send(site, picture).json()["id"])
+        answer = send(site, picture)
+        assert "id" in answer.json(), answer.text
+        found = over(site, answer.json()["id"])
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert found["state"] == "failed"

@@ -290,8 +290,13 @@ def test_the_pixels_gradient_shapes_a_map_of_shares_and_without_a_cloner_there_i
 def test_by_window_a_maps_gaussian_is_half_the_finest_window(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    taken = []
-    monkeypatch.setattr(head_module, "smooth", lambda maps, gaussian, sigma: taken.append(sigma) or maps)
+    taken: list[float] = []
+
+    def unsmoothed(maps: Tensor, *, gaussian: bool, sigma: float) -> Tensor:
+        taken.append(sigma)
+        return maps
+
+    monkeypatch.setattr(head_module, "smooth", unsmoothed)
     images, taps = batch(1)
     large = torch.nn.functional.interpolate(images, size=(8 * SIZE, 8 * SIZE))
     wide = {tap: torch.nn.functional.interpolate(one, scale_factor=8.0) for tap, one in taps.items()}
