@@ -46,7 +46,7 @@ class OnnxBackend:
         self._runtime = onnxruntime
         self._source = source
         self._kept = kept
-        self._whole = precision == "int8"
+        self._int8 = precision == "int8"
         self._count = max(1, threads)
         self._pool = ThreadPoolExecutor(self._count, thread_name_prefix="mkd-source")
         self._sessions: dict[tuple[str, int], object] = {}  # by deepest tap and threads
@@ -76,16 +76,16 @@ class OnnxBackend:
         options = self._runtime.SessionOptions()
         options.intra_op_num_threads = threads
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # it would starve the decoder pool
-        name = f"{deepest}-int8-{INT8_EDITION}.onnx" if self._whole else f"{deepest}.onnx"
+        name = f"{deepest}-int8-{INT8_EDITION}.onnx" if self._int8 else f"{deepest}.onnx"
         graph = self._kept.data(name, lambda: self._graph(deepest)) if self._kept else self._graph(deepest)
         return self._runtime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
 
     def _graph(self, deepest: str) -> bytes:
-        if self._whole and self._source.spec.architecture == "vgg16":
+        if self._int8 and self._source.spec.ranges:
             from models.backends.int8_plain_graph import int8_plain_graph
 
             return int8_plain_graph(self._source, deepest)
-        if self._whole:
+        if self._int8:
             from models.backends.int8_graph import int8_graph
 
             return int8_graph(self._source, deepest)

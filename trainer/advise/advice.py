@@ -111,7 +111,7 @@ def advise(job: AdviceJob, display: Display) -> Advice:
     key = source_key(job.settings.source, job.settings.normalisation, job.weights_file, job.settings.source_precision)
     pool = SourcePool(job.device, backend=job.backend, threads=job.threads, weights_file=job.weights_file)
     backend, source = pool.require(key), spec_of(key.source)
-    painted = [_on_group(job, aside, group) for group in range(max(1, len(job.found.groups)))]
+    painted = [painted_on_group(job, aside, group) for group in range(max(1, len(job.found.groups)))]
     tried: list[Tried] = []
     work = job.work / f"advise-{os.getpid()}"
     try:
@@ -142,7 +142,7 @@ def advise(job: AdviceJob, display: Display) -> Advice:
     )
 
 
-def _on_group(job: AdviceJob, aside: Sequence[int], group: int) -> tuple[list[Painted], list[int]]:
+def painted_on_group(job: AdviceJob, aside: Sequence[int], group: int = 0) -> tuple[list[Painted], list[int]]:
     """Defects on the pictures of one group, and on which of `aside` each is."""
     made, per_picture = painted_on(job.found, aside, job.settings.seed, group)
     painted = list(made)

@@ -16,7 +16,7 @@ from models.heads.registry import method_of
 from models.imaging.picture_views import PictureViews
 from models.sources.registry import spec_of
 from trainer.activations import ActivationStore
-from trainer.advise.advice import AdviceJob, drawn, painted_on
+from trainer.advise.advice import AdviceJob, drawn, painted_on_group
 from trainer.advise.choice import standard_error
 from trainer.advise.copies_trial import SETTINGS, CopiedPictures, CopiesTrial, TriedCopies
 from trainer.data import DataError, split
@@ -115,9 +115,7 @@ def advise_copies(job: AdviceJob, display: Display) -> CopiesAdvice | None:
 def _pictures(job: AdviceJob, views: PictureViews) -> CopiedPictures:
     files = job.found.files
     fitted, aside = drawn(len(files), job.settings)
-    made, per_picture = painted_on(job.found, aside, job.settings.seed)
-    painted = list(made)
-    origin = [number // per_picture for number in range(len(painted))]
+    painted, origin = painted_on_group(job, aside)
     square = all(width == height for width, height in job.found.sizes)
     return CopiedPictures(
         fitted=[files[index] for index in fitted],

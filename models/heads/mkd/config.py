@@ -190,12 +190,13 @@ class MkdConfig(MethodConfig, MkdForm, LoopSettings):
 
     @model_validator(mode="after")
     def _see_both_sizes(self) -> Self:
-        if self.two_sizes and not self.half_taps:
-            if not self.views:
-                raise ValueError("two_sizes adds views at half the picture's size, and there is no view")
-            for name in ("score_views", "map_views"):
-                views = getattr(self, name)
-                object.__setattr__(self, name, (*views, *(view.at_half_size for view in views)))
+        if not self.two_sizes:
+            return self
+        if not self.views:
+            raise ValueError("two_sizes adds views at half the picture's size, and there is no view")
+        for name in ("score_views", "map_views"):
+            views = getattr(self, name)  # of settings that are read again the halves are among them
+            object.__setattr__(self, name, tuple(dict.fromkeys((*views, *(view.at_half_size for view in views)))))
         return self
 
     @model_validator(mode="after")

@@ -101,8 +101,7 @@ class MkdTrainable(Trainable):
         if config.score_views and config.view_sum == "powers":
             batches = list(batches) if folds is None else batches
             pairs = [_Pair(batches, picture_numbers, batches)] if folds is None else [_Pair.of(fold) for fold in folds]
-        usual, whitening = self._look(cloner, batches, seed, picture_numbers)
-        own_shares = self.own_shares  # of all images; the looks at folds that may follow are not told
+        usual, whitening, self.own_shares = self._look(cloner, batches, seed, picture_numbers)
         if usual is not None:
             levels = usual.levels
             score = 1 / usual.score_terms if config.score_balance == "terms" else score
@@ -124,7 +123,6 @@ class MkdTrainable(Trainable):
         for seen, numbers, unseen in pairs:
             trial = MkdHead(record, cloner, levels, self._look(cloner, seen, seed, numbers)[1]).to(self.device)
             terms += [trial.view_terms(images, activations) for images, activations in unseen]
-        self.own_shares = own_shares
         scales = _spreads(torch.cat(terms).double())
         return MkdHead(record.model_copy(update={"view_scales": scales}), cloner, levels, whitening)
 
@@ -134,8 +132,8 @@ class MkdTrainable(Trainable):
         batches: Iterable[ActivationBatch],
         seed: int,
         picture_numbers: Sequence[int] | None,
-    ) -> tuple[Usual | None, Whitening | None]:
-        """What the configuration needs to know of the training images, from one look at them."""
+    ) -> tuple[Usual | None, Whitening | None, dict[str, float]]:
+        """What the configuration needs of the training images, from one look; last, see UsualErrors.own_shares."""
         config = self.config
         balanced = config.score_levels or "terms" in {config.score_balance, config.map_balance}
         usual_errors, taps = UsualErrors(config.views, seed), len(config.taps)
@@ -147,13 +145,12 @@ class MkdTrainable(Trainable):
 
         usual = Usual.over(config, both()) if balanced else None
         if not config.views:
-            return usual, None
+            return usual, None, {}
         if not balanced:
             for _ in both():
                 pass
         whitening = usual_errors.whitening(picture_numbers)
-        self.own_shares = usual_errors.own_shares
-        return usual, whitening
+        return usual, whitening, usual_errors.own_shares
 
     @property
     def device(self) -> torch.device:
@@ -165,17 +162,15 @@ class MkdTrainable(Trainable):
         return torch.stack((torch.ones_like(self.lambda_dir), self.lambda_dir)).repeat(len(self.config.taps), 1)
 
     def _terms(self, images: Tensor, activations: Activations) -> Tensor:
-        halved = self.config.step_precision == "bfloat16"
-        with torch.autocast(images.device.type, torch.bfloat16, enabled=halved):
+        lowered = self.config.step_precision == "bfloat16"
+        with torch.autocast(images.device.type, torch.bfloat16, enabled=lowered):
             cloned = self.cloner(images)
-        return discrepancy_terms(self._scaled(activations), [tensor.float() for tensor in cloned])
+        return discrepancy_terms(self._scaled(activations, self.config.taps), [tensor.float() for tensor in cloned])
 
-    def _scaled(self, activations: Activations) -> list[Tensor]:
-        return [activations[tap] / scale for tap, scale in zip(self.config.taps, self.tap_scales, strict=True)]
-
-    def _scaled_half(self, activations: Activations) -> list[Tensor]:
+    def _scaled(self, activations: Activations, taps: Sequence[str]) -> list[Tensor]:
+        """Taps of either size of the picture, each divided by its source tap's scale."""
         scales = dict(zip(self.config.taps, self.tap_scales, strict=True))
-        return [activations[tap] / scales[source_tap(tap)] for tap in self.config.half_taps]
+        return [activations[tap] / scales[source_tap(tap)] for tap in taps]
 
     @torch.no_grad()
     def _both(
@@ -184,7 +179,7 @@ class MkdTrainable(Trainable):
         """Those at half the picture's size stand behind the others."""
         for images, activations in batches:
             yield (
-                self._scaled(activations) + self._scaled_half(activations),
+                self._scaled(activations, (*self.config.taps, *self.config.half_taps)),
                 cloned_at(cloner, images, self.config.taps, self.config.half_taps),
             )
 

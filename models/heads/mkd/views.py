@@ -70,8 +70,8 @@ class View(BaseModel):
 
     @property
     def at_half_size(self) -> View:
-        """The same view of the picture at half its size."""
-        return self.model_copy(update={"tap": half_of(self.tap)})
+        """The same view of the picture at half its size; itself, where it is one."""
+        return self.model_copy(update={"tap": half_of(self.source_tap)})
 
     @property
     def key(self) -> str:

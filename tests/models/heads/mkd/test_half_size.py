@@ -83,6 +83,14 @@ def test_views_at_half_size_can_be_named_one_by_one_and_need_their_tap() -> None
         MkdConfig.model_validate({"score_views": "pool5/2:25"})
 
 
+def test_two_sizes_leave_a_half_view_that_is_named_as_it_is_and_add_the_others() -> None:
+    config = MkdConfig.model_validate(
+        {"two_sizes": True, "score_views": "pool3:12,pool4/2:25", "map_views": "pool3:12"}
+    )
+    assert tuple(map(str, config.score_views)) == ("pool3:12", "pool4/2:25", "pool3/2:12")
+    assert tuple(map(str, config.map_views)) == ("pool3:12", "pool3/2:12")
+
+
 def test_a_recipe_without_views_cannot_have_two_sizes() -> None:
     with pytest.raises(ValidationError, match="two_sizes adds views at half the picture's size, and there is no view"):
         MkdConfig.model_validate({"recipe": "paper", "two_sizes": True})
