@@ -6,13 +6,15 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+from starlette.datastructures import UploadFile
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 
 class MadeUpAnswers:
-    """By method and end of the path; `sent` are the requests that were answered so, with their JSON bodies.
+    """By method and end of the path; `sent` are the requests that were answered so, with their JSON bodies, or of a
+    form the names of its files.
 
     The service gives them, and not a handler in the browser: one there takes the cache away and stands between
     the page and each of its files.
@@ -39,9 +41,7 @@ class MadeUpAnswers:
         """None where nothing has been made up for a request."""
         for (method, end), made in list(self._made.items()):
             if request.method == method and request.url.path.endswith(end):
-                data = await request.body()
-                is_json = "json" in request.headers.get("content-type", "")
-                self.sent.append((f"{method} {end}", json.loads(data) if is_json else None))
+                self.sent.append((f"{method} {end}", await _body_of(request)))
                 status, body = made()
                 content = b"" if body is None else json.dumps(body).encode()
                 return Response(content, status, media_type="application/json")
@@ -58,3 +58,12 @@ class MadeUpAnswersMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         answer = await self._answers.answer(Request(scope, receive)) if scope["type"] == "http" else None
         await (answer or self._app)(scope, receive, send)
+
+
+async def _body_of(request: Request) -> Any:
+    kind = request.headers.get("content-type", "")
+    if "multipart" in kind:
+        async with request.form(max_files=100) as form:
+            return [part.filename for _, part in form.multi_items() if isinstance(part, UploadFile)]
+    data = await request.body()
+    return json.loads(data) if "json" in kind else None

@@ -10,6 +10,8 @@ import pytest
 from tests.service.page.conftest import NG, OK, REVIEW, picture, see
 
 if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
     from tests.service.page.answers import MadeUpAnswers
     from tests.service.page.conftest import Open, Served
 
@@ -197,6 +199,38 @@ def test_a_first_training_from_a_folder(open_page: Open, answers: MadeUpAnswers,
     page.get_by_role("button", name="Activate").click()
     page.wait_for_url("**/#/products/bracket")
     assert ("POST /activate", None) in answers.sent
+
+
+def test_folders_that_are_dropped_keep_the_lights_of_a_part_together(
+    open_page: Open, answers: MadeUpAnswers, tmp_path: Path
+) -> None:
+    names = [f"lot-7/part-{number}/{light}.png" for number in range(6) for light in ("top", "left")]
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(picture(OK))
+    (tmp_path / "lot-7" / "notes.txt").write_text("no picture")
+    (tmp_path / "alone.png").write_bytes(picture(OK))
+    answers.add("GET", "/trainings", {"trainings": []})
+    answers.add("POST", "/trainings", TRAINING, 202)
+    page = open_page("products/+")
+    page.locator(".training input").first.fill("bracket")
+    drop(page, ".drop", [tmp_path / "lot-7", tmp_path / "alone.png"])
+    see(page, "[data-testid=picture-count]", "13 pictures")
+    with page.expect_response("**/trainings"):
+        page.get_by_role("button", name="Train", exact=True).click()
+    assert sorted(answers.sent_to("POST /trainings")[0]) == sorted([*names, "alone.png"])
+
+
+def drop(page: Page, selector: str, paths: list[Path]) -> None:
+    """Let go of files and folders over an element, as from the system's file manager."""
+    box = page.locator(selector).bounding_box()
+    assert box is not None
+    at = {"x": box["x"] + box["width"] / 2, "y": box["y"] + box["height"] / 2}
+    dragged = {"items": [], "files": [str(path) for path in paths], "dragOperationsMask": 1}
+    devtools = page.context.new_cdp_session(page)
+    for kind in ("dragEnter", "dragOver", "drop"):
+        devtools.send("Input.dispatchDragEvent", {"type": kind, **at, "data": dragged})
+    devtools.detach()
 
 
 def test_a_training_that_failed_says_why(open_page: Open, answers: MadeUpAnswers) -> None:
