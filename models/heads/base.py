@@ -19,6 +19,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, model_validator
 from torch import Tensor, nn
 
+from models.heads.candidate import Candidate
 from models.heads.parts.loop_settings import LoopSettings
 from models.sources.registry import DEFAULT_SOURCE, Activations, SourceSpec, spec_of
 
@@ -246,7 +247,8 @@ class Method(ABC, Generic[C]):
     """One way to judge parts. `when` is one line on when to take it; `title` names it with its paper.
 
     `own_tiles` says that its maps say how unusual a place is in a unit that a level per head brings together, and that
-    a fit is one look: then each tile of a picture may have a head of its own (models.heads.per_tile).
+    a fit is one look: then each tile of a picture may have a head of its own (models.heads.per_tile). `candidates` are
+    what `mkd-train auto` and `advise` try of it; of two that painted defects cannot tell apart the first is taken.
     """
 
     name: ClassVar[str]
@@ -254,6 +256,7 @@ class Method(ABC, Generic[C]):
     when: ClassVar[str]
     Config: ClassVar[type[MethodConfig]]
     own_tiles: ClassVar[bool] = False
+    candidates: ClassVar[tuple[Candidate, ...]] = ()
 
     @abstractmethod
     def needs(self, config: C, source: SourceSpec) -> SourceNeeds:

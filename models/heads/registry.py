@@ -1,7 +1,8 @@
 """The methods there are, by name, and the settings of any of them as one union discriminated by `method`.
 
-A method of this package is a line in `BUILT_IN`; one of another package registers itself by the entry point group
-`mkdserve.methods`, or by `register`. A method's module is imported when it is first asked for.
+A method of this package is a line in `BUILT_IN`, those first that see more of a picture than its places alone; one of
+another package registers itself by the entry point group `mkdserve.methods`, or by `register`. A method's module is
+imported when it is first asked for.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from models.heads.base import Method, MethodConfig
 
 DEFAULT_METHOD = "mkd"
 BUILT_IN: Mapping[str, str] = {
-    "combined": "models.heads.combined.method:CombinedMethod",
     "mkd": "models.heads.mkd.method:MkdMethod",
+    "combined": "models.heads.combined.method:CombinedMethod",
     "padim": "models.heads.padim.method:PadimMethod",
     "patchcore": "models.heads.patchcore.method:PatchcoreMethod",
     "spade": "models.heads.spade.method:SpadeMethod",

@@ -20,6 +20,7 @@ from models.artifact.manifest import MANIFEST, SUMS
 from models.backends.pool import SourcePool
 from models.detector import Detector
 from models.exit_codes import ExitCode
+from models.heads.candidate import Candidate
 from models.heads.grouped import GroupedHead
 from models.heads.registry import config_of
 from models.imaging.channels import ChannelGroup, group_picture
@@ -31,7 +32,7 @@ from service.engine.device_runner import DeviceRunner
 from tests.conftest import bolt_picture
 from trainer.__main__ import main
 from trainer.advise import advice
-from trainer.advise.candidates import CANDIDATES, Candidate
+from trainer.advise.candidates import all_candidates
 from trainer.advise.chooser import Auto
 from trainer.advise.trial import Pictures, Tried, of_all_groups, try_all
 from trainer.config import TrainingSettings
@@ -255,7 +256,8 @@ def test_channels_of_a_tiff_are_groups_and_a_setting_names_them(tmp_path: Path) 
 def test_one_method_is_chosen_for_all_groups_by_defects_painted_on_each(
     data: Path, tmp_path: Path, silent_display: Display, source_weights: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(advice, "CANDIDATES", tuple(one for one in CANDIDATES if one.name in {"padim", "patchcore"}))
+    kept = tuple(one for one in all_candidates() if one.name in {"padim", "patchcore"})
+    monkeypatch.setattr(advice, "all_candidates", lambda: kept)
     monkeypatch.setattr(advice, "DEFECTS", 12)
     shown: list[Pictures] = []
 
@@ -283,7 +285,7 @@ def test_one_method_is_chosen_for_all_groups_by_defects_painted_on_each(
 
 
 def test_of_the_trials_of_groups_separations_are_averaged_and_times_added_and_what_one_lacks_is_left_out() -> None:
-    both, once = CANDIDATES[:2]
+    both, once = all_candidates()[:2]
     left = [
         Tried(both, 32, 0.9, np.array([0.8, 1.0], np.float32), 2.0, 1.0),
         Tried(once, 32, 1.0, np.ones(2, np.float32), 1.0, 1.0),

@@ -19,12 +19,13 @@ import torch
 
 from models.backends.choice import BackendName
 from models.backends.pool import SourcePool, source_key
+from models.heads.registry import config_of
 from models.imaging.channels import group_picture
 from models.imaging.picture_views import PictureViews
 from models.imaging.preprocess import Prepared, prepare
 from models.sources.registry import spec_of
 from trainer.activations import DEFAULT_LIMIT_BYTES
-from trainer.advise.candidates import CANDIDATES, SIZES, Candidate
+from trainer.advise.candidates import SIZES, all_candidates
 from trainer.advise.choice import Choice, choose
 from trainer.advise.trial import Pictures, Tried, of_all_groups, try_all
 from trainer.config import TrainingSettings
@@ -50,7 +51,6 @@ class AdviceJob:
     work: Path
     cycle_ms: float | None = None
     sizes: tuple[int, ...] = SIZES
-    candidates: tuple[Candidate, ...] = field(default_factory=lambda: CANDIDATES)
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     backend: BackendName = "auto"
     threads: int | None = None
@@ -71,7 +71,8 @@ class Advice:
     def settings(self) -> TrainingSettings:
         """The settings to fit with."""
         taken = self.choice.taken
-        return self.job.settings.model_copy(update={"method": taken.candidate.config, "image_size": taken.size})
+        chosen = {"method": config_of(taken.candidate.settings), "image_size": taken.size}
+        return self.job.settings.model_copy(update=chosen)
 
     def record(self) -> dict[str, object]:
         """For the manifest: why, by which pictures, and the whole table."""
@@ -112,16 +113,17 @@ def advise(job: AdviceJob, display: Display) -> Advice:
     pool = SourcePool(job.device, backend=job.backend, threads=job.threads, weights_file=job.weights_file)
     backend, source = pool.require(key), spec_of(key.source)
     painted = [painted_on_group(job, aside, group) for group in range(max(1, len(job.found.groups)))]
-    tried: list[Tried] = []
+    candidates, tried = all_candidates(), list[Tried]()
     work = job.work / f"advise-{os.getpid()}"
     try:
         for size in job.sizes:
             of_groups = []
             for group, (defects, origin) in enumerate(painted):
                 name = f"{job.found.groups[group].name}: " if job.found.groups else ""
+                pictures = _pictures(job, size, group, fitted, aside, defects, origin)
                 of_groups.append(
                     try_all(
-                        *(job.candidates, _pictures(job, size, group, fitted, aside, defects, origin), backend, source),
+                        *(candidates, pictures, backend, source),
                         seed=job.settings.seed,
                         device=job.device,
                         work=work,

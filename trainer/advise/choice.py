@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from trainer.advise.candidates import is_default
 from trainer.advise.trial import Tried
 from trainer.data import DataError
 from trainer.painted.separation import Scores
@@ -37,11 +38,11 @@ def choose(tried: Sequence[Tried], cycle_ms: float | None) -> Choice:
     best = max(within, key=lambda one: one.separation)
     tied = [one for one in within if best.separation - one.separation <= standard_error(best.without, one.without)]
     order = {name: place for place, name in enumerate(dict.fromkeys(one.candidate.name for one in tried))}
-    first = min(tied, key=lambda one: (not one.candidate.is_default, order[one.candidate.name], -one.separation))
+    first = min(tied, key=lambda one: (not is_default(one.candidate), order[one.candidate.name], -one.separation))
     budget = "" if cycle_ms is None else f" within {cycle_ms:g} ms an image"
     why = f"{title(best)} tells painted defects from good pictures best{budget} ({best.separation:.1%})"
     if first is not best:
-        reason = "it is the default" if first.candidate.is_default else "it sees more than places alone"
+        reason = "it is the default" if is_default(first.candidate) else "it sees more than places alone"
         why += (
             f"; {title(first)} ({first.separation:.1%}) lies within one standard error "
             f"({standard_error(best.without, first.without):.1%}) of it, and {reason}"

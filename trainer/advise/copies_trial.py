@@ -13,14 +13,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
 
 from models.heads.base import to_device
 from models.heads.mkd.config import MkdConfig
-from models.heads.mkd.method import in_terms_of
-from models.heads.mkd.views import DIMENSIONS, contrast_errors, windows
-from models.heads.parts.patches import random_mixtures
-from models.heads.parts.place_gaussians import likeliest
+from models.heads.mkd.likelihood import cost_of_others
 from models.heads.registry import method_of
 from models.imaging.picture_views import PictureViews
 from models.imaging.preprocess import Prepared
@@ -35,6 +31,7 @@ from trainer.quiet import QuietDisplay
 from trainer.same_part import CHANGES_OF, Same
 
 SETTINGS = MkdConfig(cloner="none", attribution="discrepancy")
+PURPOSE = "advise copies"  # of what is drawn at random
 
 
 class TriedCopies(NamedTuple):
@@ -88,11 +85,6 @@ class CopiesTrial:
         self._store = store
         self._device = device
         self._seed = seed
-        config = in_terms_of(SETTINGS, store.source)
-        self._view = next(view for view in config.score_views if view.by_place)
-        channels = store.source.taps[self._view.tap].channels
-        mixtures = random_mixtures(channels, DIMENSIONS, seeded(seed, "advise copies"))
-        self._projection = mixtures.to(device)
 
     def tried(self, same: Same, opened: ExitStack) -> TriedCopies:
         """Raises ValueError where MKD cannot be fitted to so few pictures."""
@@ -100,20 +92,12 @@ class CopiesTrial:
         each = len(rows) // len(pictures.fitted)
         numbers = [image // each for image in range(len(rows))]
         parts = StoredParts(self._store, rows, self._device, opened, numbers)
-        run = TrainingRun(self._device, self._seed, QuietDisplay(), self._store.folder, "advise copies")
+        run = TrainingRun(self._device, self._seed, QuietDisplay(), self._store.folder, PURPOSE)
         head = to_device(method_of(SETTINGS.method).fit(SETTINGS, parts, run), self._device)
         others = range(pictures.copied, pictures.count)
         scores = stored_scores(head, self._store, others, self._device)
-        good, painted = scores[: len(pictures.aside)], scores[len(pictures.aside) :]
-        cost = likeliest(self._vectors(rows), self._vectors(others[: len(pictures.aside)])).cost
-        return TriedCopies(same, len(rows), cost, separations(good, painted, pictures.defects, pictures.origin))
-
-    @torch.no_grad()
-    def _vectors(self, rows: Sequence[int]) -> Tensor:
-        """(n, places, D) of the view: what MKD without a cloner takes a Gaussian of."""
-        found = []
-        for _, activations in self._store.batches(rows, self._device):
-            tap = activations[self._view.tap]
-            errors = contrast_errors(tap, torch.zeros_like(tap))
-            found.append((windows(errors, self._view.window) @ self._projection).flatten(1, 2).cpu())
-        return torch.cat(found)
+        count = len(pictures.aside)
+        aside = StoredParts(self._store, others[:count], self._device, opened)
+        cost = cost_of_others(SETTINGS, parts, aside, seeded(self._seed, PURPOSE))
+        painted = separations(scores[:count], scores[count:], pictures.defects, pictures.origin)
+        return TriedCopies(same, len(rows), cost, painted)

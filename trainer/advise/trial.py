@@ -15,11 +15,11 @@ import torch
 
 from models.backends.base import SourceBackend
 from models.heads.base import Head, to_device
-from models.heads.registry import method_of
+from models.heads.candidate import Candidate
+from models.heads.registry import config_of, method_of
 from models.imaging.preprocess import Prepared
 from models.sources.registry import SourceSpec
 from trainer.activations import ActivationStore
-from trainer.advise.candidates import Candidate
 from trainer.fit_run import TrainingRun
 from trainer.good_parts import StoredParts
 from trainer.painted.paint import Painted
@@ -100,7 +100,7 @@ def try_all(
             run = TrainingRun(device, seed, QuietDisplay(), work, f"advise {size}")
             parts = StoredParts(store, range(len(pictures.fitted)), device, opened)
             started = time.monotonic()
-            config = candidate.tried_config
+            config = config_of(candidate.tried or candidate.settings)
             try:
                 head = to_device(method_of(config.method).fit(config, parts, run), device)
             except ValueError as error:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from models.heads.base import FitRun, GoodParts, Head, Method, SourceNeeds, to_device
+from models.heads.candidate import Candidate
 from models.heads.combined.config import CombinedConfig, CombinedRecord, Member
 from models.heads.combined.head import CombinedHead, member_output, member_record, named, needs_of
 from models.heads.parts.folds import folds_of
@@ -25,6 +26,10 @@ class CombinedMethod(Method[CombinedConfig]):
     title = "Several methods, one verdict"
     when = "defects of several kinds: by default places (PaDiM), the whole picture and MKD's map; fitted in a minute"
     Config = CombinedConfig
+    candidates: ClassVar[tuple[Candidate, ...]] = (
+        Candidate("combined", {"method": "combined"}),
+        Candidate("combined with patchcore", {"method": "combined", "members": ("padim", "whole", "patchcore")}),
+    )
 
     def needs(self, config: CombinedConfig, source: SourceSpec) -> SourceNeeds:
         """What all members need. Raises ValueError where two of them ask for a further pass."""

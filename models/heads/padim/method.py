@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from models.heads.base import FitRun, GoodParts, Method, SourceNeeds, taps_of
+from models.heads.candidate import Candidate
 from models.heads.padim.config import PadimConfig, PadimRecord
 from models.heads.padim.head import PadimHead, load_head
 from models.heads.parts.by_picture import ByPicture
@@ -30,6 +32,11 @@ class PadimMethod(Method[PadimConfig]):
     when = "parts that lie still under the camera; fitted in seconds, a few milliseconds an image"
     Config = PadimConfig
     own_tiles = True
+    candidates: ClassVar[tuple[Candidate, ...]] = (
+        Candidate("padim", {"method": "padim"}),
+        Candidate("padim, pool3 and pool4", {"method": "padim", "taps": ("pool3", "pool4")}),
+        Candidate("padim, shared covariance", {"method": "padim", "covariance": "shared"}),
+    )
 
     def needs(self, config: PadimConfig, source: SourceSpec) -> SourceNeeds:
         """The taps whose features are taken."""

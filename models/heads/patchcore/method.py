@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from models.heads.base import FitRun, GoodParts, Method, SourceNeeds, taps_of
+from models.heads.candidate import Candidate
 from models.heads.parts.coreset import coreset, projection
 from models.heads.parts.moments import Moments
 from models.heads.parts.patches import middle_tap, patch_features
@@ -26,6 +28,10 @@ class PatchcoreMethod(Method[PatchcoreConfig]):
     when = "small defects, parts that may be turned; fitted in seconds, tens of milliseconds an image"
     Config = PatchcoreConfig
     own_tiles = True
+    candidates: ClassVar[tuple[Candidate, ...]] = (
+        Candidate("patchcore", {"method": "patchcore"}),
+        Candidate("patchcore, pool2 and pool3", {"method": "patchcore", "taps": ("pool2", "pool3")}),
+    )
 
     def needs(self, config: PatchcoreConfig, source: SourceSpec) -> SourceNeeds:
         """The taps whose features are taken."""

@@ -9,11 +9,13 @@ import pytest
 
 from models.artifact import active_artifact, load_artifact
 from models.exit_codes import ExitCode
+from models.heads.candidate import Candidate
+from models.heads.padim.method import PadimMethod
 from models.heads.parts import place_gaussians
-from models.heads.registry import config_of
+from models.heads.registry import config_of, forget, register
 from trainer.__main__ import main as mkd_train
 from trainer.advise import advice, copies
-from trainer.advise.candidates import CANDIDATES, Candidate
+from trainer.advise.candidates import all_candidates, is_default
 from trainer.advise.choice import choose, standard_error
 from trainer.advise.trial import Tried, separations
 from trainer.data import DataError
@@ -22,8 +24,14 @@ from trainer.painted.separation import separation
 from trainer.same_part import CHANGES_OF
 
 
+def only(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
+    """These candidates alone are tried."""
+    kept = tuple(one for one in all_candidates() if one.name in names)
+    monkeypatch.setattr(advice, "all_candidates", lambda: kept)
+
+
 def tried(name: str, separation: float, *, noise: int = 0, ms: float = 10.0, size: int = 128) -> Tried:
-    candidate = next((one for one in CANDIDATES if one.name == name), Candidate(name, {"method": "padim"}))
+    candidate = next((one for one in all_candidates() if one.name == name), Candidate(name, {"method": "padim"}))
     swing = 0.02 * np.random.default_rng(noise).standard_normal(40) if noise else np.zeros(40)
     return Tried(candidate, size, separation, (separation + swing).astype(np.float32), ms, 1.0)
 
@@ -79,10 +87,24 @@ def test_the_separation_of_a_trial_is_that_of_painted_defects_with_and_without_e
 
 
 def test_every_candidate_has_settings_that_a_fit_takes_and_the_default_is_among_them() -> None:
-    for one in CANDIDATES:
-        assert config_of(one.config.model_dump(mode="json")) == one.config
-        assert one.tried_config.method == one.config.method
-    assert [one.name for one in CANDIDATES if one.is_default] == ["mkd, two sizes", "mkd"]
+    for one in all_candidates():
+        config = config_of(one.settings)
+        assert config_of(config.model_dump(mode="json")) == config
+        assert config_of(one.tried or one.settings).method == config.method
+    assert [one.name for one in all_candidates() if is_default(one)] == ["mkd, two sizes", "mkd"]
+
+
+def test_a_method_of_ones_own_is_tried_after_the_built_in_ones() -> None:
+    class OwnPadim(PadimMethod):
+        name = "own"
+        candidates = (Candidate("own", {"method": "own"}),)
+
+    built_in = all_candidates()
+    register(OwnPadim())
+    try:
+        assert all_candidates() == (*built_in, Candidate("own", {"method": "own"}))
+    finally:
+        forget("own")
 
 
 def test_a_fit_with_method_auto_says_in_the_manifest_what_it_chose_and_why(
@@ -92,7 +114,7 @@ def test_a_fit_with_method_auto_says_in_the_manifest_what_it_chose_and_why(
     capfd: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(advice, "CANDIDATES", tuple(one for one in CANDIDATES if one.name in {"padim", "patchcore"}))
+    only(monkeypatch, "padim", "patchcore")
     monkeypatch.setattr(advice, "DEFECTS", 24)
     line = ["fit", str(good_folder_of_bolts), "--product", "bolt", "--out", str(tmp_path), "--image-size", "32"]
     line += ["--no-forecast", "--method", "auto", "--threads", "1", "--accept-degenerate", "--cycle-ms", "100000"]
@@ -115,7 +137,7 @@ def test_advice_is_given_in_a_table_and_too_few_pictures_are_told(
     capfd: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(advice, "CANDIDATES", tuple(one for one in CANDIDATES if one.name == "padim"))
+    only(monkeypatch, "padim")
     monkeypatch.setattr(advice, "DEFECTS", 24)
     monkeypatch.setattr(copies, "CHANGES_OF", {"none": CHANGES_OF["none"], "all": CHANGES_OF["all"]})
     monkeypatch.setattr(place_gaussians, "COMPARED", 2)
