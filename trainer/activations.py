@@ -43,6 +43,12 @@ def bytes_per_image(size: int, source: SourceSpec, taps: Sequence[str]) -> int:
     return 3 * size * size * 4 + 2 * neurons
 
 
+def store_bytes(count: int, size: int, source: SourceSpec, taps: Sequence[str], limit_bytes: int) -> int:
+    """Disk of a store of so many images: without activations where they would not stay within the limit."""
+    whole = count * bytes_per_image(size, source, taps)
+    return whole if whole <= limit_bytes else count * 12 * size**2
+
+
 class ActivationStore:
     """A context manager; leaving it removes the files. `squares` are the images' mean squares by tap."""
 
@@ -162,8 +168,8 @@ class ActivationStore:
         return np.array([self._images[index].mean(dtype=np.float64) for index in indices])
 
     def _check_room(self) -> None:
-        each = bytes_per_image(self.size, self.source, self.taps) if self.cached else 12 * self.size**2
-        needed, free = self.count * each, shutil.disk_usage(self.folder).free
+        needed = store_bytes(self.count, self.size, self.source, self.taps, self.limit_bytes)
+        free = shutil.disk_usage(self.folder).free
         if needed > free:
             raise ActivationError(
                 f"the activation cache needs {needed / 2**30:.1f} GiB in {self.folder} and {free / 2**30:.1f} GiB "

@@ -52,6 +52,11 @@ class StoredParts:
         return self._store.size
 
     @property
+    def taps(self) -> tuple[str, ...]:
+        """Those whose activations are kept."""
+        return self._store.taps
+
+    @property
     def source(self) -> SourceSpec:
         """See GoodParts."""
         return self._store.source

@@ -17,7 +17,7 @@ from trainer.config import Augmentation, TrainingSettings
 from trainer.fit_run import Display
 from trainer.fitting import Fitting
 from trainer.forecast.forecast import Forecast, duration, forecast, in_words, peak_bytes, sum_up
-from trainer.forecast.trial import Trained, Trial
+from trainer.forecast.trial import FurtherPass, Trained, Trial, try_fit
 from trainer.run import TrainingJob, train
 from trainer.training_set import read_training_set
 
@@ -65,6 +65,23 @@ def test_a_cache_that_does_not_fit_costs_a_source_pass_at_every_step(fitting: Fi
     found = sum_up(replace(fitting, cache_limit_bytes=0), TRIAL)
     assert found.fit_s == pytest.approx(9 * 0.5 + 300 * (0.2 + 16 * 0.1))
     assert found.cache_bytes < sum_up(fitting, TRIAL).cache_bytes
+
+
+def test_further_passes_of_a_fit_have_caches_of_their_own(fitting: Fitting) -> None:
+    further = FurtherPass(16, ("pool2", "pool3"))
+    pixels, pool2, pool3 = 3 * 16 * 16 * 4, 2 * 128 * 4 * 4, 2 * 256 * 2 * 2
+    more = sum_up(fitting, TRIAL._replace(further=[further])).cache_bytes - sum_up(fitting, TRIAL).cache_bytes
+    assert more == 9 * (pixels + pool2 + pool3)
+
+
+@pytest.mark.parametrize(
+    ("method", "sizes"), [({"two_sizes": True}, [16]), ({"method": "fyd", "align_image": True}, [32]), ({}, [])]
+)
+def test_a_trial_sees_the_further_passes_of_its_method(
+    fitting: Fitting, method: dict[str, object], sizes: list[int]
+) -> None:
+    trial = try_fit(with_settings(fitting, method=config_of(method)))
+    assert [one.size for one in trial.further] == sizes
 
 
 def test_changes_that_the_promise_is_to_hold_under_cost_a_pass_each(fitting: Fitting) -> None:

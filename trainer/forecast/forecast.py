@@ -14,7 +14,7 @@ import psutil
 from models.heads.base import FitDiverged, Method
 from models.heads.parts.loop_settings import LoopSettings
 from models.heads.registry import method_of
-from trainer.activations import bytes_per_image
+from trainer.activations import bytes_per_image, store_bytes
 from trainer.fitting import Fitting
 from trainer.forecast.trial import PICTURES, Trial, try_fit
 from trainer.group_fit import FOLDS
@@ -76,13 +76,15 @@ def sum_up(fitting: Fitting, trial: Trial) -> Forecast:
     varies = settings.augmentation.varies
     stored = trained if varies else pictures * views
     passed = stored + (pictures * views if varies and settings.split == "groups" else 0)
-    each = bytes_per_image(settings.image_size, fitting.spec, fitting.taps)
-    cached = stored * each <= fitting.cache_limit_bytes
+    cached = stored * bytes_per_image(settings.image_size, fitting.spec, fitting.taps) <= fitting.cache_limit_bytes
     again = 0.0
     if not cached and isinstance(settings.method, LoopSettings):
         again = settings.method.batch_size * trial.source_s  # for each step
     judged = held_out * (1 + len(settings.calibrate_under)) + GOLDEN
-    cache = stored * (each if cached else 12 * settings.image_size**2)
+    size, limit = settings.image_size, fitting.cache_limit_bytes
+    cache = store_bytes(stored, size, fitting.spec, fitting.taps, limit) + sum(
+        store_bytes(trained, one.size, fitting.spec, one.taps, limit) for one in trial.further
+    )
     return Forecast(
         source_s=passed * (trial.prepare_s + trial.source_s),
         fit_s=_fits(fitting) * trained * trial.fit_s

@@ -6,16 +6,18 @@ Everything is thrown away afterwards. Random numbers outside go on as if nothing
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from torch import Tensor
 
 from models.heads.base import GoodParts, Trainable, to_device
 from models.heads.parts.loop_settings import LoopSettings
 from models.heads.registry import method_of
+from models.sources.registry import Activations
 from trainer.activations import ActivationStore
 from trainer.calibrate import judge_stored
 from trainer.fit_run import TrainingRun
@@ -36,6 +38,13 @@ class Trained(NamedTuple):
     step_s: float
 
 
+class FurtherPass(NamedTuple):
+    """A pass over changed images that a fit asked for: their side, and the taps that are kept."""
+
+    size: int
+    taps: tuple[str, ...]
+
+
 class Trial(NamedTuple):
     """Seconds of one view: `prepare_s` from file to input, `source_s` its pass, `fit_s` of the fit without its steps,
     `judge_s` of the head with a map. `bytes` are of the head for each view: a bank grows with them."""
@@ -46,6 +55,21 @@ class Trial(NamedTuple):
     trainings: Sequence[Trained]
     judge_s: float
     bytes: float
+    further: Sequence[FurtherPass] = ()
+
+
+class TriedParts(StoredParts):
+    """Good parts that remember the further passes that were asked for."""
+
+    def __init__(self, store: ActivationStore, indices: Sequence[int], device: torch.device, opened: ExitStack) -> None:
+        super().__init__(store, indices, device, opened)
+        self.further: list[FurtherPass] = []
+
+    def changed(self, change: Callable[[Tensor, Activations], Tensor]) -> StoredParts:
+        """See GoodParts."""
+        parts = super().changed(change)
+        self.further.append(FurtherPass(parts.image_size, parts.taps))
+        return parts
 
 
 class TimedRun(TrainingRun):
@@ -93,7 +117,7 @@ def try_fit(fitting: Fitting) -> Trial:
         source_s = (time.monotonic() - began) / len(views)
         run = TimedRun(fitting.device, fitting.settings.seed, fitting.work)
         rows = first_group(fitting, len(views))
-        parts = StoredParts(store, rows, fitting.device, opened)
+        parts = TriedParts(store, rows, fitting.device, opened)
         method = fitting.settings.method
         began = time.monotonic()
         head = to_device(method_of(method.method).fit(method, parts, run), fitting.device)
@@ -102,7 +126,7 @@ def try_fit(fitting: Fitting) -> Trial:
         began = time.monotonic()
         judge_stored(head, store, judged, fitting.device)
         judge_s = (time.monotonic() - began) / len(judged)
-    return Trial(prepare_s, source_s, fit_s, run.trainings, judge_s, head.size_bytes / len(rows))
+    return Trial(prepare_s, source_s, fit_s, run.trainings, judge_s, head.size_bytes / len(rows), parts.further)
 
 
 def first_group(fitting: Fitting, count: int) -> list[int]:
