@@ -17,13 +17,15 @@ from typing import Any
 import numpy as np
 import torch
 
+from models.backends.base import SourceBackend, SourceKey
 from models.backends.choice import BackendName
 from models.backends.pool import SourcePool, source_key
 from models.heads.registry import config_of
 from models.imaging.channels import group_picture
 from models.imaging.picture_views import PictureViews
 from models.imaging.preprocess import Prepared, prepare
-from models.sources.registry import spec_of
+from models.sources.registry import SourceSpec, spec_of
+from models.sources.weights import SourceWeightsError
 from trainer.activations import DEFAULT_LIMIT_BYTES
 from trainer.advise.candidates import SIZES, all_candidates
 from trainer.advise.choice import Choice, choose
@@ -51,6 +53,7 @@ class AdviceJob:
     work: Path
     cycle_ms: float | None = None
     sizes: tuple[int, ...] = SIZES
+    sources: tuple[str, ...] = ()  # those tried; without any, that of the settings
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     backend: BackendName = "auto"
     threads: int | None = None
@@ -71,7 +74,8 @@ class Advice:
     def settings(self) -> TrainingSettings:
         """The settings to fit with."""
         taken = self.choice.taken
-        chosen = {"method": config_of(taken.candidate.settings), "image_size": taken.size}
+        method = config_of(taken.candidate.settings)
+        chosen = {"method": method, "image_size": taken.size, "source": taken.source}
         return self.job.settings.model_copy(update=chosen)
 
     def record(self) -> dict[str, object]:
@@ -88,13 +92,15 @@ class Advice:
         """The table and the reason, for a person."""
         fitted, aside, painted = self.pictures
         yield f"fitted to {fitted} good pictures; {aside} others against {painted} defects painted on them"
-        yield f"{'method':<28} {'size':>4} {'painted %':>9} {'ms':>6} {'fit s':>6}"
+        several = len({one.source for one in self.tried}) > 1
+        yield f"{'method':<28} {'size':>4} {'painted %':>9} {'ms':>6} {'fit s':>6}" + (" source" if several else "")
         for one in self._ordered():
             mark = "<- taken" if one is self.choice.taken else ""
             late = "over the budget" if self.job.cycle_ms is not None and one.ms > self.job.cycle_ms else mark
             name = one.candidate.name + (" *" if one.candidate.tried else "")
             figures = f"{100 * one.separation:>9.1f} {one.ms:>6.1f} {one.fit_s:>6.1f}"
-            yield f"{name:<28} {one.size:>4} {figures} {late}".rstrip()
+            source = f" {one.source}" if several else ""
+            yield f"{name:<28} {one.size:>4} {figures}{source} {late}".rstrip()
         if any(one.candidate.tried for one in self.tried):
             yield "* measured without its cloner, which takes minutes to train and sharpens the map, not the score"
         yield self.choice.why
@@ -104,36 +110,24 @@ class Advice:
 
 
 def advise(job: AdviceJob, display: Display) -> Advice:
-    """Tries all candidates at all sizes. Raises DataError for too few pictures, or where none is within the budget.
+    """Tries all candidates at all sizes, on all sources that are asked for.
 
-    Where parts have groups of channels, each is tried on the pictures of every group, and one is taken for all.
+    Raises DataError for too few pictures, or where none is within the budget; SourceWeightsError where no source's
+    weights are at hand. Where parts have groups of channels, each is tried on the pictures of every group, and one is
+    taken for all.
     """
     fitted, aside = drawn(len(job.found.files), job.settings)
-    key = source_key(job.settings.source, job.settings.normalisation, job.weights_file, job.settings.source_precision)
     pool = SourcePool(job.device, backend=job.backend, threads=job.threads, weights_file=job.weights_file)
-    backend, source = pool.require(key), spec_of(key.source)
+    keys = _keys(job, display)
     painted = [painted_on_group(job, aside, group) for group in range(max(1, len(job.found.groups)))]
-    candidates, tried = all_candidates(), list[Tried]()
-    work = job.work / f"advise-{os.getpid()}"
-    try:
-        for size in job.sizes:
-            of_groups = []
-            for group, (defects, origin) in enumerate(painted):
-                name = f"{job.found.groups[group].name}: " if job.found.groups else ""
-                pictures = _pictures(job, size, group, fitted, aside, defects, origin)
-                of_groups.append(
-                    try_all(
-                        *(candidates, pictures, backend, source),
-                        seed=job.settings.seed,
-                        device=job.device,
-                        work=work,
-                        limit_bytes=job.cache_limit_bytes,
-                        told=lambda text, name=name: display.say(f"{name}{text}"),  # type: ignore[misc]
-                    )
-                )
-            tried += of_all_groups(of_groups)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
+    tried: list[Tried] = []
+    for size in job.sizes:
+        pictures = [
+            _pictures(job, size, group, fitted, aside, defects, origin)
+            for group, (defects, origin) in enumerate(painted)
+        ]
+        for key in keys:
+            tried += of_all_groups(_tried(job, pool.require(key), spec_of(key.source), pictures, display))
     if not tried:
         raise DataError("no method could be fitted to these pictures; the lines above say why")
     return Advice(
@@ -142,6 +136,44 @@ def advise(job: AdviceJob, display: Display) -> Advice:
         job,
         (len(fitted), len(aside), sum(len(defects) for defects, _ in painted)),
     )
+
+
+def _keys(job: AdviceJob, display: Display) -> list[SourceKey]:
+    """Of the sources that are tried; one whose weights are not at hand is told, and left out where there is another."""
+    found, failures, settings = list[SourceKey](), list[SourceWeightsError](), job.settings
+    for name in job.sources or (settings.source,):
+        try:
+            found.append(source_key(name, settings.normalisation, job.weights_file, settings.source_precision))
+        except SourceWeightsError as error:
+            failures.append(error)
+    if not found:
+        raise failures[0]
+    for failure in failures:
+        display.say(f"not tried: {failure}")
+    return found
+
+
+def _tried(
+    job: AdviceJob, backend: SourceBackend, source: SourceSpec, pictures: Sequence[Pictures], display: Display
+) -> list[list[Tried]]:
+    """All candidates on one source, on the pictures of each group of channels."""
+    work = job.work / f"advise-{os.getpid()}"
+    candidates = all_candidates()
+    names = [f"{group.name}: " for group in job.found.groups] or [""]
+    try:
+        return [
+            try_all(
+                *(candidates, of_group, backend, source),
+                seed=job.settings.seed,
+                device=job.device,
+                work=work,
+                limit_bytes=job.cache_limit_bytes,
+                told=lambda text, name=name: display.say(f"{name}{text}"),  # type: ignore[misc]
+            )
+            for name, of_group in zip(names, pictures, strict=True)
+        ]
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
 
 
 def painted_on_group(job: AdviceJob, aside: Sequence[int], group: int = 0) -> tuple[list[Painted], list[int]]:
@@ -201,6 +233,7 @@ def _row(one: Tried) -> dict[str, Any]:
     return {
         "name": one.candidate.name,
         "size": one.size,
+        "source": one.source,
         "painted_auroc": round(one.separation, 4),
         "ms": round(one.ms, 2),
         "without_cloner": bool(one.candidate.tried),

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from models.sources.registry import DEFAULT_SOURCE
 from trainer.advise.candidates import is_default
 from trainer.advise.trial import Tried
 from trainer.data import DataError
@@ -33,7 +34,7 @@ def choose(tried: Sequence[Tried], cycle_ms: float | None) -> Choice:
         fastest = min(tried, key=lambda one: one.ms)
         raise DataError(
             f"no method judges an image within {cycle_ms:g} ms here: the fastest, {title(fastest)}, takes "
-            f"{fastest.ms:.0f} ms; give a larger --cycle-ms, or a smaller source (--source efficientnet-lite0)"
+            f"{fastest.ms:.0f} ms; give a larger --cycle-ms, smaller sizes, or a faster source (--source auto)"
         )
     best = max(within, key=lambda one: one.separation)
     tied = [one for one in within if best.separation - one.separation <= standard_error(best.without, one.without)]
@@ -58,5 +59,6 @@ def standard_error(one: Scores, other: Scores) -> float:
 
 
 def title(one: Tried) -> str:
-    """A candidate at its size, in words."""
-    return f"{one.candidate.name} at {one.size} pixels"
+    """A candidate at its size, in words, and its source where it is not the usual one."""
+    source = "" if one.source == DEFAULT_SOURCE else f" on {one.source}"
+    return f"{one.candidate.name} at {one.size} pixels{source}"

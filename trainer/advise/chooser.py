@@ -1,4 +1,4 @@
-"""Chooses method and image size of a fit by advice, for `--method auto`."""
+"""Chooses method, image size and, where that is asked for, the source of a fit by advice, for `--method auto`."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from trainer.training_set import TrainingSet
 
 @dataclass(frozen=True)
 class Auto:
-    """Within `cycle_ms` an image where there is a budget, among `sizes`."""
+    """Within `cycle_ms` an image where there is a budget, among `sizes`, and among `sources` where there are any."""
 
     cycle_ms: float | None = None
     sizes: tuple[int, ...] = SIZES
+    sources: tuple[str, ...] = ()
 
     def __call__(
         self, job: TrainingJob, found: TrainingSet, display: Display
@@ -30,6 +31,7 @@ class Auto:
                 work=job.work,
                 cycle_ms=self.cycle_ms,
                 sizes=self.sizes,
+                sources=self.sources,
                 device=job.device,
                 backend=job.backend,
                 threads=job.threads,

@@ -18,7 +18,7 @@ from models.heads.base import Head, to_device
 from models.heads.candidate import Candidate
 from models.heads.registry import config_of, method_of
 from models.imaging.preprocess import Prepared
-from models.sources.registry import SourceSpec
+from models.sources.registry import DEFAULT_SOURCE, SourceSpec
 from trainer.activations import ActivationStore
 from trainer.fit_run import TrainingRun
 from trainer.good_parts import StoredParts
@@ -34,7 +34,7 @@ class Tried:
     """How one candidate did. `separation` is the mean over kinds of the AUROC of good against painted pictures.
 
     `without` (n,) is the same without each of the n good pictures and what was painted on it, for the error bars.
-    `ms` is the time of one image alone: source and head.
+    `ms` is the time of one image alone: source and head. `source` names the source it was tried on.
     """
 
     candidate: Candidate
@@ -43,6 +43,7 @@ class Tried:
     without: Scores
     ms: float
     fit_s: float
+    source: str = DEFAULT_SOURCE
 
 
 class Separations(NamedTuple):
@@ -110,7 +111,7 @@ def try_all(
             scores = stored_scores(head, store, range(len(pictures.fitted), pictures.count), device)
             good, painted = scores[: len(pictures.aside)], scores[len(pictures.aside) :]
             apart = separations(good, painted, pictures.defects, pictures.origin)
-            found.append(Tried(candidate, size, *apart, _milliseconds(head, store, device), fit_s))
+            found.append(Tried(candidate, size, *apart, _milliseconds(head, store, device), fit_s, source.name))
             told(f"{candidate.name} at {size} pixels: {found[-1].separation:.1%}, {found[-1].ms:.0f} ms an image")
     return found
 
@@ -134,6 +135,7 @@ def _together(tried: Sequence[Tried]) -> Tried:
         np.mean([one.without for one in tried], axis=0),
         sum(one.ms for one in tried),
         sum(one.fit_s for one in tried),
+        tried[0].source,
     )
 
 

@@ -79,7 +79,9 @@ def _add_fit(fit: argparse.ArgumentParser) -> None:
     )
     _add_device(fit)
     source = fit.add_argument_group("source network")
-    source.add_argument("--source", help=f"one of {', '.join(SOURCES)} [{_DEFAULTS.source}]")
+    source.add_argument(
+        "--source", help=f"one of {', '.join(SOURCES)}, or with --method auto: auto [{_DEFAULTS.source}]"
+    )
     source.add_argument("--normalisation", choices=("source", "unit"), help="of the source's input [source]")
     words = "of the source network's arithmetic, in training and in service [float32]; see docs/train.md"
     source.add_argument("--source-precision", choices=get_args(Precision), help=words)
@@ -142,7 +144,7 @@ def _add_advise(command: argparse.ArgumentParser) -> None:
     _add_budget(command)
     command.add_argument("--sizes", type=int, nargs="+", help=f"image sizes to try [{' '.join(map(str, SIZES))}]")
     command.add_argument("--subfolders", action="store_true", help="take the images of subfolders for good parts, too")
-    command.add_argument("--source", help=f"one of {', '.join(SOURCES)} [{_DEFAULTS.source}]")
+    command.add_argument("--source", help=f"one of {', '.join(SOURCES)}, or auto: all [{_DEFAULTS.source}]")
     command.add_argument("--seed", type=int, help=f"[{_DEFAULTS.seed}]")
     command.add_argument("--hold-out", type=float, help=f"share left to the calibration [{_DEFAULTS.hold_out}]")
     command.add_argument("--cache-limit-gib", type=float, default=DEFAULT_LIMIT_BYTES / 2**30, help="[8]")

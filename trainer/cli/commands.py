@@ -23,7 +23,7 @@ from trainer.advise.tile_heads import AutoTileHeads
 from trainer.cli.method_list import method_lines
 from trainer.cli.next_command import next_command
 from trainer.cli.place import Place, check_names, place_of
-from trainer.cli.settings import AUTO, auto_view, settings_of, sizes_of, wants_auto
+from trainer.cli.settings import AUTO, auto_view, settings_of, sizes_of, sources_of, wants_auto
 from trainer.compare import compare
 from trainer.config import TrainingSettings
 from trainer.display import RichDisplay
@@ -84,7 +84,8 @@ def methods(arguments: argparse.Namespace, display: RichDisplay) -> int:
 
 def run_advise(arguments: argparse.Namespace, display: RichDisplay) -> int:
     """The table of what was tried, and what would be taken."""
-    given = {name: getattr(arguments, name) for name in ("source", "seed", "hold_out")}
+    sources = sources_of(arguments)
+    given = {name: getattr(arguments, name) for name in ("seed", "hold_out", *(() if sources else ("source",)))}
     with tempfile.TemporaryDirectory() as work:
         job = AdviceJob(
             found=read_training_set(arguments.data, subfolders=arguments.subfolders),
@@ -92,6 +93,7 @@ def run_advise(arguments: argparse.Namespace, display: RichDisplay) -> int:
             work=Path(work),
             cycle_ms=arguments.cycle_ms,
             sizes=tuple(arguments.sizes or SIZES),
+            sources=sources,
             device=device_of(arguments.device),
             backend=arguments.backend,
             threads=arguments.threads,
@@ -306,9 +308,11 @@ def _job(arguments: argparse.Namespace, data: Path, place: Place) -> TrainingJob
 
 
 def _chooser(arguments: argparse.Namespace) -> MethodChooser | None:
-    view = auto_view(arguments)
+    view, sources = auto_view(arguments), sources_of(arguments)
     if not wants_auto(arguments):
+        if sources:
+            raise ValueError("--source auto goes with --method auto: name a source, or leave the method to it as well")
         return view
     if view is not None:
         raise ValueError("--method auto tries sizes of its own: name a method, or a size")
-    return Auto(arguments.cycle_ms, sizes_of(arguments, SIZES))
+    return Auto(arguments.cycle_ms, sizes_of(arguments, SIZES), sources)

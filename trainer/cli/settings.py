@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from models.heads.registry import DEFAULT_METHOD, config_of
+from models.sources.registry import SOURCES
 from trainer.advise.view_size import AutoView
 from trainer.config import TrainingSettings
 
-AUTO = "auto"  # a method, or a view and its size, is chosen by trainer.advise
+AUTO = "auto"  # a method, a source, or a view and its size, is chosen by trainer.advise
 TILES_METHOD = "patchcore"  # whose score is of a place, so that tiles of one picture that differ can be compared
 COMMON = frozenset(TrainingSettings.model_fields) - {"method", "augmentation"}
 
@@ -59,6 +60,15 @@ def wants_auto(arguments: argparse.Namespace) -> bool:
     if arguments.method is not None or arguments.config is None:
         return bool(arguments.method == AUTO)
     return bool(_from_file(arguments.config).get("method", {}).get("method") == AUTO)
+
+
+def sources_of(arguments: argparse.Namespace) -> tuple[str, ...]:
+    """The sources to choose among; none where one is named. Raises ValueError for weights beside auto."""
+    if arguments.source != AUTO:
+        return ()
+    if arguments.source_weights is not None:
+        raise ValueError("--source-weights are of one source: name it by --source")
+    return tuple(name for name, spec in SOURCES.items() if spec.weights.carrier is not None)
 
 
 def auto_view(arguments: argparse.Namespace) -> AutoView | None:

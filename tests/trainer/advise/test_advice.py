@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,15 +14,20 @@ from models.heads.candidate import Candidate
 from models.heads.padim.method import PadimMethod
 from models.heads.parts import place_gaussians
 from models.heads.registry import config_of, forget, register
+from models.sources.weights import SourceWeightsError
 from trainer.__main__ import main as mkd_train
 from trainer.advise import advice, copies
+from trainer.advise.advice import AdviceJob, advise
 from trainer.advise.candidates import all_candidates, is_default
 from trainer.advise.choice import choose, standard_error
 from trainer.advise.trial import Tried, separations
+from trainer.config import TrainingSettings
 from trainer.data import DataError
+from trainer.fit_run import Display
 from trainer.painted.paint import Painted
 from trainer.painted.separation import separation
 from trainer.same_part import CHANGES_OF
+from trainer.training_set import read_training_set
 
 
 def only(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
@@ -128,6 +134,51 @@ def test_a_fit_with_method_auto_says_in_the_manifest_what_it_chose_and_why(
     assert chosen["cycle_ms"] == 100000
     assert chosen["why"] in " ".join(capfd.readouterr().err.split())
     assert manifest.method == manifest.training.settings["method"]["method"]  # type: ignore[index]
+
+
+def test_sources_are_chosen_among_where_that_is_asked_for(
+    good_folder_of_bolts: Path,
+    source_weights: object,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    only(monkeypatch, "padim")
+    monkeypatch.setattr(advice, "DEFECTS", 24)
+    line = ["fit", str(good_folder_of_bolts), "--product", "bolt", "--out", str(tmp_path), "--image-size", "32"]
+    line += ["--source", "auto", "--no-forecast", "--threads", "1", "--accept-degenerate"]
+    assert mkd_train(line) == ExitCode.USAGE
+    assert "--source auto goes with --method auto" in capfd.readouterr().err
+    line += ["--method", "auto"]
+    assert mkd_train([*line, "--source-weights", str(tmp_path / "own.pth")]) == ExitCode.USAGE
+    assert "--source-weights are of one source" in capfd.readouterr().err
+    assert mkd_train(line) == 0
+    told = capfd.readouterr().err
+    manifest = load_artifact(active_artifact(tmp_path / "bolt")).manifest
+    chosen = manifest.training.outcome["auto"]
+    assert isinstance(chosen, dict)
+    assert sorted(row["source"] for row in chosen["table"]) == ["efficientnet-lite0", "vgg16"]
+    assert manifest.source.name in next(row for row in told.splitlines() if "<- taken" in row)
+
+
+def test_a_source_without_weights_is_told_and_left_out(
+    good_folder_of_bolts: Path,
+    source_weights: object,
+    tmp_path: Path,
+    silent_display: Display,
+    said: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    only(monkeypatch, "padim")
+    monkeypatch.setattr(advice, "DEFECTS", 12)
+    monkeypatch.setenv("MKD_NO_DOWNLOAD", "1")
+    found, settings = read_training_set(good_folder_of_bolts), TrainingSettings(image_size=32)
+    job = AdviceJob(found, settings, tmp_path, sizes=(32,), sources=("vgg16-torchvision", "vgg16"), threads=1)
+    advised = advise(job, silent_display)
+    assert {one.source for one in advised.tried} == {"vgg16"}
+    assert any(line.startswith("not tried: ") and "vgg16-torchvision" in line for line in said)
+    with pytest.raises(SourceWeightsError):
+        advise(replace(job, sources=("vgg16-torchvision",)), silent_display)
 
 
 def test_advice_is_given_in_a_table_and_too_few_pictures_are_told(
