@@ -59,6 +59,7 @@ class AdsPort:
 
     def write(self, first: int, words: Sequence[int]) -> None:
         self._words[first : first + len(words)] = words
+        # All of them, each within 16 bits: pyads 3.6 fills a shorter list up with zeros, and wraps a larger number.
         kind = self._ads.PLCTYPE_UINT * RESULT_WORDS
         self._connection.write_by_name("", self._words, kind, handle=self._handles[1])
 
