@@ -7,7 +7,7 @@ from functools import partial
 import httpx
 
 from mkdserve.client.calls import Call, Value, get, params, path, post
-from mkdserve.client.images import ImageInput, parts
+from mkdserve.client.images import ImageInput, Part, parts
 from mkdserve.client.products import ProductSummary
 from mkdserve.client.schema import read
 from mkdserve.client.trainings import Training, TrainingList
@@ -25,10 +25,13 @@ def start_training(
     ng_rate: float | None = None,
     hold_out: float | None = None,
     accept_degenerate: bool = False,
+    roi: ImageInput | None = None,
+    ignore: ImageInput | None = None,
     deadline_s: float = 600.0,
 ) -> Call[Training]:
     """Send pictures of good parts and have them trained on; the training runs on when the call returns.
 
+    `roi` is what alone is looked at, `ignore` what is not: a mask picture, or the bytes or path of polygons in JSON.
     `refused` lists those that are no images. Conflict where another training is under way.
     """
     given: dict[str, Value | tuple[str, ...]] = {
@@ -44,11 +47,15 @@ def start_training(
         Training,
         *_trainings(name),
         params=params(given),
-        files=parts(images),
+        files=(*parts(images), *_region("roi", roi), *_region("ignore", ignore)),
         statuses=ACCEPTED,
         repeatable=False,
         deadline_s=deadline_s,
     )
+
+
+def _region(field: str, region: ImageInput | None) -> tuple[Part, ...]:
+    return () if region is None else parts([region], field)
 
 
 def trainings(name: str) -> Call[tuple[Training, ...]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 import cv2
 import numpy as np
@@ -146,24 +146,3 @@ def masked_map(anomaly_map: npt.NDArray[np.float32], regions: Regions) -> tuple[
     values = anomaly_map[inside]
     quiet = np.where(inside, anomaly_map, np.float32(np.median(values)))
     return quiet, float(values.max())
-
-
-def polygons_mask(document: Any) -> Mask:
-    """{"width": W, "height": H, "polygons": [[[x, y], ...], ...]} -> (H, W), true inside any. Raises RegionsError."""
-    members = document if isinstance(document, dict) else {}
-    width, height, polygons = members.get("width"), members.get("height"), members.get("polygons")
-    sizes = all(isinstance(side, int) and 0 < side <= 65535 for side in (width, height))
-    if set(members) != {"width", "height", "polygons"} or not sizes or not isinstance(polygons, list) or not polygons:
-        raise RegionsError('polygons are {"width": W, "height": H, "polygons": [[[x, y], [x, y], ...], ...]}')
-    assert isinstance(width, int)
-    assert isinstance(height, int)
-    drawn = np.zeros((height, width), np.uint8)
-    for number, polygon in enumerate(polygons):
-        try:
-            corners = np.array(polygon, np.float64)
-        except (ValueError, TypeError):
-            corners = np.zeros(0)
-        if corners.ndim != 2 or corners.shape[1:] != (2,) or len(corners) < 3 or not np.isfinite(corners).all():
-            raise RegionsError(f"polygon {number}: at least three corners [x, y] in pixels are needed")
-        cv2.fillPoly(drawn, [np.rint(np.clip(corners, -65536, 131072)).astype(np.int32)], (1,))
-    return drawn.astype(np.bool_)

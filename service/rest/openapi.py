@@ -148,11 +148,24 @@ REQUEST_BODY: Document = {
     }
 }
 
+_REGIONS = "A mask picture (above 0 is meant), or polygons in JSON."
 PICTURES_BODY: Document = {
     "requestBody": {
         "required": True,
-        "description": "The pictures of good parts.",
-        "content": {MULTIPART: {"schema": _MULTIPART_SCHEMA, "encoding": {"image": {"contentType": "image/*"}}}},
+        "description": "The pictures of good parts, and which of their places are looked at.",
+        "content": {
+            MULTIPART: {
+                "schema": {
+                    **_MULTIPART_SCHEMA,
+                    "properties": {
+                        **_MULTIPART_SCHEMA["properties"],
+                        "roi": {**_BINARY, "description": f"What alone is looked at. {_REGIONS}"},
+                        "ignore": {**_BINARY, "description": f"What is not looked at. {_REGIONS}"},
+                    },
+                },
+                "encoding": {"image": {"contentType": "image/*"}},
+            }
+        },
     }
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import time
 from pathlib import Path
@@ -26,7 +27,14 @@ def test_a_product_is_trained_and_served_without_a_shell(
         Client(f"http://127.0.0.1:{service.port}", deadline_s=120) as client,
     ):
         begun = client.start_training(
-            "tile", *pictures, b"no image", version="1", method="padim", image_size=32, hold_out=0.4
+            "tile",
+            *pictures,
+            b"no image",
+            version="1",
+            method="padim",
+            image_size=32,
+            hold_out=0.4,
+            ignore=json.dumps({"width": 40, "height": 40, "polygons": [[[0, 0], [9, 0], [9, 9], [0, 9]]]}).encode(),
         )
         assert (begun.pictures, [one.code for one in begun.refused]) == (16, ["image_unreadable"])
         with pytest.raises(Conflict, match="training_running"):
@@ -44,6 +52,10 @@ def test_a_product_is_trained_and_served_without_a_shell(
         (verdict,) = client.localize(png(tile_picture(40)), product="tile").verdicts
         assert verdict.artifact.method == "padim"
         assert verdict.map.shape == (40, 40)
+        spoilt = tile_picture(40)
+        spoilt[:9, :9] = 255 - spoilt[:9, :9]
+        (same,) = client.score(png(spoilt), product="tile").verdicts
+        assert same.score == verdict.score  # what is ignored moves no bit
         assert client.product("tile").calibration_images is not None
         assert client.trainings("tile")[0].state == "active"
     assert faults(service) == []

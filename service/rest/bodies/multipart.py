@@ -1,11 +1,12 @@
 """Reads the `image` parts of a multipart/form-data body that comes in pieces, in memory and never in a temporary file.
 
-The parser is python-multipart's streaming one; the rules are ours: only the field `image`, a bounded number of parts,
-and of an oversized image no more bytes than show that it is too large.
+The parser is python-multipart's streaming one; the rules are ours: only the fields that are named, a bounded number
+of images, and of an oversized one no more bytes than show that it is too large.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from email.message import Message
 
 from python_multipart import MultipartParser
@@ -17,18 +18,24 @@ from service.inspection.encoded_image import EncodedImage
 from service.rest.bodies.reader import BodyLimits
 from service.rest.bodies.received import clean_folder, clean_name
 
-FIELD = b"image"
+FIELD = "image"
 
 
 class ImageParts:
-    """Feed it the pieces with `write`, then take the images from `finish`."""
+    """Feed it the pieces with `write`, then take the images from `finish`.
 
-    def __init__(self, content_type: str, limits: BodyLimits) -> None:
+    A field of `others` may come once beside the images; `other` has its bytes.
+    """
+
+    def __init__(self, content_type: str, limits: BodyLimits, others: Collection[str] = ()) -> None:
         _, options = parse_options_header(content_type)
         boundary = options.get(b"boundary")
         if not boundary:
             raise UnsupportedBody("multipart/form-data must name its boundary")
         self._limits = limits
+        self.other: dict[str, bytes] = {}
+        self._others = others
+        self._field = FIELD
         self._images: list[EncodedImage] = []
         self._begun = 0
         self._header_name = bytearray()
@@ -73,9 +80,6 @@ class ImageParts:
         return taken
 
     def _begin(self) -> None:
-        if self._begun >= self._limits.max_images:
-            raise TooManyImages(f"at most {self._limits.max_images} images are taken in one request")
-        self._begun += 1
         self._disposition = b""
         self._file_name = None
         self._data = bytearray()
@@ -94,10 +98,17 @@ class ImageParts:
 
     def _end_headers(self) -> None:
         _, options = parse_options_header(self._disposition)
-        field = options.get(b"name")
-        if field != FIELD:
-            named = "without a name" if field is None else repr(field.decode("utf-8", "replace")[:64])
+        name = options.get(b"name")
+        self._field = "" if name is None else name.decode("utf-8", "replace")
+        if self._field != FIELD and self._field not in self._others:
+            named = "without a name" if name is None else repr(self._field[:64])
             raise MalformedRequest(f"form field {named} is not known; send every image as a field named 'image'")
+        if self._field in self.other:
+            raise MalformedRequest(f"form field {self._field!r} came twice")
+        if self._field == FIELD:
+            if self._begun >= self._limits.max_images:
+                raise TooManyImages(f"at most {self._limits.max_images} images are taken in one request")
+            self._begun += 1
         if b"filename" in options:
             self._file_name = options[b"filename"].decode("utf-8", "replace")
         elif b"filename*" in self._disposition.lower():
@@ -109,6 +120,9 @@ class ImageParts:
             self._data += data[start : min(end, start + room)]
 
     def _end(self) -> None:
+        if self._field != FIELD:
+            self.other[self._field] = bytes(self._data)
+            return
         name = self._file_name or ""
         self._images.append(EncodedImage(bytes(self._data), clean_name(name), folder=clean_folder(name)))
         self._data = bytearray()

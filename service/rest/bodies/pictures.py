@@ -19,6 +19,7 @@ from service.inspection.thread_pool import OverBudget, WorkerThreads
 from service.rest.bodies.forms import MULTIPART
 from service.rest.bodies.multipart import ImageParts
 from service.rest.bodies.reader import BodyLimits, declared_length, pieces
+from service.rest.bodies.region_fields import FIELDS, keep_regions
 from service.rest.bodies.uploaded_parts import UploadedFile, lay_out
 from service.trainings.record import RefusedPicture
 
@@ -29,12 +30,13 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 @dataclass
 class KeptPictures:
-    """How many pictures, or parts of several files, were kept, and which were not."""
+    """How many pictures, or parts of several files, were kept, and which were not; the trainer's flags for regions."""
 
     kept: int = 0
     files: list[UploadedFile] = field(default_factory=list)
     refused: list[RefusedPicture] = field(default_factory=list)
     more_refused: int = 0
+    region_flags: list[str] = field(default_factory=list)
 
     def refuse(self, name: str | None, error: ImageError) -> None:
         """Note one that is not trained on."""
@@ -63,11 +65,12 @@ async def keep_pictures(
 ) -> KeptPictures:
     """Each whole picture goes into `folder` as 00000.png, 00001.jpg ... by its content; what is none is listed.
 
-    Where folders of lights come, each is a part: see `service.rest.bodies.uploaded_parts`.
+    Where folders of lights come, each is a part: see `service.rest.bodies.uploaded_parts`. The fields `roi` and
+    `ignore` go beside the folder.
 
     Raises MalformedRequest, TooManyImages, BodyTooLarge, BodyTooSlow, RequestCancelled, DiskFull.
     """
-    form, found = ImageParts(request.headers["content-type"], limits), KeptPictures()
+    form, found = ImageParts(request.headers["content-type"], limits, FIELDS), KeptPictures()
     async for piece in pieces(request, limits, None):
         form.write(piece)
         for image in form.take():
@@ -76,6 +79,7 @@ async def keep_pictures(
         await _keep(image, images, threads, folder, found)
     with _room_for(folder):
         found.kept = await asyncio.to_thread(lay_out, folder, found.files)
+        found.region_flags = await keep_regions(form.other, images, threads, folder.parent)
     return found
 
 

@@ -84,7 +84,7 @@ async def start(
             pictures=found.kept,
             refused=found.all_refused(),
         )
-        return shown(trainings.run(beginning, begun, query.flags()), folder)
+        return shown(trainings.run(beginning, begun, [*query.flags(), *found.region_flags]), folder)
 
 
 @router.get("", summary="All trainings of a product", responses=problems_for(401, 403, 422, 503))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import cv2
@@ -10,7 +11,9 @@ import numpy.typing as npt
 import pytest
 
 from models.imaging.errors import ImageError
-from models.imaging.regions import Regions, RegionsError, masked_map, polygons_mask
+from models.imaging.limits import ImageLimits
+from models.imaging.region_files import polygons_mask, region_mask
+from models.imaging.regions import Regions, RegionsError, masked_map
 
 
 def noise(seed: int, height: int = 40, width: int = 60) -> npt.NDArray[np.uint8]:
@@ -89,7 +92,8 @@ def test_a_mask_comes_back_from_its_file(regions: Regions) -> None:
 
 
 def test_polygons_are_drawn_in_pixels() -> None:
-    found = polygons_mask({"width": 20, "height": 10, "polygons": [[[2, 1], [5, 1], [5, 4], [2, 4]]]})
+    document = {"width": 20, "height": 10, "polygons": [[[2, 1], [5, 1], [5, 4], [2, 4]]]}
+    found = polygons_mask(document, ImageLimits())
     expected = np.zeros((10, 20), np.uint8)
     cv2.rectangle(expected, (2, 1), (5, 4), (1,), -1)
     assert (found == expected.astype(np.bool_)).all()
@@ -111,4 +115,26 @@ def test_polygons_are_drawn_in_pixels() -> None:
 )
 def test_polygons_that_are_none_are_refused(document: Any) -> None:
     with pytest.raises(RegionsError, match="polygon"):
-        polygons_mask(document)
+        polygons_mask(document, ImageLimits())
+
+
+def test_a_file_of_regions_is_told_by_its_content() -> None:
+    document = {"width": 20, "height": 10, "polygons": [[[2, 1], [5, 1], [5, 4], [2, 4]]]}
+    drawn = polygons_mask(document, ImageLimits())
+    assert (region_mask(f"  {json.dumps(document)}".encode(), ImageLimits()) == drawn).all()
+    assert (region_mask(Regions(drawn).as_png(), ImageLimits()) == drawn).all()
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b'{"width": 20', "no JSON"),
+        (b"[" * 2000, "no JSON"),
+        (b"[1, 2]", "polygons are"),
+        (b'{"width": 9999, "height": 9999, "polygons": [[[0, 0], [9, 0], [9, 9]]]}', "pixels"),
+        (b"{" + b" " * (1 << 20), "of polygons; at most"),
+    ],
+)
+def test_json_that_is_no_region_is_refused_in_words(data: bytes, words: str) -> None:
+    with pytest.raises(RegionsError, match=words):
+        region_mask(data, ImageLimits())

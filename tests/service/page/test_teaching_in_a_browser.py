@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -219,6 +220,48 @@ def test_folders_that_are_dropped_keep_the_lights_of_a_part_together(
     with page.expect_response("**/trainings"):
         page.get_by_role("button", name="Train", exact=True).click()
     assert sorted(answers.sent_to("POST /trainings")[0]) == sorted([*names, "alone.png"])
+
+
+def test_regions_are_drawn_on_the_first_picture_and_go_with_the_training(
+    open_page: Open, answers: MadeUpAnswers, tmp_path: Path
+) -> None:
+    for number in range(8):
+        (tmp_path / f"{number}.png").write_bytes(picture(OK))  # 60 x 40 pixels
+    answers.add("GET", "/trainings", {"trainings": []})
+    answers.add("POST", "/trainings", TRAINING, 202)
+    page = open_page("products/+")
+    page.locator(".training input").first.fill("bracket")
+    page.locator("input[type=file]").set_input_files(tmp_path)
+    page.locator(".regions-of-training summary").click()
+    see(page, ".regions-of-training", "Close the shape")
+
+    def at(x: float, y: float) -> tuple[float, float]:
+        drawing = page.locator(".marking svg")
+        drawing.scroll_into_view_if_needed()
+        box = drawing.bounding_box()
+        assert box is not None
+        return box["x"] + box["width"] * x / 60, box["y"] + box["height"] * y / 40
+
+    page.mouse.move(*at(6, 4))
+    page.mouse.down()
+    page.mouse.move(*at(30, 20), steps=4)
+    page.mouse.up()
+    page.get_by_text("Look here alone").click()
+    for corner in ((3, 3), (57, 3), (57, 37)):
+        page.mouse.click(*at(*corner))
+    page.get_by_role("button", name="Close the shape").click()
+    for corner in ((10, 10), (20, 10), (20, 20), (10, 10)):  # closed by its first corner, and taken back
+        page.mouse.click(*at(*corner))
+    see(page, ".regions-of-training summary", "1 ignored, 2 looked at alone")
+    page.get_by_role("button", name="Undo").click()
+    see(page, ".regions-of-training summary", "1 ignored, 1 looked at alone")
+    with page.expect_response("**/trainings"):
+        page.get_by_role("button", name="Train", exact=True).click()
+    (sent,) = answers.forms
+    size = {"width": 60, "height": 40}
+    assert json.loads(sent["ignore"]) == {**size, "polygons": [[[6, 4], [30, 4], [30, 20], [6, 20]]]}
+    assert json.loads(sent["roi"]) == {**size, "polygons": [[[3, 3], [57, 3], [57, 37]]]}
+    assert page.locator(".regions-of-training").count() == 0  # gone with the pictures
 
 
 def drop(page: Page, selector: str, paths: list[Path]) -> None:

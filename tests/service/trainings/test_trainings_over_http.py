@@ -37,6 +37,8 @@ given = dict(zip(sys.argv[3::2], sys.argv[4::2]))
 pictures, how = pathlib.Path(sys.argv[2]), os.environ["TRAINER_DOES"]
 print("fit: 3 of 10 loss 0.1", flush=True)
 print("nice", os.nice(0), os.sched_getscheduler(0) == os.SCHED_IDLE, "MKD_API_KEYS" in os.environ, flush=True)
+regions = {flag: pathlib.Path(given[flag]).read_bytes() for flag in ("--roi", "--ignore") if flag in given}
+print("regions", regions, flush=True)
 out = pathlib.Path(given["--out"], given["--product"], given["--version"])
 if how == "endless":
     (pictures.parent / "out").mkdir()
@@ -106,6 +108,50 @@ def saying(house: House, id: str, words: str) -> None:
     """Waits until the log has these words."""
     while not any(words in line for line in house.get(f"{PATH}/{id}").json()["log"]):
         time.sleep(0.05)
+
+
+CORNER = b'{"width": 60, "height": 40, "polygons": [[[0, 0], [9, 0], [9, 9]]]}'
+ALL = b'{"width": 60, "height": 40, "polygons": [[[-1, -1], [99, -1], [99, 99], [-1, 99]]]}'
+
+
+def with_regions(picture: Picture, *regions: tuple[str, bytes]) -> list[tuple[str, tuple[str, bytes]]]:
+    pictures = [("image", (f"{number}.png", picture(number / 20))) for number in range(9)]
+    return [*pictures, *((field, ("../../x", data)) for field, data in regions)]
+
+
+def test_the_trainer_is_told_which_places_are_looked_at(site: House, picture: Picture) -> None:
+    answer = site.post(PATH, files=with_regions(picture, ("roi", ALL), ("ignore", CORNER)))
+    assert answer.status_code == 202, answer.text
+    saying(site, answer.json()["id"], f"regions {{'--roi': {ALL!r}, '--ignore': {CORNER!r}}}")
+    assert over(site, answer.json()["id"])["pictures"] == 9
+
+
+@pytest.mark.parametrize(
+    ("regions", "words"),
+    [
+        ([("ignore", ALL)], "ignore: the mask leaves nothing to look at"),
+        ([("roi", b'{"width": 60}')], "roi: polygons are"),
+        ([("roi", CORNER), ("roi", CORNER)], "'roi' came twice"),
+        ([("roi", CORNER), ("ignore", CORNER.replace(b"60", b"61"))], "two sizes: 60 x 40 and 61 x 40"),
+        ([("mask", CORNER)], "'mask' is not known"),
+    ],
+)
+def test_regions_that_cannot_be_used_refuse_the_training(
+    site: House, picture: Picture, regions: list[tuple[str, bytes]], words: str
+) -> None:
+    answer = site.post(PATH, files=with_regions(picture, *regions))
+    assert (answer.status_code, answer.json()["code"]) == (400, "malformed_request")
+    assert words in answer.json()["detail"]
+    assert site.get(PATH).json() == {"trainings": []}
+
+
+def test_regions_are_not_counted_among_the_pictures(open_house: OpenHouse, picture: Picture, tmp_path: Path) -> None:
+    (tmp_path / "artifacts").mkdir()
+    (tmp_path / "trainer.py").write_text(TRAINER, encoding="utf-8")
+    site = house_of(open_house, tmp_path, training_max_images=9)
+    answer = site.post(PATH, files=with_regions(picture, ("ignore", CORNER)))
+    assert answer.status_code == 202, answer.text
+    site.run(trainings_of(site).stop_own())
 
 
 def test_pictures_become_an_artifact_that_is_served_once_it_is_activated(
