@@ -81,7 +81,7 @@ class Detector:
     def _judge_group(
         self, source: SourceKey, rows: list[Row], numbers: list[int], found: list[Judgement | None]
     ) -> None:
-        images = torch.from_numpy(np.stack([row.image for row in rows])).to(self.device)
+        images = torch.from_numpy(_batch(rows)).to(self.device)
         backend = self._backends[source]
         activations = backend.activations(images, {tap for row in rows for tap in row.head.needs.taps})
         further = _further_passes(images, rows, backend, activations)
@@ -101,6 +101,8 @@ class Detector:
         if self._threads is None or threads == 1 or (len(pieces) == 1 and not self._alone):
             for piece in pieces:
                 judge(piece)
+        elif len(pieces) == 1:
+            self._threads.alone(judge, pieces[0])
         else:
             self._threads.map(judge, pieces)
 
@@ -128,6 +130,11 @@ def _further_passes(
             taken = backend.activations(head.changed(images[part], own), head.needs.taps)
             found[head] = _FurtherPass(part.start, taken)
     return found
+
+
+def _batch(rows: Sequence[Row]) -> Prepared:
+    """The rows' images (B, 3, S, S); a single one is not copied."""
+    return rows[0].image[None] if len(rows) == 1 else np.stack([row.image for row in rows])
 
 
 def _pieces(rows: Sequence[Row], most: int) -> list[slice]:

@@ -10,14 +10,17 @@ from __future__ import annotations
 
 import ctypes
 import os
-from collections.abc import Callable, Iterable
+import threading
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 
+T = TypeVar("T")
 LIMITS = ("omp_set_num_threads", "MKL_Set_Num_Threads_Local")
 
 
@@ -34,11 +37,54 @@ class SingleThreads:
         for _ in self._pool.map(function, *arguments):
             pass
 
+    def alone(self, function: Callable[[T], object], argument: T) -> None:
+        """Calls it on one of the threads; the others do what it gives to `together`. Raises its error."""
+        self._pool.submit(self._lent, function, argument).result()
+
+    def _lent(self, function: Callable[[T], object], argument: T) -> None:
+        _lent.threads = self
+        try:
+            function(argument)
+        finally:
+            _lent.threads = None
+
+    def together(self, function: Callable[[T], object], arguments: Sequence[T]) -> None:
+        """See the function `together`, whose caller is one of these threads."""
+        others = [(argument, self._pool.submit(function, argument)) for argument in arguments[1:]]
+        function(arguments[0])
+        for argument, other in others:
+            if other.cancel():  # no thread was idle; none may wait for another one of its own pool
+                function(argument)
+            else:
+                other.result()
+
     def _limit(self) -> None:
         if self._limits:
             torch.get_num_threads()  # torch sets up a thread at its first use; what is set before that is lost
         for limit in self._limits:
             limit(1)
+
+
+_lent = threading.local()
+
+
+def lent_threads() -> int:
+    """How many threads `together` has for the calling one, itself included."""
+    threads: SingleThreads | None = getattr(_lent, "threads", None)
+    return threads.count if threads else 1
+
+
+def together(function: Callable[[T], object], arguments: Sequence[T]) -> None:
+    """Calls it for each argument, at least one: the first here, the others on threads that SingleThreads.alone lent.
+
+    Where none is lent or idle all are called here. Returns when all are done; raises the first error.
+    """
+    threads: SingleThreads | None = getattr(_lent, "threads", None)
+    if threads:
+        threads.together(function, arguments)
+    else:
+        for argument in arguments:
+            function(argument)
 
 
 def waiting_threads_sleep() -> bool:

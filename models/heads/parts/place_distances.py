@@ -4,7 +4,7 @@
 
 On a CPU the matrices are widened to the vectors' precision a few at a time, in a piece of memory that stays in the
 core's cache: for a single image that takes a quarter of the time of widening them all first, and less than reading all
-of them in float32, at half the memory.
+of them in float32, at half the memory. For an image that is judged alone the cores share the places.
 """
 
 from __future__ import annotations
@@ -15,7 +15,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from models.backends.single_threads import lent_threads, shares, together
+
 WIDENED_BYTES = 2 << 20  # of matrices at once, measured from a quarter to twice of it
+SHARED_BYTES = 2 << 20  # of matrices from which on waking a second thread for half of them pays
 
 
 def place_distances(vectors: Tensor, matrices: Tensor) -> Tensor:
@@ -28,17 +31,21 @@ class _PlaceDistances(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, vectors: Tensor, matrices: Tensor) -> Tensor:
         """See place_distances."""
-        places = vectors.transpose(0, 1).contiguous()
-        found = places.new_empty(places.shape[:2])
+        places = vectors.detach().transpose(0, 1).contiguous()
+        whitened = torch.empty_like(places)
         slopes = torch.empty_like(places) if ctx.needs_input_grad[0] else None
-        for part, wide in _widened(matrices, places):
-            whitened = torch.bmm(places[part], wide)
-            found[part] = whitened.square().mean(dim=-1)
-            if slopes is not None:
-                torch.bmm(whitened, wide.transpose(1, 2), out=slopes[part])
+
+        def measure(share: range) -> None:
+            for part, wide in _widened(matrices, places, share):
+                torch.bmm(places[part], wide, out=whitened[part])
+                if slopes is not None:
+                    torch.bmm(whitened[part], wide.transpose(1, 2), out=slopes[part])
+
+        size = matrices.numel() * matrices.element_size()
+        together(measure, shares(len(matrices), lent_threads() if size >= SHARED_BYTES else 1))
         if slopes is not None:
             ctx.save_for_backward(slopes.mul_(2 / places.shape[-1]))
-        return found.t()
+        return whitened.square_().mean(dim=-1).t()
 
     @staticmethod
     @torch.autograd.function.once_differentiable
@@ -48,13 +55,13 @@ class _PlaceDistances(torch.autograd.Function):
         return (gradient.t()[..., None] * slopes).transpose(0, 1), None
 
 
-def _widened(matrices: Tensor, like: Tensor) -> Iterator[tuple[slice, Tensor]]:
-    """Places and their matrices in the precision of `like`; the next ones take the memory of those before."""
+def _widened(matrices: Tensor, like: Tensor, share: range) -> Iterator[tuple[slice, Tensor]]:
+    """Places of a share and their matrices in the precision of `like`; the next ones take the memory of those before."""
     if matrices.dtype == like.dtype or matrices.device.type != "cpu":
-        yield slice(0, len(matrices)), matrices.to(like.dtype)
+        yield slice(share.start, share.stop), matrices[share.start : share.stop].to(like.dtype)
         return
     count = max(1, WIDENED_BYTES // (matrices[0].numel() * like.element_size()))
-    room = like.new_empty((min(count, len(matrices)), *matrices.shape[1:]))
-    for start in range(0, len(matrices), count):
-        part = matrices[start : start + count]
-        yield slice(start, start + len(part)), room[: len(part)].copy_(part)
+    room = like.new_empty((min(count, len(share)), *matrices.shape[1:]))
+    for start in range(share.start, share.stop, count):
+        part = slice(start, min(start + count, share.stop))
+        yield part, room[: part.stop - start].copy_(matrices[part])

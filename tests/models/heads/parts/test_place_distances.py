@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 import torch
 
+from models.backends.single_threads import SingleThreads
 from models.heads.parts import place_distances as module
 from models.heads.parts.place_distances import place_distances
 
@@ -29,3 +32,27 @@ def test_an_image_has_the_same_distances_alone_and_among_others() -> None:
     assert not together.requires_grad
     for row in range(5):
         torch.testing.assert_close(place_distances(vectors[row : row + 1], matrices)[0], together[row])
+
+
+def test_threads_that_share_the_places_change_no_digit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SHARED_BYTES", 0)
+    monkeypatch.setattr(module, "WIDENED_BYTES", 10 * 4 * 32**2)
+    matrices, vectors = torch.randn(71, 32, 32).half(), torch.randn(1, 71, 32).requires_grad_(True)
+    sharing = SingleThreads(2, "test")
+    seen: list[range] = []
+    widened = module._widened
+
+    def counted(matrices: torch.Tensor, like: torch.Tensor, share: range) -> Iterator[tuple[slice, torch.Tensor]]:
+        seen.append(share)
+        return widened(matrices, like, share)
+
+    monkeypatch.setattr(module, "_widened", counted)
+    found: list[torch.Tensor] = []
+    for run in (sharing.alone, lambda function, argument: function(argument)):
+        run(lambda given: found.append(place_distances(given, matrices)), vectors)
+    halves = [range(36), range(36, 71)] if sharing.count > 1 else [range(71)]
+    assert sorted(seen[:-1], key=lambda share: share.start) == halves
+    assert seen[-1] == range(71)
+    gradients = [torch.autograd.grad(one.sum(), vectors)[0] for one in found]
+    assert torch.equal(found[0], found[1])
+    assert torch.equal(gradients[0], gradients[1])
