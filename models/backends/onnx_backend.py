@@ -1,7 +1,8 @@
 """The backend for CPUs by ONNX Runtime: any source in float32, some in int8; the fastest for depthwise networks.
 
-Many images: each thread takes a few of them through all layers on its own core. Fewer images than threads: all threads
-on all of them. ONNX Runtime computes every output of a graph, whichever are asked for. So the graph of a session ends
+Many images: each thread takes a few of them through all layers on its own core. One image and two threads: halves of
+its rows through the first layers (models.backends.row_halves). Else fewer images than threads: all threads on all of
+them. ONNX Runtime computes every output of a graph, whichever are asked for. So the graph of a session ends
 at the deepest tap that is wanted; sessions are made when a batch first needs them.
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -17,17 +19,20 @@ import torch
 from torch import Tensor
 
 from models.backends.kept import Kept
+from models.backends.row_halves import RowHalves, row_halves
 from models.backends.single_threads import groups_of
 from models.sources.network import SourceNetwork
 from models.sources.registry import Precision
 
 # Pixels that a thread takes at once, measured: two images of 224 pixels. More leave the core's cache.
 GROUP_PIXELS = 2 * 224 * 224
+HALVES_THREADS = 2  # with more of them halves would leave some idle
 IMAGES = "images"
 # Of what models.backends.int8_graph and int8_plain_graph write. A higher number for each change: artifacts of the
 # editions before are then refused by their golden scores, and graphs kept on the disk are not taken for the new ones.
 INT8_EDITION = 1
-Arrays = list[npt.NDArray[np.float32]]
+Array = npt.NDArray[np.float32]
+Arrays = list[Array]
 
 
 class OnnxBackend:
@@ -49,7 +54,7 @@ class OnnxBackend:
         self._int8 = precision == "int8"
         self._count = max(1, threads)
         self._pool = ThreadPoolExecutor(self._count, thread_name_prefix="mkd-source")
-        self._sessions: dict[tuple[str, int], object] = {}  # by deepest tap and threads
+        self._sessions: dict[tuple[str | None, str, int], object] = {}  # by the tap before, deepest tap, threads
         self._making = threading.Lock()
 
     def activations(self, images: Tensor, taps: Collection[str] | None = None) -> dict[str, Tensor]:
@@ -59,28 +64,58 @@ class OnnxBackend:
             return {}
         batch = np.ascontiguousarray(images.detach().cpu().numpy(), np.float32)
         count, size = len(batch), batch.shape[-1]
-        alone = count < self._count
-        session = self._session(wanted[-1], self._count if alone else 1)
-        if alone:
-            return _tensors(wanted, [_run(session, batch, wanted)])
+        if count < self._count:
+            return _tensors(wanted, [self._alone(batch, wanted)])
+        session = self._session(wanted[-1], 1)
         groups = groups_of(count, self._count, max(1, GROUP_PIXELS // size**2))
         return _tensors(wanted, list(self._pool.map(lambda group: _run(session, batch[group], wanted), groups)))
 
-    def _session(self, deepest: str, threads: int) -> object:
-        with self._making:
-            if (deepest, threads) not in self._sessions:
-                self._sessions[deepest, threads] = self._made(deepest, threads)
-            return self._sessions[deepest, threads]
+    def _alone(self, batch: Array, wanted: Sequence[str]) -> Arrays:
+        halves = None
+        if len(batch) == 1 and self._count == HALVES_THREADS and not self._int8:
+            halves = row_halves(self._source, wanted[-1], batch.shape[-1])
+        if halves is None:
+            return _run(self._session(wanted[-1], self._count), batch, wanted)
+        first = self._in_halves(batch, halves)
+        if wanted[-1] == halves.tap:
+            return [first[tap] for tap in wanted]
+        behind = [tap for tap in wanted if tap not in first]
+        last = _run(self._session(wanted[-1], self._count, halves.tap), first[halves.tap], behind)
+        found = first | dict(zip(behind, last, strict=True))
+        return [found[tap] for tap in wanted]
 
-    def _made(self, deepest: str, threads: int) -> object:
+    def _in_halves(self, batch: Array, halves: RowHalves) -> dict[str, Array]:
+        """All taps up to the halves' own."""
+        session, spec = self._session(halves.tap, 1), self._source.spec
+        taps = spec.wanted(spec.taps)
+        taps = taps[: taps.index(halves.tap) + 1]
+
+        def half(number: int) -> Arrays:
+            found = _run(session, np.ascontiguousarray(batch[:, :, halves.rows[number]]), taps)
+            return [one[:, :, halves.own(spec.taps[tap].stride)[number]] for tap, one in zip(taps, found, strict=True)]
+
+        lower = self._pool.submit(half, 1)
+        pairs = zip(half(0), lower.result(), strict=True)
+        return {tap: np.concatenate(pair, axis=2) for tap, pair in zip(taps, pairs, strict=True)}
+
+    def _session(self, deepest: str, threads: int, behind: str | None = None) -> object:
+        key = (behind, deepest, threads)
+        with self._making:
+            if key not in self._sessions:
+                self._sessions[key] = self._made(deepest, threads, behind)
+            return self._sessions[key]
+
+    def _made(self, deepest: str, threads: int, behind: str | None) -> object:
         options = self._runtime.SessionOptions()
         options.intra_op_num_threads = threads
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # it would starve the decoder pool
-        name = f"{deepest}-int8-{INT8_EDITION}.onnx" if self._int8 else f"{deepest}.onnx"
-        graph = self._kept.data(name, lambda: self._graph(deepest)) if self._kept else self._graph(deepest)
+        part = deepest if behind is None else f"{behind}-{deepest}"
+        name = f"{part}-int8-{INT8_EDITION}.onnx" if self._int8 else f"{part}.onnx"
+        make = partial(self._graph, deepest, behind)
+        graph = self._kept.data(name, make) if self._kept else make()
         return self._runtime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
 
-    def _graph(self, deepest: str) -> bytes:
+    def _graph(self, deepest: str, behind: str | None) -> bytes:
         if self._int8 and self._source.spec.ranges:
             from models.backends.int8_plain_graph import int8_plain_graph
 
@@ -91,10 +126,10 @@ class OnnxBackend:
             return int8_graph(self._source, deepest)
         from models.backends.onnx_graph import onnx_graph  # a service that finds the graph kept does not need onnx
 
-        return onnx_graph(self._source, deepest)
+        return onnx_graph(self._source, deepest, behind)
 
 
-def _run(session: object, batch: npt.NDArray[np.float32], taps: Sequence[str]) -> Arrays:
+def _run(session: object, batch: Array, taps: Sequence[str]) -> Arrays:
     found: Arrays = session.run(list(taps), {IMAGES: batch})  # type: ignore[attr-defined]
     return found
 

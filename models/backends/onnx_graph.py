@@ -22,20 +22,24 @@ OPSET, FORMAT = 17, 8  # of 2022: every runtime since then reads them
 RUNTIME_OPERATORS = "com.microsoft"  # ONNX Runtime's own, in their first version
 
 
-def onnx_graph(source: SourceNetwork, deepest: str) -> bytes:
+def onnx_graph(source: SourceNetwork, deepest: str, behind: str | None = None) -> bytes:
     """The source up to the tap `deepest` as a serialised ONNX model: all taps up to it are outputs, by their names.
 
+    With `behind`, the name of a tap, only what comes after it: its activations take the place of the images.
     Raises TypeError for a kind of layer that it does not know.
     """
     writer = GraphWriter()
-    maps = writer.node("Sub", IMAGES, writer.tensor(source.mean))
-    maps = writer.node("Div", maps, writer.tensor(source.std))
+    maps, first = IMAGES, 0
+    if behind is None:
+        maps = writer.node("Div", writer.node("Sub", maps, writer.tensor(source.mean)), writer.tensor(source.std))
+    else:
+        first = source.tap_layers[behind] + 1
     tap_of_layer = {index: tap for tap, index in source.tap_layers.items()}
-    for index, layer in enumerate(source.features[: source.tap_layers[deepest] + 1]):
-        maps = writer.layer(layer, maps)
+    for index in range(first, source.tap_layers[deepest] + 1):
+        maps = writer.layer(source.features[index], maps)
         if index in tap_of_layer:
             writer.tap(tap_of_layer[index], "Identity", maps)
-    return writer.model(source)
+    return writer.model(source, 3 if behind is None else source.spec.taps[behind].channels)
 
 
 class GraphWriter:
@@ -46,11 +50,13 @@ class GraphWriter:
         self._tensors: list[onnx.TensorProto] = []
         self._taps: list[str] = []
 
-    def model(self, source: SourceNetwork) -> bytes:
-        """What has been written, serialised: images (B, 3, S, S) -> the taps written, (B, C, S/stride, S/stride)."""
-        images = helper.make_tensor_value_info(IMAGES, TensorProto.FLOAT, ["B", 3, "S", "S"])
+    def model(self, source: SourceNetwork, channels: int = 3) -> bytes:
+        """What has been written, serialised: images (B, channels, H, W) -> the taps written, (B, C, h, w)."""
+        images = helper.make_tensor_value_info(IMAGES, TensorProto.FLOAT, ["B", channels, "H", "W"])
         outputs = [
-            helper.make_tensor_value_info(tap, TensorProto.FLOAT, ["B", source.spec.taps[tap].channels, tap, tap])
+            helper.make_tensor_value_info(
+                tap, TensorProto.FLOAT, ["B", source.spec.taps[tap].channels, f"{tap} h", f"{tap} w"]
+            )
             for tap in self._taps
         ]
         graph = helper.make_graph(self._nodes, source.spec.name, [images], outputs, self._tensors)

@@ -11,8 +11,9 @@ from __future__ import annotations
 import ctypes
 import os
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
@@ -38,22 +39,23 @@ class SingleThreads:
             pass
 
     def alone(self, function: Callable[[T], object], argument: T) -> None:
-        """Calls it on one of the threads; the others do what it gives to `together`. Raises its error."""
-        self._pool.submit(self._lent, function, argument).result()
+        """Calls it here, limited to one core as the threads are; they do what it gives to `together`. Raises its error.
 
-    def _lent(self, function: Callable[[T], object], argument: T) -> None:
-        _lent.threads = self
-        try:
-            function(argument)
-        finally:
-            _lent.threads = None
+        Waking one of them for all of it would take a tenth of a millisecond or two.
+        """
+        with _one_thread(self._limits):
+            _lent.threads = self
+            try:
+                function(argument)
+            finally:
+                _lent.threads = None
 
     def together(self, function: Callable[[T], object], arguments: Sequence[T]) -> None:
-        """See the function `together`, whose caller is one of these threads."""
+        """See the function `together`."""
         others = [(argument, self._pool.submit(function, argument)) for argument in arguments[1:]]
         function(arguments[0])
         for argument, other in others:
-            if other.cancel():  # no thread was idle; none may wait for another one of its own pool
+            if other.cancel():  # no thread was idle
                 function(argument)
             else:
                 other.result()
@@ -66,6 +68,19 @@ class SingleThreads:
 
 
 _lent = threading.local()
+
+
+@contextmanager
+def _one_thread(limits: Sequence[Callable[[int], object]]) -> Iterator[None]:
+    """The calling thread works alone for as long; `limits` are those of LIMITS."""
+    before = torch.get_num_threads()
+    for limit in limits:
+        limit(1)
+    try:
+        yield
+    finally:
+        for limit in limits:
+            limit(before)
 
 
 def lent_threads() -> int:

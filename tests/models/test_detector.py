@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,6 +10,7 @@ import torch
 
 from models.artifact import Artifact
 from models.backends.pool import SourcePool
+from models.backends.single_threads import lent_threads
 from models.detector import Detector, Judgement, Row
 from models.heads.base import HeadOutput
 from models.heads.mkd.head import MkdHead
@@ -189,26 +189,26 @@ def test_one_image_keeps_to_one_thread_where_others_would_have_to_be_woken(
     policy: str,
     apart: bool,
 ) -> None:
-    monkeypatch.setenv("OMP_WAIT_POLICY", policy)
-    torch.set_num_threads(2)
-    try:
-        detector = Detector(torch_pool.device, torch_pool)
-    finally:
-        torch.set_num_threads(1)
-    if detector._threads is None or detector._threads.count == 1:
-        pytest.skip("torch comes without the calls that limit one thread")
-    seen: list[str] = []
+    seen: list[tuple[int, int]] = []
     judge = MkdHead.judge
 
     def watched(
         head: MkdHead, batch: torch.Tensor, activations: Activations, wants_map: Sequence[bool], further: None = None
     ) -> HeadOutput:
-        seen.append(threading.current_thread().name)
+        seen.append((torch.get_num_threads(), lent_threads()))
         return judge(head, batch, activations, wants_map)
 
+    monkeypatch.setenv("OMP_WAIT_POLICY", policy)
     monkeypatch.setattr(MkdHead, "judge", watched)
-    found = detector.judge([row(images[0], bolt, True)])
-    assert [name.startswith("mkd-head") for name in seen] == [apart]
+    torch.set_num_threads(2)
+    try:
+        detector = Detector(torch_pool.device, torch_pool)
+        if detector._threads is None or detector._threads.count == 1:
+            pytest.skip("torch comes without the calls that limit one thread")
+        found = detector.judge([row(images[0], bolt, True)])
+    finally:
+        torch.set_num_threads(1)
+    assert seen == [(1, 2) if apart else (2, 1)]
     monkeypatch.setattr(MkdHead, "judge", judge)
     assert_same(found[0], Detector(torch_pool.device, torch_pool).judge([row(images[0], bolt, True)])[0])
 

@@ -64,6 +64,8 @@ def sigma_in_pixels(rule: SigmaRule, size: int, window: float) -> float:
 
 def patch_map(scores: Tensor, size: int) -> Tensor:
     """Scores of patches (B, h, w) -> maps (B, size, size): bilinear, then blurred."""
+    if not len(scores):  # a picture whose map nobody asked for
+        return scores.new_zeros((0, size, size))
     full = functional.interpolate(scores[:, None], size=(size, size), mode="bilinear", align_corners=False)[:, 0]
     return gaussian_blur(full, SIGMA * size / PATCH_REFERENCE_SIZE)
 

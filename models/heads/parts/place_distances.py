@@ -17,7 +17,7 @@ from torch import Tensor
 
 from models.backends.single_threads import lent_threads, shares, together
 
-WIDENED_BYTES = 2 << 20  # of matrices at once, measured from a quarter to twice of it
+WIDENED_BYTES = 3 << 19  # of matrices at once, measured from 1/4 to 2 MiB; two threads with more wait for memory
 SHARED_BYTES = 2 << 20  # of matrices from which on waking a second thread for half of them pays
 
 
@@ -36,10 +36,14 @@ class _PlaceDistances(torch.autograd.Function):
         slopes = torch.empty_like(places) if ctx.needs_input_grad[0] else None
 
         def measure(share: range) -> None:
-            for part, wide in _widened(matrices, places, share):
-                torch.bmm(places[part], wide, out=whitened[part])
+            part = slice(share.start, share.stop)
+            pieces = _Widened(matrices[part], places)
+            kept = (places, whitened, places if slopes is None else slopes)
+            parts = (whole[part].split(pieces.most) for whole in kept)
+            for wide, own, found, slope in zip(pieces, *parts, strict=True):
+                torch.bmm(own, wide, out=found)
                 if slopes is not None:
-                    torch.bmm(whitened[part], wide.transpose(1, 2), out=slopes[part])
+                    torch.bmm(found, wide.transpose(1, 2), out=slope)
 
         size = matrices.numel() * matrices.element_size()
         together(measure, shares(len(matrices), lent_threads() if size >= SHARED_BYTES else 1))
@@ -55,13 +59,19 @@ class _PlaceDistances(torch.autograd.Function):
         return (gradient.t()[..., None] * slopes).transpose(0, 1), None
 
 
-def _widened(matrices: Tensor, like: Tensor, share: range) -> Iterator[tuple[slice, Tensor]]:
-    """Places of a share and their matrices in the precision of `like`; the next ones take the memory of those before."""
-    if matrices.dtype == like.dtype or matrices.device.type != "cpu":
-        yield slice(share.start, share.stop), matrices[share.start : share.stop].to(like.dtype)
-        return
-    count = max(1, WIDENED_BYTES // (matrices[0].numel() * like.element_size()))
-    room = like.new_empty((min(count, len(share)), *matrices.shape[1:]))
-    for start in range(share.start, share.stop, count):
-        part = slice(start, min(start + count, share.stop))
-        yield part, room[: part.stop - start].copy_(matrices[part])
+class _Widened:
+    """Matrices (P, D, D) in the precision of `like`, `most` at once; the next ones take the memory of those before."""
+
+    def __init__(self, matrices: Tensor, like: Tensor) -> None:
+        self._matrices, self._like = matrices, like
+        self._as_they_are = matrices.dtype == like.dtype or matrices.device.type != "cpu"
+        fitting = WIDENED_BYTES // (matrices[0].numel() * like.element_size())
+        self.most = len(matrices) if self._as_they_are else min(len(matrices), max(1, fitting))
+
+    def __iter__(self) -> Iterator[Tensor]:
+        if self._as_they_are:
+            yield self._matrices.to(self._like.dtype)
+            return
+        room = self._like.new_empty((self.most, *self._matrices.shape[1:]))
+        for piece in self._matrices.split(self.most):
+            yield room[: len(piece)].copy_(piece)

@@ -6,6 +6,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+import torch
 
 from models.backends.single_threads import SingleThreads, lent_threads, together
 
@@ -22,15 +23,16 @@ def threads() -> SingleThreads:
 
 def test_the_other_thread_takes_a_share_at_the_same_time(threads: SingleThreads) -> None:
     meeting = threading.Barrier(2, timeout=TIMEOUT_S)
-    counts: list[int] = []
+    counts: list[tuple[int, int]] = []
+    before = torch.get_num_threads()
 
     def judge(arguments: list[int]) -> None:
-        counts.append(lent_threads())
+        counts.append((lent_threads(), torch.get_num_threads()))
         together(lambda _: meeting.wait(), arguments)  # breaks where one waits for the other to end
 
     threads.alone(judge, [1, 2])
-    assert counts == [2]
-    assert lent_threads() == 1
+    assert counts == [(2, 1)]
+    assert (lent_threads(), torch.get_num_threads()) == (1, before)
 
 
 def test_where_no_thread_is_idle_one_does_all(threads: SingleThreads) -> None:

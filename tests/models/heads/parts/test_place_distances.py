@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 import torch
 
@@ -39,20 +37,19 @@ def test_threads_that_share_the_places_change_no_digit(monkeypatch: pytest.Monke
     monkeypatch.setattr(module, "WIDENED_BYTES", 10 * 4 * 32**2)
     matrices, vectors = torch.randn(71, 32, 32).half(), torch.randn(1, 71, 32).requires_grad_(True)
     sharing = SingleThreads(2, "test")
-    seen: list[range] = []
-    widened = module._widened
+    seen: list[int] = []
 
-    def counted(matrices: torch.Tensor, like: torch.Tensor, share: range) -> Iterator[tuple[slice, torch.Tensor]]:
-        seen.append(share)
-        return widened(matrices, like, share)
+    class Counted(module._Widened):
+        def __init__(self, matrices: torch.Tensor, like: torch.Tensor) -> None:
+            super().__init__(matrices, like)
+            seen.append(len(matrices))
 
-    monkeypatch.setattr(module, "_widened", counted)
+    monkeypatch.setattr(module, "_Widened", Counted)
     found: list[torch.Tensor] = []
     for run in (sharing.alone, lambda function, argument: function(argument)):
         run(lambda given: found.append(place_distances(given, matrices)), vectors)
-    halves = [range(36), range(36, 71)] if sharing.count > 1 else [range(71)]
-    assert sorted(seen[:-1], key=lambda share: share.start) == halves
-    assert seen[-1] == range(71)
+    assert sorted(seen[:-1]) == ([35, 36] if sharing.count > 1 else [71])
+    assert seen[-1] == 71
     gradients = [torch.autograd.grad(one.sum(), vectors)[0] for one in found]
     assert torch.equal(found[0], found[1])
     assert torch.equal(gradients[0], gradients[1])
