@@ -60,18 +60,23 @@ def _entered(file: bytes, preprocessing: Preprocessing) -> Prepared:
 
 
 def _ours(detector: Detector, key: SourceKey, side: int, entered: Callable[[bytes], Prepared]) -> Run:
+    head = random_padim(side)
+
+    def run(files: Sequence[bytes]) -> object:
+        return detector.judge([Row(entered(file), head, key) for file in files])
+
+    return run
+
+
+def random_padim(side: int) -> PadimHead:
+    """PaDiM's head on top of the source for pictures of that side, with random numbers."""
     taps = [SOURCE.taps[tap] for tap in TAPS]
     channels, places = sum(tap.channels for tap in taps), (side // taps[0].stride) ** 2
     random = torch.Generator().manual_seed(0)
     projection = torch.randn(channels, DIMENSIONS, generator=random)
     factor = torch.randn(places, DIMENSIONS, DIMENSIONS, generator=random).half()
     record = PadimRecord(taps=TAPS, tap_scales=(1.0, 1.0), grid_tap=TAPS[0], covariance="place")
-    head = PadimHead(record, projection.half(), torch.zeros(places, DIMENSIONS).half(), factor)
-
-    def run(files: Sequence[bytes]) -> object:
-        return detector.judge([Row(entered(file), head, key) for file in files])
-
-    return run
+    return PadimHead(record, projection.half(), torch.zeros(places, DIMENSIONS).half(), factor)
 
 
 def _peer(name: str, times: int, entered: Callable[[bytes], Prepared]) -> Run:

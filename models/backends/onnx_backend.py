@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from functools import lru_cache, partial
 
 import numpy as np
 import numpy.typing as npt
@@ -56,6 +56,9 @@ class OnnxBackend:
         self._pool = ThreadPoolExecutor(self._count, thread_name_prefix="mkd-source")
         self._sessions: dict[tuple[str | None, str, int], object] = {}  # by the tap before, deepest tap, threads
         self._making = threading.Lock()
+        self._halves = lru_cache(maxsize=64)(
+            partial(row_halves, source)
+        )  # looking at all layers takes half a millisecond
 
     def activations(self, images: Tensor, taps: Collection[str] | None = None) -> dict[str, Tensor]:
         """See SourceBackend; images come from and activations stay in CPU memory."""
@@ -73,30 +76,29 @@ class OnnxBackend:
     def _alone(self, batch: Array, wanted: Sequence[str]) -> Arrays:
         halves = None
         if len(batch) == 1 and self._count == HALVES_THREADS and not self._int8:
-            halves = row_halves(self._source, wanted[-1], batch.shape[-1])
+            halves = self._halves(wanted[-1], batch.shape[-1])
         if halves is None:
             return _run(self._session(wanted[-1], self._count), batch, wanted)
-        first = self._in_halves(batch, halves)
-        if wanted[-1] == halves.tap:
-            return [first[tap] for tap in wanted]
-        behind = [tap for tap in wanted if tap not in first]
-        last = _run(self._session(wanted[-1], self._count, halves.tap), first[halves.tap], behind)
-        found = first | dict(zip(behind, last, strict=True))
+        early = [tap for tap in wanted if self._source.tap_layers[tap] < self._source.tap_layers[halves.tap]]
+        first = self._in_halves(batch, halves, [*early, halves.tap])
+        found = dict(zip((*early, halves.tap), first, strict=True))
+        late = [tap for tap in wanted if tap not in found]
+        if late:
+            last = _run(self._session(wanted[-1], self._count, halves.tap), first[-1], late)
+            found |= zip(late, last, strict=True)
         return [found[tap] for tap in wanted]
 
-    def _in_halves(self, batch: Array, halves: RowHalves) -> dict[str, Array]:
-        """All taps up to the halves' own."""
-        session, spec = self._session(halves.tap, 1), self._source.spec
-        taps = spec.wanted(spec.taps)
-        taps = taps[: taps.index(halves.tap) + 1]
+    def _in_halves(self, batch: Array, halves: RowHalves, taps: Sequence[str]) -> Arrays:
+        """Those taps of the first layers."""
+        session = self._session(halves.tap, 1)
+        strides = [self._source.spec.taps[tap].stride for tap in taps]
 
         def half(number: int) -> Arrays:
             found = _run(session, np.ascontiguousarray(batch[:, :, halves.rows[number]]), taps)
-            return [one[:, :, halves.own(spec.taps[tap].stride)[number]] for tap, one in zip(taps, found, strict=True)]
+            return [one[:, :, halves.own(stride)[number]] for one, stride in zip(found, strides, strict=True)]
 
         lower = self._pool.submit(half, 1)
-        pairs = zip(half(0), lower.result(), strict=True)
-        return {tap: np.concatenate(pair, axis=2) for tap, pair in zip(taps, pairs, strict=True)}
+        return [np.concatenate(pair, axis=2) for pair in zip(half(0), lower.result(), strict=True)]
 
     def _session(self, deepest: str, threads: int, behind: str | None = None) -> object:
         key = (behind, deepest, threads)

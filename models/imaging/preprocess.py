@@ -81,8 +81,9 @@ def prepare(pixels: Pixels, preprocessing: Preprocessing) -> Prepared:
 def as_input(resized: npt.NDArray[Any], white: int) -> Prepared:
     """(S, S, 3) with that white level -> contiguous float32 (3, S, S) in [0, 1]."""
     out = np.empty((3, *resized.shape[:2]), np.float32)
-    np.divide(resized.transpose(2, 0, 1), np.float32(white), out=out, casting="unsafe")
-    return np.minimum(out, np.float32(1), out=out)
+    for channel, plane in zip(out, cv2.split(resized), strict=True):
+        np.divide(plane, np.float32(white), out=channel, casting="unsafe")
+    return out if resized.dtype == np.uint8 else np.minimum(out, np.float32(1), out=out)
 
 
 def resize(pixels: Pixels, size: int, version: int) -> npt.NDArray[Any]:

@@ -39,7 +39,7 @@ class _PlaceDistances(torch.autograd.Function):
             part = slice(share.start, share.stop)
             pieces = _Widened(matrices[part], places)
             kept = (places, whitened, places if slopes is None else slopes)
-            parts = (whole[part].split(pieces.most) for whole in kept)
+            parts = (torch.split(whole[part], pieces.most) for whole in kept)
             for wide, own, found, slope in zip(pieces, *parts, strict=True):
                 torch.bmm(own, wide, out=found)
                 if slopes is not None:
@@ -73,5 +73,5 @@ class _Widened:
             yield self._matrices.to(self._like.dtype)
             return
         room = self._like.new_empty((self.most, *self._matrices.shape[1:]))
-        for piece in self._matrices.split(self.most):
+        for piece in torch.split(self._matrices, self.most):
             yield room[: len(piece)].copy_(piece)

@@ -82,4 +82,5 @@ def test_halves_give_the_numbers_of_the_whole(
 
 def test_a_picture_too_small_for_halves_is_not_cut(build: Callable[[str], SourceNetwork]) -> None:
     assert row_halves(build("efficientnet-lite0"), "stride16", 32) is None
-    assert row_halves(build("vgg16"), "pool1", 32) is not None
+    assert row_halves(build("vgg16"), "pool4", 32) is None
+    assert row_halves(build("vgg16"), "pool4", 64) is not None
