@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from models.imaging.channels import ChannelGroup, check_groups
 from models.imaging.samples import Pixels
 from models.imaging.tiling import Tiling
+from models.imaging.two_halves import average_down
 
 Prepared = npt.NDArray[np.float32]
 JPEG_SIDES = 4  # a reduced JPEG has at least so many times the network's side: less moves grey levels visibly
@@ -96,7 +97,7 @@ def resize(pixels: Pixels, size: int, version: int) -> npt.NDArray[Any]:
     if (height, width) == (size, size):
         return pixels
     if height >= size and width >= size:
-        return np.asarray(cv2.resize(pixels, (size, size), interpolation=cv2.INTER_AREA))
+        return average_down(pixels, size)
     if version == 1 or max(height, width) <= size:
         return np.asarray(cv2.resize(pixels, (size, size), interpolation=cv2.INTER_LINEAR))
     shrunk = (size, height) if width > size else (width, size)
