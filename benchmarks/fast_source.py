@@ -38,6 +38,7 @@ DIMENSIONS = 100
 CAMERA = (480, 640)  # pixels of a picture that comes in
 PRECISIONS: tuple[Precision, ...] = ("float32", "int8")
 BATCHES = (1, 32)
+WARM_UP = 8  # single pictures, after which a backend knows its faster way
 TIMES_STFPM, TIMES_PATCHCORE = 5.0, 12.0
 CPU = torch.device("cpu")
 Run = Callable[[Sequence[bytes]], object]
@@ -113,6 +114,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = options.parse_args(arguments)
     torch.set_num_threads(given.threads)
     where, runs, pictures = machine(), contenders(given.threads, given.side), files(max(BATCHES))
+    for name in runs:
+        for _ in range(WARM_UP):
+            runs[name](pictures[:1])
     wall: dict[tuple[str, int], list[float]] = {}
     busy: dict[tuple[str, int], list[float]] = {}
     for number in range(given.rounds + 1):

@@ -1,9 +1,11 @@
 """The backend for CPUs by ONNX Runtime: any source in float32, some in int8; the fastest for depthwise networks.
 
-Many images: each thread takes a few of them through all layers on its own core. One image and two threads: halves of
-its rows through the first layers (models.backends.row_halves). Else fewer images than threads: all threads on all of
-them. ONNX Runtime computes every output of a graph, whichever are asked for. So the graph of a session ends
-at the deepest tap that is wanted; sessions are made when a batch first needs them.
+Many images: each thread takes a few of them through all layers on its own core. Fewer images than threads: all threads
+on all of them. One image and two threads: as has been faster lately, both on each layer, or halves of the image's rows
+on a core each through the first layers (models.backends.row_halves), or one thread (int8).
+
+ONNX Runtime computes every output of a graph, whichever are asked for. So the graph of a session ends at the deepest
+tap that is wanted; sessions are made when a batch first needs them.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from models.backends.fastest_way import FastestWay
 from models.backends.kept import Kept
 from models.backends.row_halves import RowHalves, row_halves
 from models.backends.single_threads import groups_of
@@ -26,7 +29,7 @@ from models.sources.registry import Precision
 
 # Pixels that a thread takes at once, measured: two images of 224 pixels. More leave the core's cache.
 GROUP_PIXELS = 2 * 224 * 224
-HALVES_THREADS = 2  # with more of them halves would leave some idle
+TWO_THREADS = 2  # with more of them halves of an image would leave some idle
 IMAGES = "images"
 # Of what models.backends.int8_graph and int8_plain_graph write. A higher number for each change: artifacts of the
 # editions before are then refused by their golden scores, and graphs kept on the disk are not taken for the new ones.
@@ -56,9 +59,7 @@ class OnnxBackend:
         self._pool = ThreadPoolExecutor(self._count, thread_name_prefix="mkd-source")
         self._sessions: dict[tuple[str | None, str, int], object] = {}  # by the tap before, deepest tap, threads
         self._making = threading.Lock()
-        self._halves = lru_cache(maxsize=64)(
-            partial(row_halves, source)
-        )  # looking at all layers takes half a millisecond
+        self._ways = lru_cache(maxsize=64)(self._ways_of)  # by taps and size of image
 
     def activations(self, images: Tensor, taps: Collection[str] | None = None) -> dict[str, Tensor]:
         """See SourceBackend; images come from and activations stay in CPU memory."""
@@ -73,18 +74,27 @@ class OnnxBackend:
         groups = groups_of(count, self._count, max(1, GROUP_PIXELS // size**2))
         return _tensors(wanted, list(self._pool.map(lambda group: _run(session, batch[group], wanted), groups)))
 
-    def _alone(self, batch: Array, wanted: Sequence[str]) -> Arrays:
-        halves = None
-        if len(batch) == 1 and self._count == HALVES_THREADS and not self._int8:
-            halves = self._halves(wanted[-1], batch.shape[-1])
-        if halves is None:
-            return _run(self._session(wanted[-1], self._count), batch, wanted)
+    def _alone(self, batch: Array, wanted: tuple[str, ...]) -> Arrays:
+        if len(batch) == 1 and self._count == TWO_THREADS:
+            return self._ways(wanted, batch.shape[-1])(batch)
+        return self._at_once(wanted, self._count, batch)
+
+    def _ways_of(self, wanted: tuple[str, ...], size: int) -> FastestWay[[Array], Arrays]:
+        """How two threads can take one image."""
+        halves = None if self._int8 else row_halves(self._source, wanted[-1], size)
+        first = partial(self._at_once, wanted, 1) if halves is None else partial(self._by_halves, wanted, halves)
+        return FastestWay([first, partial(self._at_once, wanted, self._count)])
+
+    def _at_once(self, wanted: Sequence[str], threads: int, batch: Array) -> Arrays:
+        return _run(self._session(wanted[-1], threads), batch, wanted)
+
+    def _by_halves(self, wanted: Sequence[str], halves: RowHalves, batch: Array) -> Arrays:
         early = [tap for tap in wanted if self._source.tap_layers[tap] < self._source.tap_layers[halves.tap]]
         first = self._in_halves(batch, halves, [*early, halves.tap])
         found = dict(zip((*early, halves.tap), first, strict=True))
         late = [tap for tap in wanted if tap not in found]
         if late:
-            last = _run(self._session(wanted[-1], self._count, halves.tap), first[-1], late)
+            last = _run(self._session(wanted[-1], 1, halves.tap), first[-1], late)
             found |= zip(late, last, strict=True)
         return [found[tap] for tap in wanted]
 
