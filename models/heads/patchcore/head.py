@@ -18,6 +18,7 @@ from models.heads.parts.maps import patch_map
 from models.heads.parts.nearest import Bank, nearest
 from models.heads.parts.patches import patch_features
 from models.heads.parts.picture_score import picture_scores
+from models.heads.parts.products import product
 from models.heads.patchcore.config import PatchcoreRecord
 from models.sources.registry import Activations
 
@@ -54,8 +55,7 @@ class PatchcoreHead(Head):
         """See Head.judge."""
         features = self.features(activations)
         rows, height, width, channels = features.shape
-        bank = Bank(self.bank.float(), self.half_squares)
-        distances, index = nearest(features.reshape(-1, channels), bank)
+        distances, index = nearest(features.reshape(-1, channels), Bank(self.bank, self.half_squares))
         places, index = distances.view(rows, -1), index.view(rows, -1)
         scores = picture_scores(places, self.record.score_share)
         if self.record.reweight:
@@ -88,7 +88,7 @@ class PatchcoreHead(Head):
 def whitened(features: Tensor, mean: Tensor, matrix: Tensor | None) -> Tensor:
     """(..., C) -> the same with unit covariance, by the moments of good patches."""
     assert matrix is not None
-    return (features - mean.float()) @ matrix.float()
+    return product(features - mean.float(), matrix.float())
 
 
 def load_head(stored: Mapping[str, object], tensors: Mapping[str, Tensor]) -> PatchcoreHead:

@@ -7,6 +7,9 @@ import pytest
 import torch
 from torch.nn import functional
 
+from models.backends.single_threads import SingleThreads
+from models.heads.parts import nearest as nearest_module
+from models.heads.parts import products
 from models.heads.parts.coreset import coreset, projection
 from models.heads.parts.gaussians import PlaceMoments, mahalanobis, whitening_factor
 from models.heads.parts.nearest import Bank, nearest
@@ -18,6 +21,26 @@ def randn(*shape: int, seed: int = 0) -> torch.Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
+def test_threads_that_share_the_bank_find_the_same_vectors(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(products, "SHARED_PRODUCTS", 0)
+    queries, vectors = randn(40, 12), randn(101, 12, seed=1)
+    bank = Bank(vectors.half(), vectors.half().float().square().sum(dim=1) / 2)
+    sizes: list[int] = []
+    search = nearest_module._nearest_of
+
+    def watched(given: torch.Tensor, part: Bank, piece: int) -> tuple[torch.Tensor, torch.Tensor]:
+        sizes.append(len(part.vectors))
+        return search(given, part, piece)
+
+    monkeypatch.setattr(nearest_module, "_nearest_of", watched)
+    threads, shared = SingleThreads(2, "test"), list[tuple[torch.Tensor, torch.Tensor]]()
+    threads.alone(lambda given: shared.append(nearest(given, bank)), queries)
+    assert sorted(sizes) == ([50, 51] if threads.count > 1 else [101])
+    distances, index = nearest(queries, bank)
+    assert torch.equal(shared[0][0], distances)
+    assert torch.equal(shared[0][1], index)
+
+
 def test_nearest_is_that_of_all_distances_whatever_the_pieces() -> None:
     queries, bank = randn(50, 12), randn(70, 12, seed=1)
     expected = torch.cdist(queries, bank).min(dim=1)
@@ -25,6 +48,15 @@ def test_nearest_is_that_of_all_distances_whatever_the_pieces() -> None:
         distances, index = nearest(queries, Bank.of(bank), piece)
         torch.testing.assert_close(distances, expected.values, rtol=1e-4, atol=1e-4)
         assert torch.equal(index, expected.indices)
+
+
+def test_threads_that_share_the_vectors_multiply_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(products, "SHARED_PRODUCTS", 0)
+    vectors, matrix = randn(2, 5, 7, 6), randn(6, 4, seed=1)
+    seen: list[torch.Tensor] = []
+    SingleThreads(2, "test").alone(lambda given: seen.append(products.product(given, matrix)), vectors)
+    torch.testing.assert_close(seen[0], vectors @ matrix)
+    torch.testing.assert_close(products.product(vectors, matrix), vectors @ matrix)
 
 
 def test_a_vector_of_the_bank_lies_next_to_itself() -> None:
