@@ -4,27 +4,43 @@
 
 On a CPU the matrices are widened to the vectors' precision a few at a time, in a piece of memory that stays in the
 core's cache: for a single image that takes a quarter of the time of widening them all first, and less than reading all
-of them in float32, at half the memory. For an image that is judged alone the cores share the places.
+of them in float32, at half the memory. Of an image that is judged alone the cores share the places where that has been
+faster lately.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import lru_cache
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from models.backends.fastest_way import FastestWay
 from models.backends.single_threads import lent_threads, shares, together
 
 WIDENED_BYTES = 3 << 19  # of matrices at once, measured from 1/4 to 2 MiB; two threads with more wait for memory
-SHARED_BYTES = 2 << 20  # of matrices from which on waking a second thread for half of them pays
+SHARED_BYTES = 4 << 20  # of matrices from which on waking a second thread for half of them can pay
 
 
 def place_distances(vectors: Tensor, matrices: Tensor) -> Tensor:
     """v (B, P, D) and W (P, D, D), constants in any precision -> d (B, P). Its gradient has no gradient of its own."""
     found: Tensor = _PlaceDistances.apply(vectors, matrices)
     return found
+
+
+Measure = Callable[[range], None]
+
+
+@lru_cache(maxsize=256)
+def _ways(_shape: torch.Size, _slopes: bool) -> FastestWay[[Measure, range], None]:
+    """The takers of the places of vectors of that shape: one core, or all lent ones, which may only wait for memory."""
+    return FastestWay([lambda measure, whole: measure(whole), _shared])
+
+
+def _shared(measure: Measure, whole: range) -> None:
+    together(measure, shares(len(whole), lent_threads()))
 
 
 class _PlaceDistances(torch.autograd.Function):
@@ -45,8 +61,11 @@ class _PlaceDistances(torch.autograd.Function):
                 if slopes is not None:
                     torch.bmm(found, wide.transpose(1, 2), out=slope)
 
-        size = matrices.numel() * matrices.element_size()
-        together(measure, shares(len(matrices), lent_threads() if size >= SHARED_BYTES else 1))
+        whole = range(len(matrices))
+        if lent_threads() > 1 and matrices.numel() * matrices.element_size() >= SHARED_BYTES:
+            _ways(vectors.shape, slopes is not None)(measure, whole)
+        else:
+            measure(whole)
         if slopes is not None:
             ctx.save_for_backward(slopes.mul_(2 / places.shape[-1]))
         return whitened.square_().mean(dim=-1).t()

@@ -34,6 +34,7 @@ def test_an_image_has_the_same_distances_alone_and_among_others() -> None:
 
 def test_threads_that_share_the_places_change_no_digit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "SHARED_BYTES", 0)
+    monkeypatch.setattr(module, "_ways", lambda *_: module._shared)
     monkeypatch.setattr(module, "WIDENED_BYTES", 10 * 4 * 32**2)
     matrices, vectors = torch.randn(71, 32, 32).half(), torch.randn(1, 71, 32).requires_grad_(True)
     sharing = SingleThreads(2, "test")
