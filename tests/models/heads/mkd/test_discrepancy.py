@@ -12,6 +12,7 @@ from models.heads.mkd.discrepancy import (
     location_map,
     plain_terms,
     power_mean,
+    power_val,
     relative_errors,
     weighted_sum,
 )
@@ -158,3 +159,15 @@ def test_the_written_gradient_of_the_plain_terms_is_the_one_that_autograd_finds(
         dim=1,
     )
     assert torch.allclose(plain_terms(source, cloner), apart)
+
+
+@pytest.mark.parametrize("power", [2.0, 3.0])
+def test_the_written_gradient_of_a_power_is_the_one_that_autograd_finds(power: float) -> None:
+    torch.manual_seed(0)
+    source, cloner = (torch.randn(3, 4, 2, 2, dtype=torch.float64, requires_grad=True) for _ in range(2))
+    assert torch.autograd.gradcheck(lambda *both: power_val(*both, power), (source, cloner))
+    assert torch.allclose(power_val(source, cloner, power), location_errors(source, cloner).pow(power).mean(dim=(1, 2)))
+    with torch.no_grad():
+        cloner.copy_(source)  # no error: no gradient, and no NaN
+    (found,) = torch.autograd.grad(power_val(source.detach(), cloner, power).sum(), cloner)
+    assert torch.equal(found, torch.zeros_like(found))
