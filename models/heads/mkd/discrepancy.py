@@ -131,7 +131,8 @@ class _PowerVal(torch.autograd.Function):
         errors = torch.linalg.vector_norm(gap, dim=1, keepdim=True).square() / gap.shape[1]
         ctx.save_for_backward(gap, errors)
         ctx.power = power
-        return errors.pow(power).mean(dim=(1, 2, 3))
+        found: Tensor = errors.pow(power).mean(dim=(1, 2, 3))
+        return found
 
     @staticmethod
     @torch.autograd.function.once_differentiable
