@@ -80,8 +80,14 @@ class OnnxBackend:
         return self._at_once(wanted, self._count, batch)
 
     def _ways_of(self, wanted: tuple[str, ...], size: int) -> FastestWay[[Array], Arrays]:
-        """How two threads can take one image."""
+        """How two threads can take one image, with all sessions that they need: none is made in traffic."""
         halves = None if self._int8 else row_halves(self._source, wanted[-1], size)
+        needed: list[tuple[str, int, str | None]] = [(wanted[-1], self._count, None), (wanted[-1], 1, None)]
+        if halves is not None:
+            behind = None if halves.tap == wanted[-1] else halves.tap
+            needed[1:] = [(halves.tap, 1, None), (wanted[-1], 1, behind)]
+        for one in needed:
+            self._session(*one)
         first = partial(self._at_once, wanted, 1) if halves is None else partial(self._by_halves, wanted, halves)
         return FastestWay([first, partial(self._at_once, wanted, self._count)])
 
