@@ -133,8 +133,10 @@ def _further_passes(
 
 
 def _batch(rows: Sequence[Row]) -> Prepared:
-    """The rows' images (B, 3, S, S); a single one is not copied."""
-    return rows[0].image[None] if len(rows) == 1 else np.stack([row.image for row in rows])
+    """The rows' images (B, 3, S, S). A single one is not copied, unless it is read-only: torch warns of that."""
+    if len(rows) == 1 and rows[0].image.flags.writeable:
+        return rows[0].image[None]
+    return np.stack([row.image for row in rows])
 
 
 def _pieces(rows: Sequence[Row], most: int) -> list[slice]:

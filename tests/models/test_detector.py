@@ -76,6 +76,15 @@ def test_only_rows_that_asked_get_a_map_and_it_is_their_own(
         assert_same(alone, detector.judge([one])[0])
 
 
+def test_a_single_image_of_another_processes_memory_is_judged(
+    detector: Detector, images: list[Prepared], bolt: Artifact
+) -> None:
+    expected = detector.judge([row(images[0], bolt, True)])[0]
+    read_only = images[0].copy()
+    read_only.setflags(write=False)
+    assert_same(detector.judge([row(read_only, bolt, True)])[0], expected)
+
+
 def test_the_order_of_the_rows_does_not_matter(detector: Detector, images: list[Prepared], bolt: Artifact) -> None:
     forward = detector.judge([row(image, bolt) for image in images])
     backward = detector.judge([row(image, bolt) for image in reversed(images)])
