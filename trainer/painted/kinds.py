@@ -26,11 +26,15 @@ Painter = Callable[[Scene, Wish, np.random.Generator], Change]
 
 
 class Kind(NamedTuple):
-    """A painter, and the least and largest size of its defects in shares of the picture's area."""
+    """A painter, and the least and largest size of its defects in shares of the picture's area.
+
+    `strongest` is the mean contrast above which a defect is made weaker, in shares of white.
+    """
 
     painter: Painter
     least: float
     most: float
+    strongest: float = 0.5
 
 
 # Thin things are small by nature, and a change of light, focus or shape is none below a certain size.

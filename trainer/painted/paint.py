@@ -5,7 +5,7 @@ The painters know nothing of real defects, and no labelled set was used to choos
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -13,7 +13,8 @@ import numpy.typing as npt
 
 from models.imaging.decode import Pixels
 from trainer.painted.change import Change, Wish
-from trainer.painted.kinds import KINDS
+from trainer.painted.kinds import KINDS, Kind
+from trainer.painted.own_kinds import OWN_KINDS
 from trainer.painted.scene import CannotPaint, Scene
 
 Mask = npt.NDArray[np.bool_]
@@ -25,12 +26,13 @@ VISIBLE = 0.02  # of white: a pixel that changes less is no part of the defect
 LEAST_CONTRAST = 0.03  # mean change over the mask below which nobody would see the defect
 SIZE_TOLERANCE = 1.6  # a defect may come out larger or smaller than wished by this factor
 TRIES = 10
+ALL_KINDS: Mapping[str, Kind] = {**KINDS, **OWN_KINDS}
 
 
 class Painted(NamedTuple):
     """`pixels` as the picture's, with a defect where `mask` (H, W) is True: every visible change, and nothing else.
 
-    `kind` is of KINDS, `size_share` the mask's share of the picture, `contrast` the mean over the mask of the largest
+    `kind` is of ALL_KINDS, `size_share` the mask's share of the picture, `contrast` the mean over the mask of the largest
     change among the channels, in shares of white.
     """
 
@@ -51,13 +53,13 @@ def paint(
 ) -> Painted:
     """One defect on (H, W, 3) of 8 or 16 bits, which stay as they are; same generator, same defect.
 
-    `kind` of KINDS and `size`, a share of the picture's area, are drawn where they are not given; `others` are further
-    good pictures of the product, whose pieces may serve as foreign texture. A grey picture stays grey. Without `kind`,
-    a kind that cannot be seen on this picture (a blur on a flat one) gives way to another. Raises CannotPaint where
+    `kind` of KINDS or OWN_KINDS and `size`, a share of the picture's area, are drawn where they are not given; `others` are further
+    good pictures of the product, whose pieces may serve as foreign texture. A grey picture stays grey. Without `kind`
+    one of KINDS is drawn, and a kind that cannot be seen on this picture (a blur on a flat one) gives way to another. Raises CannotPaint where
     the asked one cannot be seen, ValueError for an unknown kind or a size that it does not come in.
     """
-    if kind is not None and kind not in KINDS:
-        raise ValueError(f"no defect is called {kind!r}; the kinds are {', '.join(KINDS)}")
+    if kind is not None and kind not in ALL_KINDS:
+        raise ValueError(f"no defect is called {kind!r}; the kinds are {', '.join(ALL_KINDS)}")
     scene = Scene(pixels, others)
     names = [kind] if kind is not None else [name for name in KINDS if _fits(scene, name, size)]
     if size is not None and not (names and _fits(scene, names[0], size)):
@@ -81,8 +83,8 @@ def _least(scene: Scene) -> float:
 
 def _range(scene: Scene, kind: str) -> tuple[float, float]:
     """Least and largest size of that kind on that picture: tiny pictures have no room for the finest."""
-    low = max(KINDS[kind].least, _least(scene))
-    return low, max(KINDS[kind].most, min(2 * low, SIZES[1]))
+    low = max(ALL_KINDS[kind].least, _least(scene))
+    return low, max(ALL_KINDS[kind].most, min(2 * low, SIZES[1]))
 
 
 def _fits(scene: Scene, kind: str, size: float | None) -> bool:
@@ -97,7 +99,7 @@ def _painted(scene: Scene, kind: str, size: float | None, random: np.random.Gene
     asked = wished
     for _ in range(TRIES):
         wish = Wish(asked * scene.height * scene.width, _between(floor, CONTRASTS[1], random))
-        found = _finished(scene, kind, KINDS[kind].painter(scene, wish, random))
+        found = _finished(scene, kind, ALL_KINDS[kind].painter(scene, wish, random))
         off = found.size_share / wished
         right = 1 / SIZE_TOLERANCE <= off <= SIZE_TOLERANCE and _least(scene) <= found.size_share <= SIZES[1]
         if right and found.contrast >= LEAST_CONTRAST:
@@ -107,13 +109,14 @@ def _painted(scene: Scene, kind: str, size: float | None, random: np.random.Gene
 
 
 def _finished(scene: Scene, kind: str, change: Change) -> Painted:
-    """The change laid into the picture, no stronger than CONTRASTS allows, with its mask and figures."""
+    """The change laid into the picture, no stronger than its kind is, with its mask and figures."""
     old = scene.window(change.box)
     new = np.clip(change.picture, 0, 1)
     largest = np.abs(new - old).max(axis=2)
     seen = largest >= VISIBLE
-    if seen.any() and largest[seen].mean() > CONTRASTS[1]:
-        new = old + (new - old) * (CONTRASTS[1] / largest[seen].mean())
+    strongest = ALL_KINDS[kind].strongest
+    if seen.any() and largest[seen].mean() > strongest:
+        new = old + (new - old) * (strongest / largest[seen].mean())
     pixels, mask = scene.pixels.copy(), np.zeros((scene.height, scene.width), dtype=bool)
     pixels[change.box.slices] = np.rint(new * scene.white).astype(pixels.dtype)
     before, after = scene.pixels[change.box.slices], pixels[change.box.slices]
