@@ -17,7 +17,7 @@ from trainer.painted.scene import Box, CannotPaint, Scene
 PIECE = 12  # widths of the defect
 SMALLEST_PIECE = 32  # pixels
 WIDEST = 4.0  # times the smallest defect
-TRIES = 30  # places that are tried, as a kind may not be seen on every one
+TRIES = 20  # places that are tried, as a kind may not be seen on every one
 
 
 def fine_set(
@@ -26,35 +26,41 @@ def fine_set(
     """`per_picture` defects on each picture, `smallest` to WIDEST times as many pixels wide; kinds take turns.
 
     A width is that of a disc of the mask's area, met within the tolerance of `paint`; each factor is as likely as any
-    other. Depends on the pictures' order, on `seed` and on nothing else. Raises CannotPaint where a kind cannot be
-    seen anywhere on a picture.
+    other. A kind that cannot be seen on a picture gives way to the next of its round. Depends on the pictures' order,
+    on `seed` and on nothing else. Raises CannotPaint where no kind can be seen.
     """
     if per_picture < 1 or not kinds or smallest < 1:
         raise ValueError(
-            f"at least one defect a picture, of one kind and one pixel, is needed; got {per_picture}, {kinds}, {smallest}"
+            "at least one defect a picture, of one kind and one pixel, is needed; "
+            f"got {per_picture}, {kinds}, {smallest}"
         )
     for number, pixels in enumerate(pictures):
         scene = Scene(pixels)
         for place in range(per_picture):
-            turn, which = divmod(number * per_picture + place, len(kinds))
-            kind = np.random.default_rng([seed, turn]).permutation(np.array(kinds)).tolist()[which]
-            yield _fine(scene, kind, smallest, np.random.default_rng([seed, number, place, 3]))
+            turn, first = divmod(number * per_picture + place, len(kinds))
+            order = np.random.default_rng([seed, turn]).permutation(np.array(kinds)).tolist()
+            random = np.random.default_rng([seed, number, place, 3])
+            yield _first_that_can(scene, [*order[first:], *order[:first]], smallest, random)
+
+
+def _first_that_can(scene: Scene, kinds: Sequence[str], smallest: float, random: np.random.Generator) -> Painted:
+    for kind in kinds:
+        for _ in range(TRIES):
+            try:
+                return _fine(scene, kind, smallest, random)
+            except CannotPaint as error:
+                reason = error
+    raise reason
 
 
 def _fine(scene: Scene, kind: str, smallest: float, random: np.random.Generator) -> Painted:
-    for _ in range(TRIES):
-        width = smallest * float(np.exp(random.uniform(0, np.log(WIDEST))))
-        side = max(SMALLEST_PIECE, round(PIECE * width))
-        box = scene.around(*scene.place(random), side, side)
-        share = np.pi / 4 * width**2 / (box.height * box.width)
-        size = float(np.clip(share, ALL_KINDS[kind].least, ALL_KINDS[kind].most))
-        try:
-            found = paint(np.ascontiguousarray(scene.pixels[box.slices]), random, kind, size)
-        except CannotPaint as error:
-            reason = error
-            continue
-        return _laid_back(scene, box, found)
-    raise reason
+    width = smallest * float(np.exp(random.uniform(0, np.log(WIDEST))))
+    side = max(SMALLEST_PIECE, round(PIECE * width))
+    box = scene.around(*scene.place(random), side, side)
+    share = np.pi / 4 * width**2 / (box.height * box.width)
+    size = float(np.clip(share, ALL_KINDS[kind].least, ALL_KINDS[kind].most))
+    found = paint(np.ascontiguousarray(scene.pixels[box.slices]), random, kind, size)
+    return _laid_back(scene, box, found)
 
 
 def _laid_back(scene: Scene, box: Box, found: Painted) -> Painted:

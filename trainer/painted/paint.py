@@ -32,8 +32,8 @@ ALL_KINDS: Mapping[str, Kind] = {**KINDS, **OWN_KINDS}
 class Painted(NamedTuple):
     """`pixels` as the picture's, with a defect where `mask` (H, W) is True: every visible change, and nothing else.
 
-    `kind` is of ALL_KINDS, `size_share` the mask's share of the picture, `contrast` the mean over the mask of the largest
-    change among the channels, in shares of white.
+    `kind` is of ALL_KINDS, `size_share` the mask's share of the picture, `contrast` the mean over the mask of the
+    largest change among the channels, in shares of white.
     """
 
     pixels: Pixels
@@ -53,10 +53,11 @@ def paint(
 ) -> Painted:
     """One defect on (H, W, 3) of 8 or 16 bits, which stay as they are; same generator, same defect.
 
-    `kind` of KINDS or OWN_KINDS and `size`, a share of the picture's area, are drawn where they are not given; `others` are further
-    good pictures of the product, whose pieces may serve as foreign texture. A grey picture stays grey. Without `kind`
-    one of KINDS is drawn, and a kind that cannot be seen on this picture (a blur on a flat one) gives way to another. Raises CannotPaint where
-    the asked one cannot be seen, ValueError for an unknown kind or a size that it does not come in.
+    `kind` of ALL_KINDS and `size`, a share of the picture's area, are drawn where they are not given; `others` are
+    further good pictures of the product, whose pieces may serve as foreign texture. A grey picture stays grey. Without
+    `kind` one of KINDS is drawn, and one that cannot be seen on this picture (a blur on a flat one) gives way to
+    another. Raises CannotPaint where the asked one cannot be seen, ValueError for an unknown kind or a size that it
+    does not come in.
     """
     if kind is not None and kind not in ALL_KINDS:
         raise ValueError(f"no defect is called {kind!r}; the kinds are {', '.join(ALL_KINDS)}")
