@@ -23,7 +23,7 @@ from trainer.data_checks.scores import check_separation
 from trainer.painted.part_set import plain_on_parts
 from trainer.painted.scene import CannotPaint
 
-GOLDEN_SIDE = 512  # golden pictures are kept at most this large, to keep the artifact small
+GOLDEN_SIDE = 512  # golden pictures are kept at most this large, or as large as the input, to keep the artifact small
 PAINTED = 12  # defects at least: fewer would tell a head that sees from one that does not by chance alone
 PICTURES = 12  # good pictures at most that are painted on
 Scores = npt.NDArray[np.float32]
@@ -47,7 +47,9 @@ def golden_pictures(
     """
     chosen = list(dict.fromkeys([*spread(scores), *_evenly(len(files))]))[: max(PICTURES, 3)]
     kept = min(len(spread(scores)), len(chosen))
-    most = None if judge.preprocessing.tiles is not None else GOLDEN_SIDE  # tiles are laid out for one size
+    # Tiles are laid out for one size; a picture that is enlarged for the network is blurred, and strange by that alone.
+    seen = judge.preprocessing
+    most = None if seen.tiles is not None else max(GOLDEN_SIDE, seen.image_size)
     groups = judge.preprocessing.groups
     kept_files = [_small_file(read_pixels(files[index], groups), groups, most) for index in chosen]
     pictures = [decode_groups(data, groups, LIMITS).pixels for data in kept_files]

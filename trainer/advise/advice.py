@@ -20,6 +20,7 @@ import torch
 from models.backends.base import SourceBackend, SourceKey
 from models.backends.choice import BackendName
 from models.backends.pool import SourcePool, source_key
+from models.heads.candidate import Candidate
 from models.heads.registry import config_of
 from models.imaging.channels import group_picture
 from models.imaging.picture_views import PictureViews
@@ -33,6 +34,7 @@ from trainer.advise.trial import Pictures, Tried, of_all_groups, try_all
 from trainer.config import TrainingSettings
 from trainer.data import DataError, prepared_images, read_pixels, split
 from trainer.fit_run import Display, seeded
+from trainer.painted.fine import fine_set
 from trainer.painted.paint import Painted
 from trainer.painted.painted_set import painted_set
 from trainer.training_set import TrainingSet
@@ -46,7 +48,11 @@ DEFECTS = 144  # painted in all, about: a dozen of each kind
 
 @dataclass(frozen=True)
 class AdviceJob:
-    """What is advised on, for which budget, and where. `settings` are those of the fit, but for what is chosen."""
+    """What is advised on, for which budget, and where. `settings` are those of the fit, but for what is chosen.
+
+    `candidates` are tried in place of those of all methods. With `smallest_defect`, in pixels of the camera across,
+    defects of that width and a little above are painted.
+    """
 
     found: TrainingSet
     settings: TrainingSettings
@@ -59,6 +65,8 @@ class AdviceJob:
     threads: int | None = None
     weights_file: Path | None = None
     cache_limit_bytes: int = DEFAULT_LIMIT_BYTES
+    candidates: tuple[Candidate, ...] = ()
+    smallest_defect: float | None = None
 
 
 @dataclass(frozen=True)
@@ -158,7 +166,7 @@ def _tried(
 ) -> list[list[Tried]]:
     """All candidates on one source, on the pictures of each group of channels."""
     work = job.work / f"advise-{os.getpid()}"
-    candidates = all_candidates()
+    candidates = job.candidates or all_candidates()
     names = [f"{group.name}: " for group in job.found.groups] or [""]
     try:
         return [
@@ -178,7 +186,7 @@ def _tried(
 
 def painted_on_group(job: AdviceJob, aside: Sequence[int], group: int = 0) -> tuple[list[Painted], list[int]]:
     """Defects on the pictures of one group, and on which of `aside` each is."""
-    made, per_picture = painted_on(job.found, aside, job.settings.seed, group)
+    made, per_picture = painted_on(job.found, aside, job.settings.seed, group, job.smallest_defect)
     painted = list(made)
     return painted, [number // per_picture for number in range(len(painted))]
 
@@ -222,10 +230,17 @@ def drawn(count: int, settings: TrainingSettings) -> tuple[Sequence[int], Sequen
     return sorted(order[aside : aside + MOST_FITTED].tolist()), sorted(order[:aside].tolist())
 
 
-def painted_on(found: TrainingSet, aside: Sequence[int], seed: int, group: int = 0) -> tuple[Iterator[Painted], int]:
-    """Defects on those pictures, of parts on those of that group, made as they are asked for; and how many on each."""
+def painted_on(
+    found: TrainingSet, aside: Sequence[int], seed: int, group: int = 0, smallest: float | None = None
+) -> tuple[Iterator[Painted], int]:
+    """Defects on those pictures, of parts on those of that group, made as they are asked for; and how many on each.
+
+    Of all sizes, or with `smallest` so many pixels wide and a little above.
+    """
     per_picture = max(1, round(DEFECTS / len(aside) / max(1, len(found.groups))))
     pictures = (group_picture(read_pixels(found.files[one], found.groups), found.groups, group) for one in aside)
+    if smallest is not None:
+        return fine_set(pictures, per_picture, seed + group, smallest), per_picture
     return painted_set(pictures, per_picture, seed + group), per_picture
 
 

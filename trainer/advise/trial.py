@@ -89,11 +89,12 @@ def try_all(
 ) -> list[Tried]:
     """Every candidate on the same activations. One that cannot be fitted to so few pictures is told and left out."""
     size = pictures.fitted[0].shape[-1]
+    needed = {tap for one in candidates for tap in _needs(one, source)}
     found = []
     with ExitStack() as opened:
         store = opened.enter_context(
             ActivationStore(
-                *(pictures.count, size, backend, source, tuple(source.taps)), folder=work, limit_bytes=limit_bytes
+                *(pictures.count, size, backend, source, source.wanted(needed)), folder=work, limit_bytes=limit_bytes
             )
         )
         store.fill(iter(pictures))
@@ -114,6 +115,11 @@ def try_all(
             found.append(Tried(candidate, size, *apart, _milliseconds(head, store, device), fit_s, source.name))
             told(f"{candidate.name} at {size} pixels: {found[-1].separation:.1%}, {found[-1].ms:.0f} ms an image")
     return found
+
+
+def _needs(candidate: Candidate, source: SourceSpec) -> tuple[str, ...]:
+    config = config_of(candidate.tried or candidate.settings)
+    return method_of(config.method).needs(config, source).taps
 
 
 def of_all_groups(of_groups: Sequence[Sequence[Tried]]) -> list[Tried]:

@@ -24,10 +24,12 @@ from pydantic import ValidationError
 
 from models.backends.base import SourceBackend
 from models.backends.pool import SourcePool, source_key
-from models.heads.registry import method_of
+from models.heads.registry import config_of, method_of
 from models.imaging.preprocess import Resize
 from models.imaging.tiling import Tiling
 from models.sources.registry import spec_of
+from trainer.advise.candidates import SIZES
+from trainer.advise.fine_candidates import fine_candidates
 from trainer.config import TrainingSettings
 from trainer.fit_run import Display
 from trainer.run import TrainingJob
@@ -115,10 +117,15 @@ class ViewProposal:
 
 @dataclass(frozen=True)
 class AutoView:
-    """Chooses view and image size of a fit, for `--image-size auto`. See trainer.run.MethodChooser."""
+    """Chooses view and image size of a fit, for `--image-size auto`. See trainer.run.MethodChooser.
+
+    With `own_method` a large picture that is seen whole gets the first of `fine_candidates` in place of the
+    settings' method, which is then that of tiles.
+    """
 
     smallest_defect: float
     cycle_ms: float | None = None
+    own_method: bool = False
 
     def __call__(
         self, job: TrainingJob, found: TrainingSet, display: Display
@@ -128,7 +135,16 @@ class AutoView:
         proposal = self.propose(found.sizes, job.settings, pool, job.weights_file, max(1, len(found.groups)))
         for line in proposal.lines():
             display.say(line)
-        return proposal.taken.applied(job.settings), {"view": proposal.record()}
+        return self.with_method(proposal.taken, job.settings, display), {"view": proposal.record()}
+
+    def with_method(self, taken: ViewOption, settings: TrainingSettings, display: Display) -> TrainingSettings:
+        """The settings with this view, and with the method for it where that is left open."""
+        seen = taken.applied(settings)
+        if not self.own_method or taken.tiling is not None or taken.image_size <= max(SIZES):
+            return seen
+        candidate = fine_candidates(taken.image_size)[0]
+        display.say(f"method: {candidate.name}, for small defects on large pictures; --method auto compares it")
+        return seen.model_copy(update={"method": config_of(candidate.settings)})
 
     def propose(
         self,

@@ -17,13 +17,13 @@ from models.writing import require_writable
 from trainer.adopt import adopt
 from trainer.advise.advice import AdviceJob, advise
 from trainer.advise.candidates import SIZES
-from trainer.advise.chooser import Auto
+from trainer.advise.chooser import Auto, ViewThenMethod
 from trainer.advise.copies import advise_copies
 from trainer.advise.tile_heads import AutoTileHeads
 from trainer.cli.method_list import method_lines
 from trainer.cli.next_command import next_command
 from trainer.cli.place import Place, check_names, place_of
-from trainer.cli.settings import AUTO, auto_view, settings_of, sizes_of, sources_of, wants_auto
+from trainer.cli.settings import AUTO, auto_view, names_method, settings_of, sizes_of, sources_of, wants_auto
 from trainer.compare import compare
 from trainer.config import TrainingSettings
 from trainer.display import RichDisplay
@@ -309,10 +309,12 @@ def _job(arguments: argparse.Namespace, data: Path, place: Place) -> TrainingJob
 
 def _chooser(arguments: argparse.Namespace) -> MethodChooser | None:
     view, sources = auto_view(arguments), sources_of(arguments)
-    if not wants_auto(arguments):
-        if sources:
-            raise ValueError("--source auto goes with --method auto: name a source, or leave the method to it as well")
-        return view
-    if view is not None:
-        raise ValueError("--method auto tries sizes of its own: name a method, or a size")
-    return Auto(arguments.cycle_ms, sizes_of(arguments, SIZES), sources)
+    if wants_auto(arguments):
+        return (
+            Auto(arguments.cycle_ms, sizes_of(arguments, SIZES), sources)
+            if view is None
+            else ViewThenMethod(view, sources)
+        )
+    if sources:
+        raise ValueError("--source auto goes with --method auto: name a source, or leave the method to it as well")
+    return None if view is None else replace(view, own_method=not names_method(arguments))

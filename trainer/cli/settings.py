@@ -71,6 +71,13 @@ def sources_of(arguments: argparse.Namespace) -> tuple[str, ...]:
     return tuple(name for name, spec in SOURCES.items() if spec.weights.carrier is not None)
 
 
+def names_method(arguments: argparse.Namespace) -> bool:
+    """Whether flags or file say anything of the method, be it a setting alone."""
+    if arguments.method is not None or arguments.set_values:
+        return True
+    return arguments.config is not None and bool(_from_file(arguments.config).get("method"))
+
+
 def auto_view(arguments: argparse.Namespace) -> AutoView | None:
     """What chooses view and size where that is asked for. Raises ValueError where it cannot."""
     if arguments.image_size != AUTO:

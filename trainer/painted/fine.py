@@ -17,7 +17,7 @@ from trainer.painted.scene import Box, CannotPaint, Scene
 PIECE = 12  # widths of the defect
 SMALLEST_PIECE = 32  # pixels
 WIDEST = 4.0  # times the smallest defect
-TRIES = 20  # places that are tried, as a kind may not be seen on every one
+TRIES = 5  # pieces that are tried, as a kind may not be seen on every one
 
 
 def fine_set(
@@ -59,7 +59,7 @@ def _fine(scene: Scene, kind: str, smallest: float, random: np.random.Generator)
     box = scene.around(*scene.place(random), side, side)
     share = np.pi / 4 * width**2 / (box.height * box.width)
     size = float(np.clip(share, ALL_KINDS[kind].least, ALL_KINDS[kind].most))
-    found = paint(np.ascontiguousarray(scene.pixels[box.slices]), random, kind, size)
+    found = paint(scene.pixels[box.slices].copy(), random, kind, size)
     return _laid_back(scene, box, found)
 
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
 from models.artifact import active_artifact, load_artifact
 from models.exit_codes import ExitCode
 from models.heads.candidate import Candidate
+from models.heads.mkd.config import MkdConfig
+from models.heads.mkd.views import View, window_grid
 from models.heads.padim.method import PadimMethod
 from models.heads.parts import place_gaussians
 from models.heads.registry import config_of, forget, register
@@ -20,6 +23,7 @@ from trainer.advise import advice, copies
 from trainer.advise.advice import AdviceJob, advise
 from trainer.advise.candidates import all_candidates, is_default
 from trainer.advise.choice import choose, standard_error
+from trainer.advise.fine_candidates import fine_candidates
 from trainer.advise.trial import Tried, separations
 from trainer.config import TrainingSettings
 from trainer.data import DataError
@@ -111,6 +115,49 @@ def test_a_method_of_ones_own_is_tried_after_the_built_in_ones() -> None:
         assert all_candidates() == (*built_in, Candidate("own", {"method": "own"}))
     finally:
         forget("own")
+
+
+@pytest.mark.parametrize("size", [128, 256, 320, 640, 1024])
+def test_the_windows_for_small_defects_are_so_many_places_wide_at_any_size(size: int) -> None:
+    deep, less = (config_of(one.settings) for one in fine_candidates(size)[:2])
+    assert isinstance(deep, MkdConfig)
+    assert isinstance(less, MkdConfig)
+    strides = {"pool2": 4, "pool3": 8, "pool4": 16}
+
+    def sides(views: tuple[View, ...]) -> list[tuple[str, int]]:
+        return [(view.tap, window_grid(view.window, size // strides[view.tap])[0]) for view in views]
+
+    assert sides(deep.score_views) == sides(less.score_views) == [("pool2", 3), ("pool3", 3)]
+    assert sides(deep.map_views) == [("pool2", 5), ("pool3", 3), ("pool4", 2)]
+    assert sides(less.map_views) == sides(deep.map_views)[:2]
+    for one in fine_candidates(size):
+        config = config_of(one.settings)
+        assert config_of(config.model_dump(mode="json")) == config
+
+
+@pytest.mark.long
+def test_view_and_method_are_chosen_one_after_the_other_for_small_defects(
+    tmp_path: Path, source_weights: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    random = np.random.default_rng(0)
+    folder = tmp_path / "good"
+    folder.mkdir()
+    for number in range(12):
+        blocks = (random.random((20, 20)) > 0.5).astype(np.uint8) * 200 + 20
+        picture = cv2.resize(blocks, (160, 160), interpolation=cv2.INTER_NEAREST)
+        cv2.imwrite(str(folder / f"{number:02}.png"), picture)
+    monkeypatch.setattr(advice, "DEFECTS", 15)
+    line = ["fit", str(folder), "--product", "board", "--out", str(tmp_path), "--image-size", "auto"]
+    line += ["--smallest-defect", "8", "--method", "auto", "--no-forecast", "--threads", "1", "--accept-degenerate"]
+    assert mkd_train([*line, "--split", "random"]) == 0
+    manifest = load_artifact(active_artifact(tmp_path / "board")).manifest
+    outcome = manifest.training.outcome
+    assert isinstance(outcome["auto"], dict)
+    assert isinstance(outcome["view"], dict)
+    assert outcome["view"]["smallest_defect"] == 8
+    size = manifest.preprocessing.image_size
+    table = {(row["name"], row["size"]) for row in outcome["auto"]["table"]}
+    assert table == {(one.name, size) for one in fine_candidates(size)}
 
 
 def test_a_fit_with_method_auto_says_in_the_manifest_what_it_chose_and_why(

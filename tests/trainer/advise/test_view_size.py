@@ -13,9 +13,13 @@ import torch
 from models.artifact import load_artifact
 from models.artifact.versions import active_artifact
 from models.backends.base import SourceBackend
+from models.imaging.tiling import Tiling
 from trainer.__main__ import main
-from trainer.advise.view_size import measured_cost, propose_view
+from trainer.advise.view_size import AutoView, ViewOption, measured_cost, propose_view
+from trainer.cli.arguments import parser
+from trainer.cli.settings import names_method
 from trainer.config import TrainingSettings
+from trainer.quiet import QuietDisplay
 
 
 def by_pixels(size: int) -> float:
@@ -72,6 +76,44 @@ def test_the_cost_is_that_of_the_backend_and_measured_once_for_each_size(averagi
     assert cost(1024) == 4 * cost(512)
 
 
+def said_and_settings(view: AutoView, image_size: int, tiling: Tiling | None = None) -> tuple[list[str], str]:
+    """What is told, and the method in the end, where patchcore stands in the settings."""
+    said: list[str] = []
+    display = QuietDisplay()
+    display.say = said.append  # type: ignore[method-assign]
+    taken = ViewOption("stretch" if tiling is None else "tiles", image_size, tiling, 12, 100)
+    settings = TrainingSettings.model_validate({"method": {"method": "patchcore"}})
+    return said, view.with_method(taken, settings, display).method.method
+
+
+def test_a_large_picture_seen_whole_gets_the_method_for_small_defects_where_none_is_named() -> None:
+    said, method = said_and_settings(AutoView(10, own_method=True), 640)
+    assert method == "mkd"
+    assert "method: mkd, small windows" in said[0]
+    assert said_and_settings(AutoView(10), 640) == ([], "patchcore")
+    assert said_and_settings(AutoView(10, own_method=True), 256) == ([], "patchcore")
+    tiling = Tiling(side=640, overlap=160, width=2000, height=2000, version=2)
+    assert said_and_settings(AutoView(10, own_method=True), 640, tiling) == ([], "patchcore")
+
+
+@pytest.mark.parametrize(
+    ("flags", "named"),
+    [
+        ([], False),
+        (["--method", "padim"], True),
+        (["--set", "bank_size=100"], True),
+        (["--config", "{file}"], True),
+    ],
+)
+def test_a_method_is_named_by_a_flag_or_the_file_or_a_setting_of_it(
+    tmp_path: Path, flags: list[str], named: bool
+) -> None:
+    file = tmp_path / "fit.toml"
+    file.write_text("[method]\nmethod = 'patchcore'\n")
+    line = ["fit", "pictures", "--product", "board", *(flag.format(file=file) for flag in flags)]
+    assert names_method(parser().parse_args(line)) == named
+
+
 @pytest.mark.long
 def test_preview_and_fit_choose_alike_and_the_artifact_says_why(
     tmp_path: Path, source_weights: Mapping[str, torch.Tensor], capsys: pytest.CaptureFixture[str]
@@ -103,7 +145,6 @@ def test_preview_and_fit_choose_alike_and_the_artifact_says_why(
         (["--image-size", "auto"], "needs --smallest-defect"),
         (["--smallest-defect", "12"], "goes with --image-size auto"),
         (["--image-size", "auto", "--smallest-defect", "12", "--view", "tiles"], "chooses the view as well"),
-        (["--image-size", "auto", "--smallest-defect", "12", "--method", "auto"], "name a method, or a size"),
     ],
 )
 def test_flags_that_contradict_are_refused(
