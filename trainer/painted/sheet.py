@@ -10,8 +10,7 @@ import numpy.typing as npt
 
 from models.imaging.decode import Pixels
 from models.imaging.map_picture import eight_bit
-from trainer.painted.kinds import KINDS
-from trainer.painted.paint import Painted, paint
+from trainer.painted.paint import ALL_KINDS, Painted, paint
 from trainer.painted.scene import CannotPaint, white_level
 
 Cell = npt.NDArray[np.uint8]
@@ -29,7 +28,7 @@ def contact_sheet(pictures: Sequence[Pixels], seed: int, cell: int = 160) -> Cel
         others = [other for other in pictures if other is not pixels]
         cells = [
             _cell(pixels, kind, np.random.default_rng([seed, number, place]), others, cell)
-            for place, kind in enumerate(KINDS)
+            for place, kind in enumerate(ALL_KINDS)
         ]
         rows.append(np.concatenate(cells, axis=1))
     return np.concatenate(rows, axis=0)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from trainer.painted.__main__ import main
-from trainer.painted.kinds import KINDS
+from trainer.painted.paint import ALL_KINDS
 from trainer.painted.sheet import CAPTION
 
 
@@ -26,7 +26,7 @@ def test_the_sheet_has_a_row_for_each_picture_and_a_column_for_each_kind(tmp_pat
     main([str(write(tmp_path / "good", 3)), "--out", str(out), "--pictures", "2", "--cell", "48"])
     sheet = cv2.imread(str(out))
     assert sheet is not None
-    assert sheet.shape == (2 * (2 * 48 + CAPTION), 48 * len(KINDS), 3)
+    assert sheet.shape == (2 * (2 * 48 + CAPTION), 48 * len(ALL_KINDS), 3)
     assert sheet.std() > 20
 
 
