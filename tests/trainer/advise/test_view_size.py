@@ -76,14 +76,23 @@ def test_the_cost_is_that_of_the_backend_and_measured_once_for_each_size(averagi
     assert cost(1024) == 4 * cost(512)
 
 
+class _Heard(QuietDisplay):
+    """Keeps what is said."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def say(self, text: str) -> None:
+        """Kept."""
+        self.said.append(text)
+
+
 def said_and_settings(view: AutoView, image_size: int, tiling: Tiling | None = None) -> tuple[list[str], str]:
     """What is told, and the method in the end, where patchcore stands in the settings."""
-    said: list[str] = []
-    display = QuietDisplay()
-    display.say = said.append  # type: ignore[method-assign]
+    display = _Heard()
     taken = ViewOption("stretch" if tiling is None else "tiles", image_size, tiling, 12, 100)
     settings = TrainingSettings.model_validate({"method": {"method": "patchcore"}})
-    return said, view.with_method(taken, settings, display).method.method
+    return display.said, view.with_method(taken, settings, display).method.method
 
 
 def test_a_large_picture_seen_whole_gets_the_method_for_small_defects_where_none_is_named() -> None:
