@@ -65,7 +65,7 @@ class ViewThenMethod:
     def __call__(
         self, job: TrainingJob, found: TrainingSet, display: Display
     ) -> tuple[TrainingSettings, dict[str, object]]:
-        """Raises DataError where the view is tiles: methods are compared on whole pictures."""
+        """`view` gives whole pictures alone: on tiles no method can be chosen. Raises ValueError where it has none."""
         settings, of_view = self.view(job, found, display)
         method = Auto(self.view.cycle_ms, (settings.image_size,), self.sources, self.view.smallest_defect)
         settings, of_method = method(replace(job, settings=settings), found, display)

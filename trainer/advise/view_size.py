@@ -5,7 +5,9 @@
     tiles  views of a side over the scale, which overlap by a defect at least, so that each lies whole in one of them
     cost   views times the measured time of a source pass of that size, on this machine, one image at a time
 
-The cheapest is taken. Where it is over the budget, less detail is asked for, down to the last of DETAILS.
+The cheapest is taken; tiles where they cost less than the whole by TILES_SAVE at least, as the network sees too little
+at their edges and a timing is not exact. Where it is over the budget, less detail is asked for, down to the last of
+DETAILS.
 """
 
 from __future__ import annotations
@@ -47,6 +49,7 @@ STEP, SMALLEST, LARGEST = 32, 64, 1024  # of an image size
 SAME_SHAPE = 1.05  # sides that differ by less are a square
 LARGEST_TIMED = 512  # a larger pass is reckoned by its pixels: it takes seconds
 TIMINGS = 2
+TILES_SAVE = 0.2  # share of the time
 
 Cost = Callable[[int], float]  # image size -> milliseconds of a source pass
 
@@ -120,12 +123,13 @@ class AutoView:
     """Chooses view and image size of a fit, for `--image-size auto`. See trainer.run.MethodChooser.
 
     With `own_method` a large picture that is seen whole gets the first of `fine_candidates` in place of the
-    settings' method, which is then that of tiles.
+    settings' method, which is then that of tiles. With `whole` tiles are not considered.
     """
 
     smallest_defect: float
     cycle_ms: float | None = None
     own_method: bool = False
+    whole: bool = False
 
     def __call__(
         self, job: TrainingJob, found: TrainingSet, display: Display
@@ -159,22 +163,34 @@ class AutoView:
         method, backend = settings.method, pool.require(key)
         taps = method_of(method.method).needs(method, spec_of(key.source)).taps
         cost = measured_cost(backend, taps)
-        return propose_view(sizes, self.smallest_defect, self.cycle_ms, lambda size: groups * cost(size))
+        return propose_view(
+            sizes, self.smallest_defect, self.cycle_ms, lambda size: groups * cost(size), whole=self.whole
+        )
 
 
 def propose_view(
-    sizes: Sequence[tuple[int, int]], smallest_defect: float, cycle_ms: float | None, cost: Cost
+    sizes: Sequence[tuple[int, int]],
+    smallest_defect: float,
+    cycle_ms: float | None,
+    cost: Cost,
+    *,
+    whole: bool = False,
 ) -> ViewProposal:
-    """The proposal for pictures of those (width, height). Raises ValueError where no view shows such a defect."""
+    """The proposal for pictures of those (width, height), `whole` ones alone or in tiles as well.
+
+    Raises ValueError where no view shows such a defect.
+    """
     tried: list[ViewOption] = []
     for detail in sorted({min(detail, smallest_defect) for detail in DETAILS}, reverse=True):
-        options = list(view_options(sizes, smallest_defect, detail, cost))
+        options = [one for one in view_options(sizes, smallest_defect, detail, cost) if not (whole and one.tiling)]
         if options:
-            tried.append(min(options, key=lambda one: one.ms))
+            tried.append(min(options, key=lambda one: one.ms if one.tiling is None else one.ms / (1 - TILES_SAVE)))
             if cycle_ms is None or tried[-1].ms <= cycle_ms:
                 break
     if not tried:
-        raise ValueError(f"no view of these pictures shows a defect of {smallest_defect:g} pixels: name a --view")
+        way = "whole view" if whole else "view"
+        hint = "name a method, so that tiles may be taken" if whole else "name a --view"
+        raise ValueError(f"no {way} of these pictures shows a defect of {smallest_defect:g} pixels: {hint}")
     return ViewProposal(tried[-1], tuple(tried), smallest_defect, cycle_ms)
 
 

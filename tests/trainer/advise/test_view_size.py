@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import cv2
@@ -46,6 +46,20 @@ def test_the_cheapest_by_the_measured_cost_is_taken() -> None:
     """Where every pass costs the same, the fewest; where large ones are dear, small ones."""
     assert propose_view([(2448, 2048)], 24, None, lambda _: 50.0).taken.image_size == 512
     assert propose_view([(2448, 2048)], 24, None, lambda size: float(size**4)).taken.image_size == 128
+
+
+def test_tiles_are_taken_where_they_save_a_fifth_of_the_time() -> None:
+    def dearer(by: float) -> Callable[[int], float]:
+        """Tiles of 384, of which four cover the picture, and the whole, which costs `by` times as much."""
+        return lambda size: {384: 100.0, 640: 400 * by}.get(size, 1e6)
+
+    assert propose_view([(640, 640)], 10, None, dearer(1.2)).taken.tiling is None
+    taken = propose_view([(640, 640)], 10, None, dearer(1.3)).taken
+    assert taken.tiling is not None
+    assert taken.tiling.count == 4
+    assert propose_view([(640, 640)], 10, None, dearer(1.3), whole=True).taken.image_size == 640
+    with pytest.raises(ValueError, match="no whole view of these pictures shows a defect of 4 pixels: name a method"):
+        propose_view([(16384, 512)], 4, None, by_pixels, whole=True)
 
 
 def test_over_the_budget_less_detail_is_shown_and_told() -> None:
