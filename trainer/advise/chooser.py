@@ -57,7 +57,10 @@ class Auto:
 
 @dataclass(frozen=True)
 class ViewThenMethod:
-    """The view by the smallest defect first, then the method at its size. See MethodChooser."""
+    """The view by the smallest defect first, then the method at its size. See MethodChooser.
+
+    Of the views whole ones alone: methods are not compared on tiles.
+    """
 
     view: AutoView
     sources: tuple[str, ...] = ()
@@ -65,8 +68,8 @@ class ViewThenMethod:
     def __call__(
         self, job: TrainingJob, found: TrainingSet, display: Display
     ) -> tuple[TrainingSettings, dict[str, object]]:
-        """`view` gives whole pictures alone: on tiles no method can be chosen. Raises ValueError where it has none."""
-        settings, of_view = self.view(job, found, display)
+        """Raises ValueError where no whole view shows such a defect."""
+        settings, of_view = replace(self.view, whole=True)(job, found, display)
         method = Auto(self.view.cycle_ms, (settings.image_size,), self.sources, self.view.smallest_defect)
         settings, of_method = method(replace(job, settings=settings), found, display)
         return settings, {**of_view, **of_method}

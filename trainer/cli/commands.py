@@ -310,11 +310,9 @@ def _job(arguments: argparse.Namespace, data: Path, place: Place) -> TrainingJob
 def _chooser(arguments: argparse.Namespace) -> MethodChooser | None:
     view, sources = auto_view(arguments), sources_of(arguments)
     if wants_auto(arguments):
-        return (
-            Auto(arguments.cycle_ms, sizes_of(arguments, SIZES), sources)
-            if view is None
-            else ViewThenMethod(view, sources)
-        )
+        if view is not None:
+            return ViewThenMethod(view, sources)
+        return Auto(arguments.cycle_ms, sizes_of(arguments, SIZES), sources)
     if sources:
         raise ValueError("--source auto goes with --method auto: name a source, or leave the method to it as well")
     return None if view is None else replace(view, own_method=not names_method(arguments))

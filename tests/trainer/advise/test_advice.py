@@ -19,7 +19,7 @@ from models.heads.parts import place_gaussians
 from models.heads.registry import config_of, forget, register
 from models.sources.weights import SourceWeightsError
 from trainer.__main__ import main as mkd_train
-from trainer.advise import advice, copies
+from trainer.advise import advice, copies, view_size
 from trainer.advise.advice import AdviceJob, advise
 from trainer.advise.candidates import all_candidates, is_default
 from trainer.advise.choice import choose, standard_error
@@ -147,6 +147,7 @@ def test_view_and_method_are_chosen_one_after_the_other_for_small_defects(
         picture = cv2.resize(blocks, (160, 160), interpolation=cv2.INTER_NEAREST)
         cv2.imwrite(str(folder / f"{number:02}.png"), picture)
     monkeypatch.setattr(advice, "DEFECTS", 15)
+    monkeypatch.setattr(view_size, "measured_cost", lambda *_: lambda size: float(size**4))  # tiles would be taken
     line = ["fit", str(folder), "--product", "board", "--out", str(tmp_path), "--image-size", "auto"]
     line += ["--smallest-defect", "8", "--method", "auto", "--no-forecast", "--threads", "1", "--accept-degenerate"]
     assert mkd_train([*line, "--split", "random"]) == 0
@@ -155,6 +156,7 @@ def test_view_and_method_are_chosen_one_after_the_other_for_small_defects(
     assert isinstance(outcome["auto"], dict)
     assert isinstance(outcome["view"], dict)
     assert outcome["view"]["smallest_defect"] == 8
+    assert manifest.preprocessing.tiles is None
     size = manifest.preprocessing.image_size
     table = {(row["name"], row["size"]) for row in outcome["auto"]["table"]}
     assert table == {(one.name, size) for one in fine_candidates(size)}
