@@ -16,6 +16,7 @@ from models.image_judge import ImageJudge
 from models.imaging.channels import Groups, group_pictures
 from models.imaging.decode import Pixels
 from models.imaging.grouped_decode import decode_groups
+from models.imaging.preprocess import Preprocessing
 from models.imaging.stack import StackFile, as_stack
 from trainer.data import LIMITS, read_pixels
 from trainer.data_checks.result import CheckResult
@@ -23,7 +24,7 @@ from trainer.data_checks.scores import check_separation
 from trainer.painted.part_set import plain_on_parts
 from trainer.painted.scene import CannotPaint
 
-GOLDEN_SIDE = 512  # golden pictures are kept at most this large, or as large as the input, to keep the artifact small
+GOLDEN_SIDE = 512  # golden pictures are kept at most this large, to keep the artifact small; see kept_side
 PAINTED = 12  # defects at least: fewer would tell a head that sees from one that does not by chance alone
 PICTURES = 12  # good pictures at most that are painted on
 Scores = npt.NDArray[np.float32]
@@ -47,9 +48,7 @@ def golden_pictures(
     """
     chosen = list(dict.fromkeys([*spread(scores), *_evenly(len(files))]))[: max(PICTURES, 3)]
     kept = min(len(spread(scores)), len(chosen))
-    # Tiles are laid out for one size; a picture that is enlarged for the network is blurred, and strange by that alone.
-    seen = judge.preprocessing
-    most = None if seen.tiles is not None else max(GOLDEN_SIDE, seen.image_size)
+    most = kept_side(judge.preprocessing)
     groups = judge.preprocessing.groups
     kept_files = [_small_file(read_pixels(files[index], groups), groups, most) for index in chosen]
     pictures = [decode_groups(data, groups, LIMITS).pixels for data in kept_files]
@@ -68,6 +67,15 @@ def golden_pictures(
     record = _record(f"defect.{ending}", found[best]).model_copy(update={"defect": True})
     defect = _small_file(painted[best], groups, most)
     return GoldenPictures([*kept_files[:kept], defect], [*records, record], result)
+
+
+def kept_side(preprocessing: Preprocessing) -> int | None:
+    """The longer side to which golden pictures are shrunk; None where they stay as they are.
+
+    Tiles are laid out for one size. A picture that was shrunk below the input and is enlarged again is blurred, and
+    strange by that alone.
+    """
+    return None if preprocessing.tiles is not None else max(GOLDEN_SIDE, preprocessing.image_size)
 
 
 def spread(scores: Scores) -> list[int]:

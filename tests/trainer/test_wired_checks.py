@@ -18,6 +18,7 @@ from tests.conftest import bolt_picture, png
 from trainer.config import TrainingSettings
 from trainer.data import DataError
 from trainer.fit_run import Display
+from trainer.golden import kept_side
 from trainer.labelled import read_labelled_set
 from trainer.parts_split import split_parts, worst_of_groups
 from trainer.run import TrainingJob, train
@@ -48,6 +49,13 @@ def test_an_artifact_keeps_a_defect_that_scores_above_its_good_pictures_and_its_
         artifact.judge.prepare_file(png((bolt_picture(3) // 8).astype(np.uint8)))
     assert caught.value.code == "image_level_unexpected"
     assert replace(artifact.judge, levels=None).prepare_file(png((bolt_picture(3) // 8).astype(np.uint8)))
+
+
+def test_golden_pictures_are_never_kept_smaller_than_the_network_sees_them() -> None:
+    assert kept_side(TrainingSettings(image_size=128).preprocessing(65535)) == 512
+    assert kept_side(TrainingSettings(image_size=640).preprocessing(65535)) == 640
+    tiles = TrainingSettings(image_size=128, view="tiles", tile_side=128)
+    assert kept_side(tiles.preprocessing(65535, [(2000, 1000)])) is None
 
 
 def test_bursts_stay_on_one_side_and_count_once() -> None:
