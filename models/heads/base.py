@@ -262,6 +262,10 @@ class Method(ABC, Generic[C]):
     def needs(self, config: C, source: SourceSpec) -> SourceNeeds:
         """What is computed of the source for this configuration. Raises ValueError for taps that it does not have."""
 
+    def fine_candidates(self, size: int) -> tuple[Candidate, ...]:
+        """What is tried in place of `candidates` for small defects on pictures seen whole at `size` pixels."""
+        return ()
+
     @abstractmethod
     def fit(self, config: C, parts: GoodParts, run: FitRun) -> Head:
         """The head of these good parts, on any device."""

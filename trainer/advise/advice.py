@@ -23,8 +23,10 @@ from models.backends.pool import SourcePool, source_key
 from models.heads.candidate import Candidate
 from models.heads.registry import config_of
 from models.imaging.channels import group_picture
+from models.imaging.masks import Mask
 from models.imaging.picture_views import PictureViews
-from models.imaging.preprocess import Prepared, prepare
+from models.imaging.preprocess import Prepared
+from models.imaging.regions import Regions
 from models.sources.registry import SourceSpec, spec_of
 from models.sources.weights import SourceWeightsError
 from trainer.activations import DEFAULT_LIMIT_BYTES
@@ -51,7 +53,7 @@ class AdviceJob:
     """What is advised on, for which budget, and where. `settings` are those of the fit, but for what is chosen.
 
     `candidates` are tried in place of those of all methods. With `smallest_defect`, in pixels of the camera across,
-    defects of that width and a little above are painted.
+    defects of that width and a little above are painted; with `regions` those alone count that lie inside.
     """
 
     found: TrainingSet
@@ -67,6 +69,7 @@ class AdviceJob:
     cache_limit_bytes: int = DEFAULT_LIMIT_BYTES
     candidates: tuple[Candidate, ...] = ()
     smallest_defect: float | None = None
+    regions: Regions | None = None
 
 
 @dataclass(frozen=True)
@@ -187,8 +190,19 @@ def _tried(
 def painted_on_group(job: AdviceJob, aside: Sequence[int], group: int = 0) -> tuple[list[Painted], list[int]]:
     """Defects on the pictures of one group, and on which of `aside` each is."""
     made, per_picture = painted_on(job.found, aside, job.settings.seed, group, job.smallest_defect)
-    painted = list(made)
-    return painted, [number // per_picture for number in range(len(painted))]
+    found = [(one, number // per_picture) for number, one in enumerate(made) if _is_seen(one.mask, job.regions)]
+    if not found:
+        raise DataError("no painted defect lies where pictures are looked at: name a method, or larger regions")
+    painted, origin = zip(*found, strict=True)
+    return list(painted), list(origin)
+
+
+def _is_seen(mask: Mask, regions: Regions | None) -> bool:
+    """Whether half of a defect lies inside the regions at least."""
+    if regions is None:
+        return True
+    inside = regions.on_map(mask.shape[1], mask.shape[0])
+    return int((mask & inside).sum()) * 2 >= int(mask.sum())
 
 
 def _pictures(
@@ -202,16 +216,17 @@ def _pictures(
 ) -> Pictures:
     """Those of one group. Raises DataError for pictures in tiles."""
     settings = job.settings.model_copy(update={"image_size": size})
-    views = PictureViews(settings.preprocessing(job.found.sixteen_bit_white, groups=job.found.groups))
+    preprocessing = settings.preprocessing(job.found.sixteen_bit_white, groups=job.found.groups)
+    views = PictureViews(preprocessing, job.regions)
     if views.per_group != 1:
         raise DataError("a method cannot be chosen for pictures in tiles: name one by --method")
-    alone = settings.preprocessing(job.found.sixteen_bit_white)
+    alone = PictureViews(settings.preprocessing(job.found.sixteen_bit_white), job.regions)
 
     def of(indices: Sequence[int]) -> list[Prepared]:
         files = tuple(job.found.files[index] for index in indices)
         return list(islice(prepared_images(files, views), group, None, views.count))
 
-    return Pictures(of(fitted), of(aside), [prepare(one.pixels, alone) for one in defects], defects, origin)
+    return Pictures(of(fitted), of(aside), [alone.prepare(one.pixels).whole for one in defects], defects, origin)
 
 
 def drawn(count: int, settings: TrainingSettings) -> tuple[Sequence[int], Sequence[int]]:

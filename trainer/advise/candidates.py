@@ -15,6 +15,11 @@ def all_candidates() -> tuple[Candidate, ...]:
     return tuple(candidate for name in method_names() for candidate in method_of(name).candidates)
 
 
+def fine_candidates(size: int) -> tuple[Candidate, ...]:
+    """The same for small defects on large pictures that are seen whole, at `size` pixels."""
+    return tuple(candidate for name in method_names() for candidate in method_of(name).fine_candidates(size))
+
+
 def is_default(candidate: Candidate) -> bool:
     """Whether it is of the default method, which a tie is given to."""
     return bool(candidate.settings["method"] == DEFAULT_METHOD)

@@ -8,8 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from trainer.advise.advice import AdviceJob, advise
-from trainer.advise.candidates import SIZES
-from trainer.advise.fine_candidates import fine_candidates
+from trainer.advise.candidates import SIZES, fine_candidates
 from trainer.advise.view_size import AutoView
 from trainer.config import TrainingSettings
 from trainer.fit_run import Display
@@ -45,6 +44,7 @@ class Auto:
             threads=job.threads,
             weights_file=job.weights_file,
             cache_limit_bytes=job.cache_limit_bytes,
+            regions=job.regions,
         )
         if self.smallest_defect is not None:
             candidates = fine_candidates(max(self.sizes))

@@ -30,8 +30,7 @@ from models.heads.registry import config_of, method_of
 from models.imaging.preprocess import Resize
 from models.imaging.tiling import Tiling
 from models.sources.registry import spec_of
-from trainer.advise.candidates import SIZES
-from trainer.advise.fine_candidates import fine_candidates
+from trainer.advise.candidates import SIZES, fine_candidates
 from trainer.config import TrainingSettings
 from trainer.fit_run import Display
 from trainer.run import TrainingJob

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from models.heads.base import FitRun, GoodParts, Head, Method, SourceNeeds, taps_of
 from models.heads.candidate import Candidate
+from models.heads.mkd.candidates import CANDIDATES, small_windows
 from models.heads.mkd.config import MkdConfig
 from models.heads.mkd.fit import MkdTrainable
 from models.heads.mkd.half_size import BothSizes, half_of, is_half
@@ -29,14 +30,11 @@ class MkdMethod(Method[MkdConfig]):
     title = "Multiresolution Knowledge Distillation (Salehi et al., CVPR 2021)"
     when = "the default: parts that lie still or freely, defects small or all over; takes a training of minutes"
     Config = MkdConfig
-    candidates: ClassVar[tuple[Candidate, ...]] = (
-        Candidate(
-            "mkd, two sizes",
-            {"method": "mkd", "two_sizes": True},
-            tried={"method": "mkd", "two_sizes": True, "cloner": "none", "attribution": "discrepancy"},
-        ),
-        Candidate("mkd", {"method": "mkd"}, tried={"method": "mkd", "cloner": "none", "attribution": "discrepancy"}),
-    )
+    candidates = CANDIDATES
+
+    def fine_candidates(self, size: int) -> tuple[Candidate, ...]:
+        """See Method.fine_candidates."""
+        return small_windows(size)
 
     def needs(self, config: MkdConfig, source: SourceSpec) -> SourceNeeds:
         """The trained taps, of both sizes of the picture where a view is of the half one."""

@@ -38,6 +38,11 @@ class PadimMethod(Method[PadimConfig]):
         Candidate("padim, shared covariance", {"method": "padim", "covariance": "shared"}),
     )
 
+    def fine_candidates(self, size: int) -> tuple[Candidate, ...]:
+        """See Method.fine_candidates."""
+        settings = {"method": "padim", "covariance": "shared", "taps": ("pool2", "pool3"), "score_share": 0.001}
+        return (Candidate("padim, shared covariance", settings),)
+
     def needs(self, config: PadimConfig, source: SourceSpec) -> SourceNeeds:
         """The taps whose features are taken."""
         return SourceNeeds(taps_of(config.taps, source))

@@ -33,6 +33,13 @@ class PatchcoreMethod(Method[PatchcoreConfig]):
         Candidate("patchcore, pool2 and pool3", {"method": "patchcore", "taps": ("pool2", "pool3")}),
     )
 
+    def fine_candidates(self, size: int) -> tuple[Candidate, ...]:
+        """See Method.fine_candidates."""
+        return (
+            Candidate("patchcore", {"method": "patchcore"}),
+            Candidate("patchcore, pool3", {"method": "patchcore", "taps": ("pool3",), "score_share": 0.001}),
+        )
+
     def needs(self, config: PatchcoreConfig, source: SourceSpec) -> SourceNeeds:
         """The taps whose features are taken."""
         return SourceNeeds(taps_of(config.taps, source))

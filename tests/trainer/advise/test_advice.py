@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -17,14 +19,14 @@ from models.heads.mkd.views import View, window_grid
 from models.heads.padim.method import PadimMethod
 from models.heads.parts import place_gaussians
 from models.heads.registry import config_of, forget, register
+from models.imaging.regions import Regions
 from models.sources.weights import SourceWeightsError
 from trainer.__main__ import main as mkd_train
 from trainer.advise import advice, copies, view_size
-from trainer.advise.advice import AdviceJob, advise
-from trainer.advise.candidates import all_candidates, is_default
+from trainer.advise.advice import AdviceJob, advise, drawn, painted_on_group
+from trainer.advise.candidates import all_candidates, fine_candidates, is_default
 from trainer.advise.choice import choose, standard_error
-from trainer.advise.fine_candidates import fine_candidates
-from trainer.advise.trial import Tried, separations
+from trainer.advise.trial import Pictures, Tried, separations, try_all
 from trainer.config import TrainingSettings
 from trainer.data import DataError
 from trainer.fit_run import Display
@@ -253,3 +255,46 @@ def test_advice_is_given_in_a_table_and_too_few_pictures_are_told(
     ]
     assert mkd_train([*line, "--hold-out", "0.5"]) == ExitCode.INPUT
     assert "6 pictures to train on are too few to choose by" in " ".join(capfd.readouterr().err.split())
+
+
+def test_where_regions_are_given_methods_are_compared_by_what_lies_inside(
+    good_folder_of_bolts: Path,
+    source_weights: object,
+    tmp_path: Path,
+    silent_display: Display,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    only(monkeypatch, "padim")
+    monkeypatch.setattr(advice, "DEFECTS", 24)
+    found, settings = read_training_set(good_folder_of_bolts), TrainingSettings(image_size=32)
+    kept = np.zeros((40, 40), np.bool_)
+    kept[:, :20] = True
+    whole = AdviceJob(found, settings, tmp_path, sizes=(32,), threads=1)
+    _, aside = drawn(len(found.files), settings)
+    everywhere, _ = painted_on_group(whole, aside)
+    inside, origin = painted_on_group(replace(whole, regions=Regions(kept)), aside)
+    assert 0 < len(inside) == len(origin) < len(everywhere)
+    assert all(2 * one.mask[:, :20].sum() >= one.mask.sum() for one in inside)
+    shown: list[Pictures] = []
+
+    def seen(candidates: Sequence[Candidate], pictures: Pictures, *rest: Any, **more: Any) -> list[Tried]:
+        shown.append(pictures)
+        return try_all(candidates, pictures, *rest, **more)
+
+    monkeypatch.setattr(advice, "try_all", seen)
+    advise(replace(whole, regions=Regions(kept)), silent_display)
+    for picture in (*shown[0].fitted, *shown[0].defective):
+        right = picture[:, :, 18:]  # what is ignored takes the value of the last column inside
+        assert np.abs(right - right[:, :, :1]).max() < 1e-6
+
+
+def test_regions_in_which_nothing_was_painted_are_told(
+    good_folder_of_bolts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(advice, "DEFECTS", 2)
+    kept = np.zeros((40, 40), np.bool_)
+    kept[39, 39] = True
+    found, settings = read_training_set(good_folder_of_bolts), TrainingSettings(image_size=32)
+    job = AdviceJob(found, settings, tmp_path, sizes=(32,), regions=Regions(kept))
+    with pytest.raises(DataError, match="no painted defect lies where pictures are looked at"):
+        painted_on_group(job, drawn(len(found.files), settings)[1])
