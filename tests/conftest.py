@@ -48,6 +48,7 @@ def quiet_machine() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(NO_DOWNLOAD_ENV, "1")
         patch.setenv("MKD_FEEDBACK", "off")  # a store beside the artifacts is for the tests that ask for one
+        patch.setenv("MKD_GOLDEN_CHECK", "full")  # no test follows from what was run before
         yield
     torch.set_num_threads(threads)
 

@@ -23,6 +23,7 @@ class ProductSummary(Answer):
     head_bytes: int
     problems: dict[str, str]
     doubts: tuple[str, ...] = ()
+    golden_check: str | None = None
     note: str | None = None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -21,33 +22,55 @@ if TYPE_CHECKING:
 GOLDEN_TOLERANCE = 0.02
 
 
-def verify_golden(artifact: Artifact, detector: Detector) -> None:
-    """Decodes, prepares and judges the golden images here and now. Raises ArtifactError where a score differs.
+def verify_golden(artifact: Artifact, detector: Detector) -> tuple[float, ...]:
+    """Decodes, prepares and judges the golden images here and now; their scores, in the manifest's order.
 
     They are judged side by side, the first with its map, which must be finite: so what a head does for a request is
     done once before one comes.
-    The head must be on the detector's device and its source built. The tolerance is GOLDEN_TOLERANCE of the held-out
-    scores' spread. A golden picture with a painted defect must score above all good ones, unless the artifact says that
-    its training set was degenerate and a person has accepted that.
+    The head must be on the detector's device and its source built. Raises ArtifactError as `check_golden_scores` does.
     """
-    golden = artifact.manifest.golden
-    tolerance = golden_tolerance(artifact.calibration)
-    pictures = golden_pictures(artifact)
-    judged = artifact.judge.judge_together(detector, pictures, [number == 0 for number in range(len(pictures))])
-    scores = []
-    for number, (one, judgement) in enumerate(zip(golden, judged, strict=True)):
-        scores.append(judgement.score)
-        difference = abs(judgement.score - one.score)
-        if not difference <= tolerance:
-            raise ArtifactError(
-                artifact.path / one.file,
-                f"scores {judgement.score:.6g} here and {one.score:.6g} when it was made; "
-                f"a difference of at most {tolerance:.2g} is allowed",
-            )
-        if number == 0 and (judgement.map is None or not np.isfinite(judgement.map).all()):
-            raise ArtifactError(artifact.path / one.file, "has a map that is not finite here")
+    scores = _scores(artifact, detector, artifact.manifest.golden)
+    check_golden_scores(artifact, scores)
+    return scores
+
+
+def verify_first_golden(artifact: Artifact, detector: Detector) -> float:
+    """As `verify_golden` for the first golden image alone, with its map; its score."""
+    (score,) = _scores(artifact, detector, artifact.manifest.golden[:1])
+    _check_score(artifact, artifact.manifest.golden[0], score)
+    return score
+
+
+def check_golden_scores(artifact: Artifact, scores: Sequence[float]) -> None:
+    """Raises ArtifactError where a score differs from the one that the artifact was made with.
+
+    The tolerance is GOLDEN_TOLERANCE of the held-out scores' spread. A golden picture with a painted defect must score
+    above all good ones, unless the artifact says that its training set was degenerate and a person has accepted that.
+    """
+    for one, score in zip(artifact.manifest.golden, scores, strict=True):
+        _check_score(artifact, one, score)
     if artifact.manifest.degenerate is None:
         _check_defect(artifact, scores)
+
+
+def _scores(artifact: Artifact, detector: Detector, golden: Sequence[GoldenRecord]) -> tuple[float, ...]:
+    pictures = [_picture(artifact, one) for one in golden]
+    wants_map = [number == 0 for number in range(len(pictures))]
+    judged = list(artifact.judge.judge_together(detector, pictures, wants_map))
+    first = judged[0]
+    if math.isfinite(first.score) and (first.map is None or not np.isfinite(first.map).all()):
+        raise ArtifactError(artifact.path / golden[0].file, "has a map that is not finite here")
+    return tuple(judgement.score for judgement in judged)
+
+
+def _check_score(artifact: Artifact, golden: GoldenRecord, score: float) -> None:
+    tolerance = golden_tolerance(artifact.calibration)
+    if not abs(score - golden.score) <= tolerance:
+        raise ArtifactError(
+            artifact.path / golden.file,
+            f"scores {score:.6g} here and {golden.score:.6g} when it was made; "
+            f"a difference of at most {tolerance:.2g} is allowed",
+        )
 
 
 def _check_defect(artifact: Artifact, scores: Sequence[float]) -> None:

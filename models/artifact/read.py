@@ -75,9 +75,9 @@ class Artifact:
             self.head.needs.taps, lambda: [view for picture in golden_pictures(self) for view in picture.views]
         )
 
-    def verify_golden(self, detector: Detector) -> None:
+    def verify_golden(self, detector: Detector) -> tuple[float, ...]:
         """See models.artifact.golden.verify_golden."""
-        verify_golden(self, detector)
+        return verify_golden(self, detector)
 
 
 def load_artifact(path: Path) -> Artifact:

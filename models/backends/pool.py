@@ -50,8 +50,8 @@ class SourcePool(Mapping[SourceKey, SourceBackend]):
         check_backend(backend, device)
         self.device = device
         self._asked = backend
-        self._threads = threads or os.cpu_count() or 1
-        self._half = half
+        self.threads = threads or os.cpu_count() or 1
+        self.half = half
         self._weights_file = weights_file
         self._backends: dict[SourceKey, SourceBackend] = {}
         self._reasons: dict[SourceKey, str] = {}
@@ -102,7 +102,7 @@ class SourcePool(Mapping[SourceKey, SourceBackend]):
             built.update({name: self._build(key, name, tensors) for name in names})
             return race(built, images, workload.taps)
 
-        where = conditions(spec.architecture, spec.wanted(workload.taps), images.shape[-1], self._threads)
+        where = conditions(spec.architecture, spec.wanted(workload.taps), images.shape[-1], self.threads)
         timings, kept = kept_race(cache_folder(), where, run)
         timings = {name: timings[name] for name in names if name in timings}
         by_size = winners(timings)
@@ -122,24 +122,24 @@ class SourcePool(Mapping[SourceKey, SourceBackend]):
 
             if not has_fast_bfloat16():
                 log.warning(NO_AMX)
-            return Bfloat16Backend(network, self._threads)
+            return Bfloat16Backend(network, self.threads)
         if name == "ncnn":
             from models.backends.ncnn_backend import NcnnBackend
 
-            return NcnnBackend(network, self._threads)
+            return NcnnBackend(network, self.threads)
         if name == "winograd":
             from models.backends.winograd_backend import WinogradBackend
 
-            return WinogradBackend(network, self._threads, kept)
+            return WinogradBackend(network, self.threads, kept)
         if name == "onnxruntime":
             from models.backends.onnx_backend import OnnxBackend
 
-            return OnnxBackend(network, self._threads, kept, key.precision)
+            return OnnxBackend(network, self.threads, kept, key.precision)
         if name == "cuda":
             from models.backends.cuda_backend import CudaBackend
 
             return CudaBackend(network, self.device, precision=key.precision)
-        return TorchBackend(network, self.device, half=self._half, precision=key.precision)
+        return TorchBackend(network, self.device, half=self.half, precision=key.precision)
 
     def _tensors(self, key: SourceKey) -> dict[str, Tensor]:
         spec = spec_of(key.source)

@@ -9,16 +9,15 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from importlib import metadata
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 from pydantic import BaseModel, ValidationError
 
 from models.atomic_file import write_text
+from models.backends.conditions import versions, waiting
 from models.backends.processor import processor_name
 from models.backends.race import Timings
-from models.backends.single_threads import waiting_threads_sleep
 
 FILE = "races.json"
 LIBRARIES = ("torch", "ncnn", "onnxruntime")
@@ -31,10 +30,8 @@ class _Races(BaseModel):
 
 def conditions(source: str, taps: tuple[str, ...], size: int, threads: int) -> str:
     """All that a race's outcome follows from, in words."""
-    versions = [f"{name} {found}" for name in LIBRARIES if (found := _version(name))]
-    waiting = "sleeping" if waiting_threads_sleep() else "spinning"
     work = f"{source} to {taps[-1]} at {size} px"
-    return "; ".join((processor_name(), f"{threads} threads, {waiting}", ", ".join(versions), work))
+    return "; ".join((processor_name(), f"{threads} threads, {waiting()}", versions(LIBRARIES), work))
 
 
 def kept_race(folder: Path, key: str, run: Callable[[], Timings]) -> tuple[Timings, bool]:
@@ -76,10 +73,3 @@ def _alone(file: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
-
-
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None

@@ -15,11 +15,14 @@ import psutil
 import torch
 
 from models.artifact import Artifact
+from models.artifact.golden_check import GoldenChecks, all_checked
 from models.backends.choice import BackendName
+from models.backends.conditions import score_conditions
 from models.backends.pool import SourcePool
 from models.detector import Detector, Judgement, Row
 from models.heads.base import Head, to_device
 from models.heads.grouped import GroupedHead, heads_of
+from service.engine.step_times import StepTimes
 from service.engine.worker import FaultKind
 
 OUT_OF_MEMORY = ("out of memory", "DefaultCPUAllocator", "ALLOC_FAILED", "bad_alloc")
@@ -27,11 +30,18 @@ DEVICE_LOST = ("CUDA error", "device-side assert", "cuDNN error", "CUBLAS_STATUS
 
 
 class DeviceRunner:
-    """One device taken into use. Heads stay on the CPU with the registry; a GPU gets a copy that goes with the head."""
+    """One device taken into use. Heads stay on the CPU with the registry; a GPU gets a copy that goes with the head.
 
-    def __init__(self, device: torch.device, pool: SourcePool) -> None:
+    `kept` is the folder of what this machine has found before: golden checks that passed, seconds of a warm-up on the
+    CPU. With None all of it is done anew.
+    """
+
+    def __init__(self, device: torch.device, pool: SourcePool, kept: Path | None = None) -> None:
         self.device = device
         self._pool = pool
+        self._golden_checks = GoldenChecks(kept) if kept is not None else None
+        # On a GPU a shape's first step in each process compiles and allocates.
+        self._step_times = StepTimes(kept) if kept is not None and device.type == "cpu" else None
         self._detector = Detector(device, pool)
         self._placed: WeakKeyDictionary[Head, Head] = WeakKeyDictionary()
 
@@ -82,10 +92,25 @@ class DeviceRunner:
         """Each source in use with the backend that runs it and why; from any thread."""
         return self._pool.chosen()
 
-    def verify(self, artifact: Artifact) -> None:
-        """Raises ArtifactError where the golden images score otherwise here than where the artifact was made."""
+    def verify(self, artifact: Artifact) -> str:
+        """Which golden images were judged, in words.
+
+        Raises ArtifactError where they score otherwise here than where the artifact was made.
+        """
         self.prepare(artifact)
-        dataclasses.replace(artifact, head=self._place(artifact.head)).verify_golden(self._detector)
+        placed = dataclasses.replace(artifact, head=self._place(artifact.head))
+        if self._golden_checks is None:
+            placed.verify_golden(self._detector)
+            return all_checked(placed)
+        return self._golden_checks.check(placed, self._detector, self._conditions(artifact))
+
+    def step_seconds(self, artifact: Artifact, images: int) -> float:
+        """Seconds of a step over `images` of this artifact's: those that a start before has measured, else of `warm`."""
+        if self._step_times is None:
+            return self.warm(artifact, images)
+        size = artifact.preprocessing.image_size
+        work = f"{artifact.manifest.method} on {images} images of {size} px"
+        return self._step_times.seconds(f"{work}; {self._conditions(artifact)}", lambda: self.warm(artifact, images))
 
     def warm(self, artifact: Artifact, images: int) -> float:
         """One step over `images` grey images, half of them with a map (at least one); returns its seconds."""
@@ -101,6 +126,10 @@ class DeviceRunner:
             if (wrong := self.complaint(row, judgement)) is not None:
                 raise RuntimeError(f"warm-up with {images} images of {size} pixels: {wrong}")
         return time.perf_counter() - started
+
+    def _conditions(self, artifact: Artifact) -> str:
+        backend = self._pool[artifact.source].name
+        return score_conditions(artifact.source, backend, self.device, self._pool.threads, half=self._pool.half)
 
     def _place(self, head: Head) -> Head:
         if self.device.type == "cpu":
@@ -120,10 +149,12 @@ def device_runners(
     threads: int | None = None,
     half: bool = False,
     weights_file: Path | None = None,
+    kept: Path | None = None,
 ) -> dict[str, Callable[[], DeviceRunner]]:
     """For each device, by name, the call that takes it into use. Nothing is touched before the call.
 
-    The arguments are those of models.backends.pool.SourcePool; `threads` are of the source pass on the CPU.
+    The arguments are those of models.backends.pool.SourcePool and, `kept`, of DeviceRunner; `threads` are of the source
+    pass on the CPU.
     """
 
     def taking(name: str) -> Callable[[], DeviceRunner]:
@@ -132,7 +163,7 @@ def device_runners(
             if device.type == "cuda":
                 torch.cuda.set_device(device)  # the current device is a property of the thread
             pool = SourcePool(device, backend=engine, threads=threads, half=half, weights_file=weights_file)
-            return DeviceRunner(device, pool)
+            return DeviceRunner(device, pool, kept)
 
         return take
 

@@ -165,13 +165,13 @@ class Engine:
             raise
         return [_answer(image) for image in images]
 
-    def validate(self, artifact: Artifact) -> None:
+    def validate(self, artifact: Artifact) -> str:
         """Verify an artifact's golden scores and run its shapes, on every device, through the workers' own queues.
 
-        Blocks for some device steps, so call it off the event loop; requests wait for one step at a time at most.
+        Returns which golden images were judged, in words. Blocks for some device steps, so call it off the event loop; requests wait for one step at a time at most.
         Raises models.artifact.ArtifactError where the scores differ, NotReady where no device can run it.
         """
-        self._validator.validate(artifact, self._supervisor)
+        return self._validator.validate(artifact, self._supervisor)
 
     def backends(self) -> dict[str, dict[str, str]]:
         """By device, each source in use with the backend that runs it and why."""

@@ -12,6 +12,7 @@ from service.engine.batch_limit import BatchLimit
 from service.engine.latency_model import LatencyModel
 from service.engine.supervisor import Supervisor
 from service.engine.worker import Runner
+from service.logs import event
 
 PATIENCE_S = 60.0  # for a device whose worker is being replaced
 
@@ -23,7 +24,9 @@ class ValidatingRunner(Runner, Protocol):
 
     def backends(self) -> dict[str, str]: ...
 
-    def verify(self, artifact: Artifact) -> None: ...
+    def verify(self, artifact: Artifact) -> str: ...
+
+    def step_seconds(self, artifact: Artifact, images: int) -> float: ...
 
     def warm(self, artifact: Artifact, images: int) -> float: ...
 
@@ -37,20 +40,24 @@ class Validator:
         self._lock = threading.Lock()
         self._shapes: dict[tuple[SourceKey, int], Artifact] = {}
 
-    def validate(self, artifact: Artifact, supervisor: Supervisor[ValidatingRunner]) -> None:
+    def validate(self, artifact: Artifact, supervisor: Supervisor[ValidatingRunner]) -> str:
         """Verify and warm up on every device, one step at a time between the requests' batches.
 
-        A shape that has run before is not run again: requests wait for it, and the golden images have run the head,
-        scores and a map. Raises what the runner raises (ArtifactError for wrong scores), or NotReady where no device
-        takes the work.
+        Returns which golden images were judged, in words. A shape that has run before is not run again: requests wait
+        for it, and the golden images have run the head, scores and a map. Raises what the runner raises (ArtifactError
+        for wrong scores), or NotReady where no device takes the work.
         """
+        checked: dict[str, str] = {}
         shape = (artifact.source, artifact.preprocessing.image_size)
         for device in supervisor.devices:
-            tasks: list[Callable[[ValidatingRunner], None]] = [lambda runner: runner.verify(artifact)]
+            tasks: list[Callable[[ValidatingRunner], None]] = [self._verifying(artifact, device, checked)]
             tasks += [self._warming(artifact, count) for count in self._counts(artifact, device, shape)]
             supervisor.run_on(device, lambda runner: runner.prepare(artifact), tasks, patience_s=PATIENCE_S)
         with self._lock:
             self._shapes[shape] = artifact
+        words = "; ".join(checked.values() if len(checked) < 2 else (f"{name}: {checked[name]}" for name in checked))
+        event("golden pictures checked", product=artifact.manifest.product, pictures=words)
+        return words
 
     def warm_up(self, runner: ValidatingRunner, device: str) -> None:
         """On the thread of a new worker, before it serves: every known shape, one image and as many as may come."""
@@ -64,16 +71,26 @@ class Validator:
     def _counts(self, artifact: Artifact, device: str, shape: tuple[SourceKey, int]) -> tuple[int, ...]:
         with self._lock:
             known = shape in self._shapes
-        # Twice each: the first run of a shape allocates and compiles, the second is what a batch will cost.
-        return () if known else (1, 1, self._most(artifact, device), self._most(artifact, device))
+        if known:
+            return ()
+        most = self._most(artifact, device)
+        # On a GPU twice each: the first run of a shape compiles, the second is what a batch will cost.
+        return (1, most) if device == "cpu" else (1, 1, most, most)
 
     def _most(self, artifact: Artifact, device: str) -> int:
         limit = self._limits[device]
         return max(1, min(limit.images, limit.pixels // artifact.preprocessing.image_size**2))
 
+    @staticmethod
+    def _verifying(artifact: Artifact, device: str, checked: dict[str, str]) -> Callable[[ValidatingRunner], None]:
+        def run(runner: ValidatingRunner) -> None:
+            checked[device] = runner.verify(artifact)
+
+        return run
+
     def _warming(self, artifact: Artifact, count: int) -> Callable[[ValidatingRunner], None]:
         def run(runner: ValidatingRunner) -> None:
-            seconds = runner.warm(artifact, count)
+            seconds = runner.step_seconds(artifact, count)
             self._latency.observe(count, count * artifact.preprocessing.image_size**2, seconds)
 
         return run

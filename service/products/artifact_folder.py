@@ -39,13 +39,13 @@ class ArtifactFolder:
     """`NAME/manifest.json` (plain) or `NAME/VERSION/manifest.json`, as many as there are, below `root`.
 
     `look` is for one thread; `load` may be called from several. `validate` proves an artifact on the devices, each
-    content once. `trouble` says in words what is wrong with the folder as a whole, None where nothing is.
+    content once, and says which golden pictures it judged. `trouble` says in words what is wrong with the folder as a whole, None where nothing is.
     """
 
     def __init__(
         self,
         root: Path,
-        validate: Callable[[Artifact], None],
+        validate: Callable[[Artifact], str | None],
         metrics: Metrics,
         *,
         grace_s: float,
@@ -57,7 +57,7 @@ class ArtifactFolder:
         self._metrics = metrics
         self._grace_s = grace_s
         self._clock = clock
-        self._validated: set[str] = set()
+        self._validated: dict[str, str | None] = {}  # by hash: which golden pictures were judged
         self._before: Found = {}
         self._missing: dict[tuple[str, str], float] = {}  # since when; on the service's clock
 
@@ -91,8 +91,7 @@ class ArtifactFolder:
             version = ProductVersion(name, folder, folder or artifact.manifest.version, artifact.sha256, artifact)
             version.check()
             if artifact.sha256 not in self._validated:
-                self._validate(artifact)
-                self._validated.add(artifact.sha256)
+                self._validated[artifact.sha256] = self._validate(artifact)
         except ServiceError:
             self._count("failed")
             raise
@@ -104,6 +103,10 @@ class ArtifactFolder:
             raise RefusedError(f"{type(error).__name__}: {self._without_root(str(error))}") from error
         self._count("ok")
         return version
+
+    def golden_check(self, sha256: str) -> str | None:
+        """Which golden pictures of the artifact with that hash were judged here, in words."""
+        return self._validated.get(sha256)
 
     def path(self, name: str, folder: str) -> Path:
         """The artifact's folder. Raises ValueError for names that could lead elsewhere."""

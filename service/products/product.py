@@ -134,4 +134,5 @@ class ProductStatus:
     head_bytes: int  # in memory now
     problems: dict[str, str] = field(default_factory=dict)
     doubts: tuple[str, ...] = ()  # ProductVersion.doubts of the active one
+    golden_check: str | None = None  # which golden pictures of the active one were judged at its load, in words
     note: str | None = None  # where what an operator decided would not survive a restart: that, and why

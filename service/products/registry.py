@@ -50,7 +50,7 @@ class Registry:
         self,
         root: Path,
         *,
-        validate: Callable[[Artifact], None],
+        validate: Callable[[Artifact], str | None],
         metrics: Metrics,
         state_file: Path | None = None,
         state_required: bool = True,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 
 from service.errors import ArtifactRefused, NotReady, ProductNotFound, ServiceError
 from service.logs import event
@@ -177,7 +178,8 @@ class VersionManager:
         decision = self._pins.of(record.name)
         lost = self._pins.lost_because if decision != PinState() else None
         note = f"this ends with the service, as {lost}" if lost is not None else None
-        return record.status(decision, self._head_cache, note)
+        checked = self._folder.golden_check(record.active.hash) if record.active is not None else None
+        return replace(record.status(decision, self._head_cache, note), golden_check=checked)
 
     def _record(self, product: str) -> ProductRecord:
         record = self._records.get(product)

@@ -31,6 +31,11 @@ class ProductSummary(Schema):
         description="What to know before trusting the active version: why its training set was degenerate and "
         "accepted, and preprocessing that is out of date. Empty for a sound one.",
     )
+    golden_check: str | None = Field(
+        default=None,
+        description="Which golden pictures of the active version were judged when it was loaded here: all, or 1 where "
+        "all had passed before on this machine.",
+    )
     note: str | None = Field(default=None, description="What will not survive a restart, and why; else null.")
 
 

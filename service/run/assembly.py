@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from models.sources.weights import cache_folder
 from models.version import service_version
 from service.audit.chain import ChainLimits
 from service.audit.trail import AuditTrail
@@ -38,7 +39,12 @@ def assemble(settings: Settings, shared: Path | None = None) -> Components:
     metrics.gauge("mkd_start_timestamp_seconds").set(time.time())
     metrics.gauge("mkd_in_flight_limit_images").set(settings.max_waiting_images)
     runners = device_runners(
-        devices, engine=settings.backend, threads=threads.torch, half=settings.half, weights_file=settings.weights
+        devices,
+        engine=settings.backend,
+        threads=threads.torch,
+        half=settings.half,
+        weights_file=settings.weights,
+        kept=cache_folder() if settings.golden_check == "once" else None,
     )
     engine = Engine(runners, engine_settings(settings), metrics)
     registry = registry_of(settings, engine, metrics, shared)

@@ -75,6 +75,11 @@ class Settings(BaseSettings):
         ge=0,
         description="Memory for heads in MiB before the least recently used are unloaded; 0 for no limit.",
     )
+    golden_check: Literal["once", "full"] = Field(
+        default="once",
+        description="Golden pictures that a start judges: once (all, and where all have passed before on this machine "
+        "under the same conditions one of each product) or full (always all).",
+    )
     weights: Path | None = Field(
         default=None, description="File with the source weights; without it the usual places are tried."
     )
