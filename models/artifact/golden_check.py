@@ -23,7 +23,7 @@ AS_BEFORE = 0.25  # of the tolerance: on one machine a score moves less, and a l
 
 
 class PassedCheck(BaseModel):
-    """All golden pictures of an artifact have passed: when (ISO 8601, UTC), and their scores in the manifest's order."""
+    """All golden pictures have passed: when (ISO 8601, UTC), and their scores in the manifest's order."""
 
     passed_at: str
     scores: tuple[float, ...]

@@ -27,15 +27,21 @@ from models.sources.vgg16 import TAP_LAYERS, VGG16
 
 
 class NcnnBackend:
-    """Runs the source in ncnn with `threads` CPU threads. Raises ImportError where ncnn is not installed."""
+    """Runs the source in ncnn with `threads` CPU threads. Raises ImportError where ncnn is not installed.
+
+    ncnn has weights of its own, so the source is let go once a network is built (VGG-16: 56 MiB). `reload` gives it
+    again where a further network is needed, for a deeper tap; without it the source is kept.
+    """
 
     name = "ncnn"
 
-    def __init__(self, source: SourceNetwork, threads: int) -> None:
+    def __init__(self, source: SourceNetwork, threads: int, reload: Callable[[], SourceNetwork] | None = None) -> None:
         import ncnn
 
         self._ncnn = ncnn
-        self._source = source
+        self._spec = source.spec
+        self._source: SourceNetwork | None = source
+        self._reload = reload
         self._count = max(1, threads)
         self._mean = source.mean.cpu().numpy().reshape(3, 1, 1)
         self._std = source.std.cpu().numpy().reshape(3, 1, 1)
@@ -47,7 +53,7 @@ class NcnnBackend:
 
     def activations(self, images: Tensor, taps: Collection[str] | None = None) -> dict[str, Tensor]:
         """See SourceBackend; images come from and activations stay in CPU memory."""
-        wanted = self._source.spec.wanted(taps)
+        wanted = self._spec.wanted(taps)
         if not wanted:
             return {}
         # In C order: ncnn.Mat reads the array's memory and does not keep it alive, so it must not be given a copy.
@@ -67,8 +73,17 @@ class NcnnBackend:
 
     def _network(self, deepest: str, threads: int) -> object:
         if (deepest, threads) not in self._networks:
-            self._networks[deepest, threads] = _build(self._ncnn, self._source, deepest, threads)
+            self._networks[deepest, threads] = self._built(deepest, threads)
         return self._networks[deepest, threads]
+
+    def _built(self, deepest: str, threads: int) -> object:
+        if self._source is None:
+            assert self._reload is not None
+            self._source = self._reload()
+        network = _build(self._ncnn, self._source, deepest, threads)
+        if self._reload is not None:
+            self._source = None
+        return network
 
     def _run(
         self, network: object, image: npt.NDArray[np.float32], taps: Sequence[str]

@@ -126,7 +126,11 @@ class SourcePool(Mapping[SourceKey, SourceBackend]):
         if name == "ncnn":
             from models.backends.ncnn_backend import NcnnBackend
 
-            return NcnnBackend(network, self.threads)
+            return NcnnBackend(
+                network,
+                self.threads,
+                lambda: build_source(spec_of(key.source), key.normalisation, self._tensors(key)),
+            )
         if name == "winograd":
             from models.backends.winograd_backend import WinogradBackend
 

@@ -105,7 +105,7 @@ class DeviceRunner:
         return self._golden_checks.check(placed, self._detector, self._conditions(artifact))
 
     def step_seconds(self, artifact: Artifact, images: int) -> float:
-        """Seconds of a step over `images` of this artifact's: those that a start before has measured, else of `warm`."""
+        """Seconds of a step over `images` of this artifact's: as an earlier start has measured them, else by `warm`."""
         if self._step_times is None:
             return self.warm(artifact, images)
         size = artifact.preprocessing.image_size

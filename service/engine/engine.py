@@ -168,8 +168,9 @@ class Engine:
     def validate(self, artifact: Artifact) -> str:
         """Verify an artifact's golden scores and run its shapes, on every device, through the workers' own queues.
 
-        Returns which golden images were judged, in words. Blocks for some device steps, so call it off the event loop; requests wait for one step at a time at most.
-        Raises models.artifact.ArtifactError where the scores differ, NotReady where no device can run it.
+        Returns which golden images were judged, in words. Blocks for some device steps, so call it off the event loop;
+        requests wait for one step at a time at most. Raises models.artifact.ArtifactError where the scores differ,
+        NotReady where no device can run it.
         """
         return self._validator.validate(artifact, self._supervisor)
 

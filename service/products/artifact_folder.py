@@ -39,7 +39,8 @@ class ArtifactFolder:
     """`NAME/manifest.json` (plain) or `NAME/VERSION/manifest.json`, as many as there are, below `root`.
 
     `look` is for one thread; `load` may be called from several. `validate` proves an artifact on the devices, each
-    content once, and says which golden pictures it judged. `trouble` says in words what is wrong with the folder as a whole, None where nothing is.
+    content once, and says which golden pictures it judged. `trouble` says in words what is wrong with the folder as a
+    whole, None where nothing is.
     """
 
     def __init__(
