@@ -57,9 +57,9 @@ def _scores(artifact: Artifact, detector: Detector, golden: Sequence[GoldenRecor
     pictures = [_picture(artifact, one) for one in golden]
     wants_map = [number == 0 for number in range(len(pictures))]
     judged = list(artifact.judge.judge_together(detector, pictures, wants_map))
-    first = judged[0]
-    if math.isfinite(first.score) and (first.map is None or not np.isfinite(first.map).all()):
-        raise ArtifactError(artifact.path / golden[0].file, "has a map that is not finite here")
+    for one, first in zip(golden[:1], judged, strict=False):
+        if math.isfinite(first.score) and (first.map is None or not np.isfinite(first.map).all()):
+            raise ArtifactError(artifact.path / one.file, "has a map that is not finite here")
     return tuple(judgement.score for judgement in judged)
 
 

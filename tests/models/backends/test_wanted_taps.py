@@ -139,6 +139,26 @@ def test_ncnn_builds_no_convolution_behind_the_last_tap(network: SourceNetwork, 
     assert len(weights) == sum(4 + 4 * (layer.weight.numel() + len(layer.weight)) for layer in layers)
 
 
+def test_ncnn_lets_the_source_go_and_asks_for_it_again_for_a_deeper_tap(network: SourceNetwork) -> None:
+    pytest.importorskip("ncnn")
+    asked: list[str] = []
+
+    def reload() -> SourceNetwork:
+        asked.append("again")
+        return network
+
+    backend = NcnnBackend(network, 1, reload)
+    images = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    shallow = backend.activations(images, ["pool2"])["pool2"]
+    assert (backend._source, asked) == (None, [])
+    deeper = backend.activations(images, ["pool2", "pool3"])
+    assert (backend._source, asked) == (None, ["again"])
+    assert torch.equal(deeper["pool2"], shallow)
+    assert torch.allclose(
+        deeper["pool3"], network(images, ["pool3"])["pool3"], atol=1e-3 * float(deeper["pool3"].max())
+    )
+
+
 @pytest.mark.parametrize("shared", [True, False])
 def test_ncnn_holds_one_network_where_its_openmp_can_be_told(
     network: SourceNetwork, shared: bool, monkeypatch: pytest.MonkeyPatch

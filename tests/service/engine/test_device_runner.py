@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import time
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import cv2
 import numpy as np
@@ -15,6 +18,7 @@ import torch
 from torch import Tensor
 
 from models.artifact import Artifact, GoldenRecord, Manifest, SourceRecord, TrainingRecord, write_artifact
+from models.backends.base import SourceKey
 from models.backends.pool import SourcePool
 from models.calibration.conformal import calibrate
 from models.detector import Detector, Judgement, Row
@@ -24,8 +28,11 @@ from models.heads.mkd.head import MkdHead
 from models.image_judge import PreparedImage
 from models.imaging.preprocess import Prepared, Preprocessing
 from models.sources.registry import SOURCES
+from service.engine.batch_limit import BatchLimit
 from service.engine.device_runner import DeviceRunner
 from service.engine.engine import Engine, EngineSettings, TimedJudgement
+from service.engine.latency_model import LatencyModel
+from service.engine.validation import Validator
 from service.errors import InferenceFailed, ServiceError
 from service.metrics import Metrics
 from service.products.product import ProductVersion
@@ -92,14 +99,14 @@ def row(artifact: Artifact, grey: int, *, wants_map: bool = False) -> Row:
     return Row(image, artifact.head, artifact.source, wants_map)
 
 
-def runner() -> DeviceRunner:
-    return DeviceRunner(CPU, SourcePool(CPU, backend="torch"))
+def runner(kept: Path | None = None) -> DeviceRunner:
+    return DeviceRunner(CPU, SourcePool(CPU, backend="torch"), kept)
 
 
 @asynccontextmanager
-async def served(root: Path) -> AsyncIterator[tuple[Engine, Registry]]:
+async def served(root: Path, kept: Path | None = None) -> AsyncIterator[tuple[Engine, Registry]]:
     metrics = Metrics()
-    engine = Engine({"cpu": runner}, EngineSettings(max_batch=4), metrics)
+    engine = Engine({"cpu": lambda: runner(kept)}, EngineSettings(max_batch=4), metrics)
     registry = Registry(root, validate=engine.validate, metrics=metrics, watch_s=0)
     engine.start()
     try:
@@ -235,12 +242,65 @@ def test_a_new_worker_is_warmed_up_with_every_shape_that_was_proven(tmp_path: Pa
     engine.start()
     for each in (artifact, other, artifact):
         engine.validate(each)
-    assert warmed == [(32, 1), (32, 1), (32, 4), (32, 4), (64, 1), (64, 1), (64, 2), (64, 2)]
+    assert warmed == [(32, 1), (32, 4), (64, 1), (64, 2)]
     warmed.clear()
     engine._validator.warm_up(stepper_watched := Watched(CPU, SourcePool(CPU, backend="torch")), "cpu")
     assert warmed == [(32, 1), (32, 4), (64, 1), (64, 2)]
     assert stepper_watched.memory_bytes() > 0
     engine.stop()
+
+
+def test_on_a_device_that_compiles_each_shape_is_run_twice() -> None:
+    limits = {name: BatchLimit(4, 4 * SIZE * SIZE, recover_s=1.0, clock=time.monotonic) for name in ("cpu", "cuda:0")}
+    validator = Validator(limits, LatencyModel())
+    artifact = cast(Artifact, SimpleNamespace(preprocessing=Preprocessing(image_size=SIZE)))
+    shape = (SourceKey("vgg16", "0" * 64, "source"), SIZE)
+    assert validator._counts(artifact, "cpu", shape) == (1, 4)
+    assert validator._counts(artifact, "cuda:0", shape) == (1, 1, 4, 4)
+
+
+def test_a_later_start_judges_one_golden_picture_and_knows_its_steps(tmp_path: Path) -> None:
+    artifact = write(tmp_path / "screw")
+    warmed: list[int] = []
+
+    class Watched(DeviceRunner):
+        def warm(self, artifact: Artifact, images: int) -> float:
+            warmed.append(images)
+            return 0.25 * images
+
+    def started(kept: Path | None, device: torch.device = CPU) -> DeviceRunner:
+        return Watched(device, SourcePool(CPU, backend="torch"), kept)
+
+    first = started(tmp_path / "kept")
+    assert first.verify(artifact) == "all 1"
+    assert [first.step_seconds(artifact, count) for count in (1, 4)] == [0.25, 1.0]
+    later = started(tmp_path / "kept")
+    assert later.verify(artifact).startswith("1 of 1, as all passed at ")
+    assert [later.step_seconds(artifact, count) for count in (1, 4)] == [0.25, 1.0]
+    assert warmed == [1, 4]
+    assert later.step_seconds(artifact, 2) == 0.5  # another batch has not been measured
+    another_size = artifact.manifest.model_copy(update={"preprocessing": Preprocessing(image_size=64)})
+    later.step_seconds(dataclasses.replace(artifact, manifest=another_size), 4)
+    assert warmed == [1, 4, 2, 4]
+    without = started(None)
+    assert without.verify(artifact) == "all 1"
+    without.step_seconds(artifact, 4)
+    started(tmp_path / "kept", torch.device("cuda", 0)).step_seconds(artifact, 4)  # compiles in each process
+    assert warmed == [1, 4, 2, 4, 4, 4]
+
+
+def test_what_was_checked_is_said_of_each_product(tmp_path: Path) -> None:
+    write(tmp_path / "artifacts" / "screw")
+    found: list[str | None] = []
+
+    async def check() -> None:
+        async with served(tmp_path / "artifacts", kept=tmp_path / "kept") as (_, registry):
+            found.append(registry.status("screw").golden_check)
+
+    asyncio.run(check())
+    asyncio.run(check())
+    assert found[0] == "all 1"
+    assert str(found[1]).startswith("1 of 1, as all passed at ")
 
 
 @pytest.mark.parametrize(
