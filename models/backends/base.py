@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -34,6 +34,13 @@ class SourceBackend(Protocol):
         them runs. The tensors may be saved for a backward pass by autograd (they are constants of it). Raises
         ValueError for a tap that the source does not have.
         """
+
+
+@runtime_checkable
+class KeepsMemory(Protocol):
+    """A backend that keeps memory between calls and can give it back. From any thread."""
+
+    def give_back(self) -> None: ...
 
 
 def empty_taps(

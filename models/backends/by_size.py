@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 
 from torch import Tensor
 
-from models.backends.base import SourceBackend
+from models.backends.base import KeepsMemory, SourceBackend
 
 # Batch sizes that are measured, and the largest batch that each of them stands for.
 STANDS_UP_TO: Mapping[int, int] = {1: 2, 8: 16, 32: 1 << 30}
@@ -23,6 +23,12 @@ class BySize:
     def name(self) -> str:
         """The names of its backends, those for few images first."""
         return ", ".join(dict.fromkeys(backend.name for _, backend in self._backends))
+
+    def give_back(self) -> None:
+        """See KeepsMemory."""
+        for _, backend in self._backends:
+            if isinstance(backend, KeepsMemory):
+                backend.give_back()
 
     def activations(self, images: Tensor, taps: Collection[str] | None = None) -> dict[str, Tensor]:
         """See SourceBackend."""

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from models.backends.base import SourceBackend, SourceKey
+from models.backends.base import KeepsMemory, SourceBackend, SourceKey
 from models.backends.by_size import BySize
 from models.backends.choice import BackendName, BuiltBackend, candidates, check_backend
 from models.backends.kept import Kept
@@ -76,6 +76,12 @@ class SourcePool(Mapping[SourceKey, SourceBackend]):
             for key in built
             if key in self._reasons
         }
+
+    def give_back(self) -> None:
+        """Have all backends give back the memory that they keep between calls."""
+        for backend in list(self._backends.values()):
+            if isinstance(backend, KeepsMemory):
+                backend.give_back()
 
     def _chosen(self, key: SourceKey, workload: Workload) -> SourceBackend:
         names, reason = candidates(self._asked, self.device, spec_of(key.source), key.precision)

@@ -74,9 +74,14 @@ class DeviceRunner:
         return "images"
 
     def relieve(self) -> None:
+        self.give_back()
         gc.collect()
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
+
+    def give_back(self) -> None:
+        """Give back memory of the process that backends keep between steps. From any thread."""
+        self._pool.give_back()
 
     def memory_bytes(self) -> int:
         """Memory that this process holds on the device; on the CPU its resident memory. From any thread."""

@@ -178,6 +178,11 @@ class Engine:
         """By device, each source in use with the backend that runs it and why."""
         return {device: runner.backends() for device, runner in self._supervisor.runners().items()}
 
+    def give_back(self) -> None:
+        """Give back memory that devices' backends keep between steps, as after the start."""
+        for runner in self._supervisor.runners().values():
+            runner.give_back()
+
     def ready(self) -> tuple[bool, str]:
         """Whether images can be judged now, and why not. Load never changes the answer."""
         if self.admission.closed:

@@ -89,6 +89,7 @@ class Lifecycle:
             await asyncio.to_thread(observers.start)
             await asyncio.to_thread(parts.engine.start)
             await parts.registry.start()
+            await asyncio.to_thread(parts.engine.give_back)
             await asyncio.to_thread(give_memory_back)
             grpc = await start_grpc(inspector, self.checks, self, self._settings)
             async with self._stations(inspector), beside(self.state["events"]), beside(self.state["defects"]):

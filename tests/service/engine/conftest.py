@@ -149,6 +149,8 @@ class Device:
     def backends(self) -> dict[str, str]:
         return {}
 
+    def give_back(self) -> None: ...
+
     def verify(self, artifact: Artifact) -> str:
         return "all 1"
 
