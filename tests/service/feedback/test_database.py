@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 
-from service.feedback.database import FILE, Database, DatabaseFaultError
+from service.feedback.database import FILE, MIGRATIONS, NEWEST_REVISION, Database, DatabaseFaultError
 from service.feedback.settings import FeedbackSettings
 from service.feedback.tables import METADATA
 
@@ -22,6 +24,23 @@ if TYPE_CHECKING:
 def test_the_migrations_make_the_tables_that_the_code_uses(opened: OpenStore) -> None:
     with opened.database.reading() as connection:
         assert compare_metadata(MigrationContext.configure(connection), METADATA) == []
+
+
+def test_the_newest_revision_is_the_last_of_the_migrations() -> None:
+    assert ScriptDirectory(str(MIGRATIONS)).get_current_head() == NEWEST_REVISION
+
+
+def test_tables_that_are_up_to_date_are_opened_without_the_migrations(
+    opened: OpenStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    called: list[str] = []
+    monkeypatch.setattr(command, "upgrade", lambda config, revision: called.append(revision))
+    Database(opened.settings).close()
+    assert called == []
+    with opened.database.writing() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0002'")
+    Database(opened.settings).close()
+    assert called == ["head"]
 
 
 def test_what_was_stored_is_there_after_a_restart(opened: OpenStore) -> None:
