@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import psutil
 
 from benchmarks.harness.inputs import served_folder
+from benchmarks.harness.memory import cuda_bytes
 from benchmarks.harness.report import Bar, machine, options_of, report
 from benchmarks.harness.service_process import ServiceProcess
 
@@ -29,6 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with served_folder(given.artifact) as (folder, _):
         with ServiceProcess(folder) as alone:
             one = psutil.Process(alone.pid).memory_full_info()
+            of_cuda = cuda_bytes(alone.pid)
         with ServiceProcess(folder, "--processes", str(given.processes)) as service:
             while service.metric("mkd_ready") < given.processes:
                 time.sleep(0.1)
@@ -38,6 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     largest = sorted((info.uss for info in found.values()), reverse=True)[: given.processes]
     results = {
         "one_process_resident_mib": one.rss // MIB,
+        "one_process_of_cudas_libraries_mib": of_cuda // MIB,
         "one_process_own_mib": one.uss // MIB,
         "parent_own_mib": found[parent.pid].uss // MIB,
         "servers_own_mib": [own // MIB for own in largest],

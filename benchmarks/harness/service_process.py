@@ -32,12 +32,13 @@ class ServiceFailed(Exception):
 
 
 class ServiceProcess:
-    """`python -m service --artifacts FOLDER *flags`; `module` names another program with the same flags.
+    """`python -m service --artifacts FOLDER *flags`; `module` names another program with the same flags, `root` another
+    checkout to run it from.
 
     The log goes to a file, as it would in earnest; `events()` reads it, also after the stop.
     """
 
-    def __init__(self, artifacts: Path, *flags: str, module: Sequence[str] = SERVICE) -> None:
+    def __init__(self, artifacts: Path, *flags: str, module: Sequence[str] = SERVICE, root: Path = ROOT) -> None:
         self.port = free_port()
         self.exit_code: int | None = None
         self.ready_after_s = 0.0
@@ -45,6 +46,7 @@ class ServiceProcess:
         self._log_text = ""
         self._command = [sys.executable, "-m", *module, "--artifacts", str(artifacts.resolve())]
         self._command += ["--host", "127.0.0.1", "--port", str(self.port), *flags]
+        self._root = root
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -54,7 +56,7 @@ class ServiceProcess:
         self._log = Path(name)
         with open(file, "wb") as log:
             self._process = subprocess.Popen(
-                self._command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                self._command, cwd=self._root, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
         try:
             self._wait_until_ready()

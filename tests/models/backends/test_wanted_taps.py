@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from models.backends import fused, ncnn_backend, winograd_backend
-from models.backends.base import SourceBackend
+from models.backends.base import KeepsMemory, SourceBackend
 from models.backends.bfloat16_backend import Bfloat16Backend
+from models.backends.by_size import BySize
 from models.backends.ncnn_backend import NcnnBackend
 from models.backends.torch_backend import TorchBackend
 from models.backends.winograd import Scratch, WinogradConvolution
@@ -157,6 +158,39 @@ def test_ncnn_lets_the_source_go_and_asks_for_it_again_for_a_deeper_tap(network:
     assert torch.allclose(
         deeper["pool3"], network(images, ["pool3"])["pool3"], atol=1e-3 * float(deeper["pool3"].max())
     )
+
+
+def test_ncnn_computes_the_same_once_it_has_given_memory_back(network: SourceNetwork) -> None:
+    pytest.importorskip("ncnn")
+    backend = NcnnBackend(network, 2)
+    assert isinstance(backend, KeepsMemory)
+    backend.give_back()  # nothing is there yet
+    images = torch.rand(3, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    before = backend.activations(images, ["pool3"])["pool3"]
+    backend.give_back()
+    assert torch.equal(backend.activations(images, ["pool3"])["pool3"], before)
+
+
+def test_backends_by_size_all_give_memory_back() -> None:
+    given: list[str] = []
+
+    class Keeping:
+        name = "keeping"
+
+        def activations(self, images: Tensor, taps: object = None) -> dict[str, Tensor]:
+            return {}
+
+        def give_back(self) -> None:
+            given.append("back")
+
+    class Plain:
+        name = "plain"
+
+        def activations(self, images: Tensor, taps: object = None) -> dict[str, Tensor]:
+            return {}
+
+    BySize({1: Keeping(), 8: Keeping(), 32: Plain()}).give_back()
+    assert given == ["back", "back"]
 
 
 @pytest.mark.parametrize("shared", [True, False])

@@ -289,6 +289,27 @@ def test_a_later_start_judges_one_golden_picture_and_knows_its_steps(tmp_path: P
     assert warmed == [1, 4, 2, 4, 4, 4]
 
 
+def test_memory_that_a_backend_keeps_is_given_back_when_the_engine_says_so(tmp_path: Path) -> None:
+    given: list[str] = []
+
+    class Keeping(TinySource):
+        def give_back(self) -> None:
+            given.append("back")
+
+    artifact = write(tmp_path / "screw")
+    pool = SourcePool(CPU, backend="torch")
+    pool._backends[artifact.source] = Keeping()
+    engine = Engine({"cpu": lambda: DeviceRunner(CPU, pool)}, EngineSettings(max_batch=4))
+    engine.start()
+    try:
+        engine.give_back()
+        assert given == ["back"]
+        DeviceRunner(CPU, pool).relieve()
+        assert given == ["back", "back"]
+    finally:
+        engine.stop()
+
+
 def test_what_was_checked_is_said_of_each_product(tmp_path: Path) -> None:
     write(tmp_path / "artifacts" / "screw")
     found: list[str | None] = []
