@@ -15,7 +15,7 @@ import torch
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
-from models.artifact import MANIFEST, SUMS, active_artifact, load_artifact
+from models.artifact import Artifact, active_artifact, load_artifact
 from models.artifact.read import sums_text
 from models.backends.pool import SourcePool
 from models.detector import Detector
@@ -122,10 +122,11 @@ def test_one_that_is_accepted_says_so_at_every_load_and_without_its_record_it_is
     pool.require(made.source)
     detector = Detector(torch.device("cpu"), pool)
 
+    def validate(artifact: Artifact) -> None:
+        artifact.verify_golden(detector)
+
     async def served() -> ProductSummary:
-        registry = Registry(
-            path.parents[1], validate=lambda one: one.verify_golden(detector), metrics=Metrics(), watch_s=0
-        )
+        registry = Registry(path.parents[1], validate=validate, metrics=Metrics(), watch_s=0)
         await registry.start()
         await registry.stop()
         return summary_of(registry.status("bolt"))

@@ -85,6 +85,7 @@ class FakeEngine:
         self.judged: list[Row] = []
         self.deadlines: list[float | None] = []
         self.cancelled = 0
+        self.given_back = 0
         self.drained: list[float] = []
 
     @staticmethod
@@ -108,6 +109,9 @@ class FakeEngine:
 
     def live(self) -> bool:
         return self.is_live
+
+    def give_back(self) -> None:
+        self.given_back += 1
 
     def backends(self) -> dict[str, dict[str, str]]:
         return {"cpu": {"vgg16 in float32": "torch (asked for)"}}

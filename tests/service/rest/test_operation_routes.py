@@ -20,6 +20,10 @@ def test_a_fresh_service_is_alive_and_ready(house: House) -> None:
     assert response.json()["ready"] is True
 
 
+def test_what_the_start_left_in_memory_is_given_back_once(house: House) -> None:
+    assert house.engine.given_back == 1
+
+
 def test_readiness_names_the_engines_reason_and_life_goes_on(house: House) -> None:
     house.engine.is_ready = (False, "cuda:0 cannot be started")
     response = house.get("/readyz")
