@@ -15,7 +15,7 @@ import torch
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
-from models.artifact import Artifact, active_artifact, load_artifact
+from models.artifact import MANIFEST, SUMS, Artifact, active_artifact, load_artifact
 from models.artifact.read import sums_text
 from models.backends.pool import SourcePool
 from models.detector import Detector
