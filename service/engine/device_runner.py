@@ -22,7 +22,7 @@ from models.backends.pool import SourcePool
 from models.detector import Detector, Judgement, Row
 from models.heads.base import Head, to_device
 from models.heads.grouped import GroupedHead, heads_of
-from service.engine.step_times import StepTimes
+from service.engine.step_times import StepTime, step_times
 from service.engine.worker import FaultKind
 
 OUT_OF_MEMORY = ("out of memory", "DefaultCPUAllocator", "ALLOC_FAILED", "bad_alloc")
@@ -41,7 +41,7 @@ class DeviceRunner:
         self._pool = pool
         self._golden_checks = GoldenChecks(kept) if kept is not None else None
         # On a GPU a shape's first step in each process compiles and allocates.
-        self._step_times = StepTimes(kept) if kept is not None and device.type == "cpu" else None
+        self._step_times = step_times(kept) if kept is not None and device.type == "cpu" else None
         self._detector = Detector(device, pool)
         self._placed: WeakKeyDictionary[Head, Head] = WeakKeyDictionary()
 
@@ -110,12 +110,21 @@ class DeviceRunner:
         return self._golden_checks.check(placed, self._detector, self._conditions(artifact))
 
     def step_seconds(self, artifact: Artifact, images: int) -> float:
-        """Seconds of a step over `images` of this artifact's: as an earlier start has measured them, else by `warm`."""
-        if self._step_times is None:
+        """Seconds of a step over `images` of this artifact's: as an earlier start has measured them, else by `warm`.
+
+        Where they are known, an image for each thread is run: a batch goes other ways than a single image, and each
+        must have been gone before a request comes.
+        """
+        threads = self._pool.threads
+        if self._step_times is None or images <= threads:
             return self.warm(artifact, images)
-        size = artifact.preprocessing.image_size
-        work = f"{artifact.manifest.method} on {images} images of {size} px"
-        return self._step_times.seconds(f"{work}; {self._conditions(artifact)}", lambda: self.warm(artifact, images))
+        work = f"{artifact.manifest.method} on {images} images of {artifact.preprocessing.image_size} px"
+        conditions = f"{work}; {self._conditions(artifact)}"
+        known = self._step_times.find(conditions)
+        measured = self.warm(artifact, images if known is None else threads)
+        if known is None:
+            self._step_times.keep(conditions, StepTime(seconds=measured))
+        return measured if known is None else known.seconds
 
     def warm(self, artifact: Artifact, images: int) -> float:
         """One step over `images` grey images, half of them with a map (at least one); returns its seconds."""
