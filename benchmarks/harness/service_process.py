@@ -33,18 +33,25 @@ class ServiceFailed(Exception):
 
 class ServiceProcess:
     """`python -m service --artifacts FOLDER *flags`; `module` names another program with the same flags, `root` another
-    checkout to run it from.
+    checkout to run it from, and `under` a program that runs Python, as valgrind.
 
     The log goes to a file, as it would in earnest; `events()` reads it, also after the stop.
     """
 
-    def __init__(self, artifacts: Path, *flags: str, module: Sequence[str] = SERVICE, root: Path = ROOT) -> None:
+    def __init__(
+        self,
+        artifacts: Path,
+        *flags: str,
+        module: Sequence[str] = SERVICE,
+        root: Path = ROOT,
+        under: Sequence[str] = (),
+    ) -> None:
         self.port = free_port()
         self.exit_code: int | None = None
         self.ready_after_s = 0.0
         self._log: Path | None = None
         self._log_text = ""
-        self._command = [sys.executable, "-m", *module, "--artifacts", str(artifacts.resolve())]
+        self._command = [*under, sys.executable, "-m", *module, "--artifacts", str(artifacts.resolve())]
         self._command += ["--host", "127.0.0.1", "--port", str(self.port), *flags]
         self._root = root
         self._process: subprocess.Popen[bytes] | None = None
