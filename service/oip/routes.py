@@ -27,11 +27,13 @@ from service.rest.dependencies import (
     TheOptions,
     TheProducts,
 )
+from service.rest.direct_route import DirectRoute
 from service.rest.disconnect import unless_client_leaves
 from service.rest.problems import HttpCode, problem
 from service.rest.request_record import record_of
 
 router = APIRouter(prefix="/v2", include_in_schema=False)
+judging = APIRouter(route_class=DirectRoute, dependencies=[MayInfer])
 Name = Annotated[str, Path(pattern=WHOLE_NAME)]
 MODEL, VERSION = "/models/{name}", "/models/{name}/versions/{version}"
 BINARY, JSON = "application/octet-stream", "application/json"
@@ -76,8 +78,8 @@ async def model_ready(products: TheProducts, name: Name, version: str = "") -> J
     return JSONResponse({"name": name, "ready": is_ready}, 200 if is_ready else 503)
 
 
-@router.post(f"{MODEL}/infer", dependencies=[MayInfer])
-@router.post(f"{VERSION}/infer", dependencies=[MayInfer])
+@judging.post(f"{MODEL}/infer")
+@judging.post(f"{VERSION}/infer")
 async def judge(
     request: Request, inspector: TheInspector, options: TheOptions, context: TheContext, name: Name, version: str = ""
 ) -> Response:
@@ -97,6 +99,9 @@ async def judge(
     if answer.has_pictures:
         return await inspector.threads.run(_response, name, asked, answer, context.request_id)
     return _response(name, asked, answer, context.request_id)
+
+
+router.include_router(judging)
 
 
 async def _read(request: Request, inspector: Inspector, limits: BodyLimits) -> InferRequest:

@@ -21,12 +21,13 @@ from service.rest.dependencies import (
     TheInspector,
     TheOptions,
 )
+from service.rest.direct_route import DirectRoute
 from service.rest.disconnect import unless_client_leaves
 from service.rest.openapi import INFER_RESPONSES, LOCALIZE_EXAMPLE, REQUEST_BODY, SCORE_EXAMPLE
 from service.rest.schemas import Context, LocalizeReply, ScoreQuery, ScoreReply
 from service.rest.verdict_view import entry_of
 
-router = APIRouter(tags=["inspection"], dependencies=[MayInfer, KnownParameters])
+router = APIRouter(tags=["inspection"], dependencies=[MayInfer, KnownParameters], route_class=DirectRoute)
 Entries = list[Verdict | ImageFailure]
 
 
