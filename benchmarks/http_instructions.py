@@ -29,7 +29,7 @@ from benchmarks.open_inference import as_bytes, as_pixels
 
 SERVICE = ("benchmarks.harness.idle_device_service",)
 PLACES = 16  # images in flight at most, so that a few unfinished requests make the service refuse
-PATIENT = ("--body-pause-s", "3600", "--body-timeout-s", "3600", "--body-min-rate", "0", "--max-wait-s", "0")
+PATIENT = ("--body-pause-s", "3600", "--body-timeout-s", "3600", "--body-min-rate", "0", "--max-wait-s", "0", "--deadline-ms", "0")
 BATCH = 8
 IDLE_S = 3.0
 REFUSED_CLIENTS = 48

@@ -10,7 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from models.imaging.decode import ImageError
-from models.imaging.levels import LevelRange, check_levels, collect_levels, measure_levels
+from models.imaging.levels import BRIGHTEST, LevelRange, check_levels, collect_levels, grid_step, measure_levels
 
 RANDOM = np.random.default_rng(9)
 
@@ -78,3 +78,12 @@ def test_the_range_goes_through_json_and_must_be_in_order() -> None:
         LevelRange(mean_low=0.5, mean_high=0.4, brightest_low=0, brightest_high=1)
     with pytest.raises(ValueError, match="at least one picture"):
         collect_levels([])
+
+
+@pytest.mark.parametrize("highest", [1, 2, 7, 200, 256])
+@pytest.mark.parametrize("shape", [(8, 8, 3), (33, 61, 3), (700, 900, 3)])
+def test_levels_counted_by_value_are_those_of_numpy_to_the_bit(highest: int, shape: tuple[int, ...]) -> None:
+    pixels = np.random.default_rng(highest).integers(0, highest, shape, dtype=np.uint8)
+    step = grid_step(shape[1], shape[0])
+    seen = pixels[::step, ::step]
+    assert measure_levels(pixels) == (float(seen.mean()), float(np.percentile(seen, BRIGHTEST)))
