@@ -30,6 +30,7 @@ class LatencyModel:
         self._lock = threading.Lock()
         self._points: dict[int, _Point] = {}
         self._sorted: tuple[_Point, ...] = ()
+        self._rate: float | None = None  # the best of them, asked for with every request
 
     def observe(self, images: int, pixels: int, seconds: float) -> None:
         """A step over `images` images of `pixels` in all took `seconds`."""
@@ -76,8 +77,8 @@ class LatencyModel:
 
     def images_per_second(self, devices: int = 1) -> float | None:
         """The best rate seen over all step sizes, for `devices` devices together; None before any measurement."""
-        rates = [point.images / point.seconds for point in self._sorted if point.seconds > 0]
-        return max(rates) * devices if rates else None
+        return None if self._rate is None else self._rate * devices
 
     def _resort(self) -> None:
         self._sorted = tuple(sorted(self._points.values(), key=lambda point: point.pixels))
+        self._rate = max((point.images / point.seconds for point in self._sorted if point.seconds > 0), default=None)

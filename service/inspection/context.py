@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections import Counter
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 
 from service.inspection.characters import unprintable
 
@@ -40,8 +40,11 @@ class LineContext:
 
     def members(self) -> dict[str, str]:
         """What was given, by name."""
-        named = ((part.name, getattr(self, part.name)) for part in fields(self))
+        named = (("line", self.line), ("station", self.station), ("part_id", self.part_id))
         return {name: text for name, text in named if text is not None}
+
+
+NO_LINE = LineContext()
 
 
 @dataclass
@@ -54,7 +57,7 @@ class InspectionContext:
 
     request_id: str
     surface: str
-    line: LineContext = field(default_factory=LineContext)
+    line: LineContext = NO_LINE
     deadline: float | None = None
     caller: str | None = None
     started: float = field(default_factory=time.monotonic)

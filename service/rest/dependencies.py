@@ -57,6 +57,7 @@ QUERIES: dict[str, type[ScoreQuery]] = {
 }
 SMALL_BODY_BYTES = 4096
 REVIEW_BODY_BYTES = 16 << 10  # a note may be written in escapes of six bytes
+_DEADLINE = re.compile(DEADLINE_PATTERN)
 LONGEST_DEADLINE_MS = 3_600_000
 CONTEXT_HEADERS = {"line": "X-Line", "station": "X-Station", "part_id": "X-Part-Id"}
 
@@ -185,7 +186,7 @@ def deadline_of(text: str | None, options: RestOptions, record: RequestRecord) -
     """The same from the header's text, None where there is none. Raises InvalidParameter."""
     milliseconds = options.deadline_ms
     if text is not None:
-        milliseconds = float(text) if re.fullmatch(DEADLINE_PATTERN, text) else 0.0
+        milliseconds = float(text) if _DEADLINE.fullmatch(text) else 0.0
         if not 0 < milliseconds <= LONGEST_DEADLINE_MS:
             raise InvalidParameter(f"header X-Deadline-Ms: above 0, at most {LONGEST_DEADLINE_MS:,}")
     return record.started + milliseconds / 1000 if milliseconds else None

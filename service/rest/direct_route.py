@@ -16,7 +16,7 @@ from fastapi.routing import APIRoute
 from pydantic import ValidationError
 
 from models.names import WHOLE_NAME
-from service.inspection.context import InspectionContext, LineContext
+from service.inspection.context import NO_LINE, InspectionContext
 from service.rest.admission_check import CONTEXT_NAMES, AdmissionDecision, decision_of
 from service.rest.dependencies import QUERIES, InvalidParameter, context_of
 from service.rest.request_record import SURFACE
@@ -86,7 +86,7 @@ def inspection_context(request: Request, decision: AdmissionDecision) -> Inspect
     """See service.rest.dependencies.inspection_context. Raises InvalidParameter."""
     record = decision.record
     said = request.scope["query_string"] or not CONTEXT_NAMES.isdisjoint(decision.headers)
-    record.context = context_of(request) if said else LineContext()
+    record.context = context_of(request) if said else NO_LINE
     record.inspection = InspectionContext(
         record.request_id,
         SURFACE,

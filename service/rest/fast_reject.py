@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
+from functools import cache
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
@@ -16,10 +17,17 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from service.errors import Overloaded, ShuttingDown
 from service.inspection.deadlines import seconds_to
 from service.rest.admission_check import AdmissionDecision, decide
-from service.rest.problems import MEDIA_TYPE, HttpCode, headers_of, problem_bytes
+from service.rest.problems import ENCODER, MEDIA_TYPE, HttpCode, body_for, retry_after_of
 from service.rest.request_checks import RequestChecks
 from service.rest.request_record import finish
 
+HEAD = (
+    f"content-type: {MEDIA_TYPE}\r\ncontent-length: %d\r\nretry-after: %d\r\n"
+    "x-request-id: %s\r\nx-content-type-options: nosniff\r\n"
+).encode()
+GAP = "..."
+quoted = ENCODER.encode
+CLOSE = b"connection: close\r\n"
 PATHS = {b"/score": "/score", b"/localize": "/localize", b"/score/stream": "/score/stream"}
 # What of a refused body is read off: closing on it would reset the connection, and the client would not see the answer.
 LINGER_BYTES = 4 << 20
@@ -42,28 +50,20 @@ class FastReject:
         left_s = seconds_to(self._decision.deadline)
         return hold_s if left_s is None else max(0.0, min(hold_s, left_s))
 
-    def retry_after_s(self) -> float:
+    def retry_after_s(self) -> int:
         """What the client is told to wait, in seconds."""
-        return float(headers_of(self._error)["Retry-After"])
+        return retry_after_of(self._error)
 
     def answer(self, default_headers: Iterable[tuple[bytes, bytes]], *, close: bool) -> bytes:
         """The whole answer, with which the request is counted and logged."""
-        error, record = self._error, self.record
-        body = problem_bytes(HttpCode(error.status, error.code, error.title), error.detail, record)
+        record, (begin, middle) = self.record, _parts(type(self._error), self.record.path)
+        body = f"{begin}{quoted(self._error.detail)}{middle}{quoted(record.request_id)}}}".encode()
         record.bytes_out = len(body)
-        headers = {
-            "content-type": MEDIA_TYPE,
-            "content-length": str(len(body)),
-            **headers_of(error),
-            "x-request-id": record.request_id,
-            "x-content-type-options": "nosniff",
-        }
-        if close:
-            headers["connection"] = "close"
-        lines = [b"%s: %s\r\n" % row for row in default_headers]
-        lines += [f"{name.lower()}: {value}\r\n".encode() for name, value in headers.items()]
         self.note()
-        return b"".join((STATUS_LINE[error.status], *lines, b"\r\n", body))
+        identity, end = record.request_id.encode(), CLOSE if close else b""
+        rows = b"".join([b"%s: %s\r\n" % row for row in default_headers])
+        line = STATUS_LINE[self._error.status]
+        return b"".join((line, rows, HEAD % (len(body), self.retry_after_s(), identity), end, b"\r\n", body))
 
     def note(self) -> None:
         """Count and log it: it is answered, or nobody waits any more."""
@@ -87,6 +87,16 @@ def fast_reject(scope: Any, url: bytes, method: bytes, checks: RequestChecks) ->
     if decision.refusal is None or checks.shutdown.is_set or not _is_short(decision):
         return None
     return FastReject(decision, decision.refusal, checks)
+
+
+@cache
+def _parts(kind: type[Overloaded | ShuttingDown], path: str) -> tuple[str, str]:
+    """What of a problem's JSON is the same each time: all before the detail, and all between it and the request id."""
+    code = HttpCode(kind.status, kind.code, kind.title)
+    text = ENCODER.encode(body_for(path, code, GAP, GAP))
+    begin, middle, end = text.split(quoted(GAP))
+    assert end == "}"
+    return begin, middle
 
 
 def _is_short(decision: AdmissionDecision) -> bool:

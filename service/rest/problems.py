@@ -26,6 +26,7 @@ from service.rest.request_record import RequestRecord, record_of
 PROBLEM_TYPE = "urn:mkdserve:problem:"
 MEDIA_TYPE = "application/problem+json"
 OPEN_INFERENCE = "/v2"
+ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 RETRY_AFTER_WITHOUT_MEASURE_S = 1.0
 
 
@@ -98,7 +99,7 @@ def body_for(
 def problem_bytes(code: HttpCode, detail: str, record: RequestRecord) -> bytes:
     """The body of one problem, for where there is no framework to write it."""
     members = body_for(record.path, code, detail, record.request_id)
-    return json.dumps(members, ensure_ascii=False, separators=(",", ":")).encode()
+    return ENCODER.encode(members).encode()
 
 
 def problem(
@@ -126,11 +127,15 @@ def headers_of(error: ServiceError) -> dict[str, str]:
     """Retry-After where waiting helps, and how to authenticate where that is what is missing."""
     headers = {}
     if error.status in (429, 503):
-        seconds = RETRY_AFTER_WITHOUT_MEASURE_S if error.retry_after is None else error.retry_after
-        headers["Retry-After"] = str(max(1, math.ceil(seconds)))
+        headers["Retry-After"] = str(retry_after_of(error))
     if isinstance(error, Unauthorized):
         headers["WWW-Authenticate"] = 'Bearer realm="mkdserve"'
     return headers
+
+
+def retry_after_of(error: ServiceError) -> int:
+    """Whole seconds, at least 1, after which to ask again."""
+    return max(1, math.ceil(RETRY_AFTER_WITHOUT_MEASURE_S if error.retry_after is None else error.retry_after))
 
 
 async def on_service_error(request: Request, exc: Exception) -> Response:

@@ -6,12 +6,13 @@ application, with the decision in its scope.
 
 from __future__ import annotations
 
-import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from service.rest.admission_check import DECISION_KEY, AdmissionDecision
 from service.rest.bounded_protocol import BoundedProtocol
 from service.rest.fast_reject import LINGER_S, FastReject, fast_reject
+from service.rest.held_answers import Held
 
 if TYPE_CHECKING:
     from service.rest.request_checks import RequestChecks
@@ -27,7 +28,7 @@ class InspectionProtocol(BoundedProtocol):
         super().__init__(*args, **kwargs)
         self._last_request = False
         self._rejected: FastReject | None = None
-        self._answer_clock: asyncio.TimerHandle | None = None  # of a refusal whose body, or whose time, is to come
+        self._answer_clock: Held | None = None  # of a refusal whose body, or whose time, is to come
         self._held = False
         self._rejected_in_a_row = 0
         self._patient_at = 0.0  # when a client that does as it was told asks again
@@ -92,7 +93,7 @@ class InspectionProtocol(BoundedProtocol):
             self._answer_clock.cancel()
         pace.held += 1
         self._held = True
-        self._answer_clock = self.loop.call_later(hold_s, self._answer_rejected, close)
+        self._answer_clock = self.checks.held_answers.hold(self.loop, hold_s, partial(self._answer_rejected, close))
 
     def _answer_rejected(self, close: bool) -> None:
         done = self._end_rejected()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from service.auth import KeyRing
 from service.engine.admission import Admission
 from service.metrics import Metrics
+from service.rest.held_answers import HeldAnswers
 from service.rest.options import RestOptions
 from service.rest.refusal_pace import RefusalPace
 from service.sessions import Sessions
@@ -19,6 +20,7 @@ class RequestChecks:
         self.keys = keys
         self.shutdown = ShutdownFlag()
         self.refusal_pace = RefusalPace()
+        self.held_answers = HeldAnswers()
         self._admission: Admission | None = None
         self._metrics: Metrics | None = None
         self._sessions: Sessions | None = None

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from service.inspection.context import InspectionContext, LineContext
+from service.inspection.context import NO_LINE, InspectionContext, LineContext
 from service.logs import event
 from service.metrics import Metrics
 
@@ -46,12 +46,11 @@ class RequestRecord:
     is_admin: bool = False  # whether the caller may administer; without keys everybody may
     bytes_in: int = 0
     bytes_out: int = 0
-    context: LineContext = field(default_factory=LineContext)
+    context: LineContext = NO_LINE
     inspection: InspectionContext | None = None
 
     def line(self) -> dict[str, object]:
         """The log line's members; empty ones are left out."""
-        judged = self.inspection or InspectionContext(self.request_id, SURFACE)
         members: dict[str, object] = {
             "request_id": self.request_id,
             "method": self.method,
@@ -59,18 +58,27 @@ class RequestRecord:
             "status": self.status,
             "code": self.code,
             "caller": self.caller,
-            "product": judged.product,
-            "version": judged.version,
-            "images": judged.images,
-            "decisions": dict(judged.decisions),
-            "entry_errors": dict(judged.failures),
-            "timing_ms": {stage: round(seconds * 1000, 2) for stage, seconds in judged.slowest_s.items()},
+            **(NOT_JUDGED if self.inspection is None else _judged(self.inspection)),
             "bytes_in": self.bytes_in,
             "bytes_out": self.bytes_out,
             "context": self.context.members(),
             "duration_ms": round((time.monotonic() - self.started) * 1000, 2),
         }
-        return {name: value for name, value in members.items() if value not in (None, {}, "")}
+        return {name: value for name, value in members.items() if value or value == 0}
+
+
+NOT_JUDGED: Mapping[str, object] = {"images": 0}
+
+
+def _judged(context: InspectionContext) -> dict[str, object]:
+    return {
+        "product": context.product,
+        "version": context.version,
+        "images": context.images,
+        "decisions": dict(context.decisions),
+        "entry_errors": dict(context.failures),
+        "timing_ms": {stage: round(seconds * 1000, 2) for stage, seconds in context.slowest_s.items()},
+    }
 
 
 def accepted_request_id(offered: str | None) -> str:
