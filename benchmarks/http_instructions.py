@@ -29,7 +29,18 @@ from benchmarks.open_inference import as_bytes, as_pixels
 
 SERVICE = ("benchmarks.harness.idle_device_service",)
 PLACES = 16  # images in flight at most, so that a few unfinished requests make the service refuse
-PATIENT = ("--body-pause-s", "3600", "--body-timeout-s", "3600", "--body-min-rate", "0", "--max-wait-s", "0", "--deadline-ms", "0")
+PATIENT = (
+    "--body-pause-s",
+    "3600",
+    "--body-timeout-s",
+    "3600",
+    "--body-min-rate",
+    "0",
+    "--max-wait-s",
+    "0",
+    "--deadline-ms",
+    "0",
+)
 BATCH = 8
 IDLE_S = 3.0
 REFUSED_CLIENTS = 48
@@ -128,7 +139,9 @@ class Counter:
         return list(self._out.parent.glob(f"{self._out.name}*"))
 
     def _tell(self, *words: str) -> None:
-        done = subprocess.run(["callgrind_control", *words, str(self._pid)], capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            ["callgrind_control", *words, str(self._pid)], capture_output=True, text=True, check=False
+        )
         if done.returncode or "Error" in done.stdout + done.stderr:
             raise RuntimeError(f"callgrind_control {' '.join(words)}: {done.stdout}{done.stderr}")
 

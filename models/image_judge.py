@@ -74,6 +74,14 @@ class ImageJudge:
         """The bytes of an image file -> its views. Raises ImageError, image_level_unexpected among them."""
         return self.views.prepare_file(data, limits)
 
+    def prepare_picture(self, pixels: Pixels) -> PreparedImage:
+        """Pixels (H, W, 1 or 3) -> the views of a file of theirs, to the bit. Raises ImageError as for a file.
+
+        For pictures without groups of channels, below STREAMED_PIXELS.
+        """
+        rgb = np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else np.ascontiguousarray(pixels)
+        return self.views.prepare(rgb, look_at_levels=True)
+
     def prepare(self, pixels: Pixels) -> PreparedImage:
         """Decoded pixels, RGB (H, W, 3) or all channels (H, W, N) -> their views. Their levels are not looked at."""
         return self.views.prepare(pixels)

@@ -28,7 +28,9 @@ class IdleDevice:
     def step(self, payloads: Sequence[Row]) -> Sequence[Judgement]:
         """One judgement for each row."""
         return [
-            Judgement(float(row.image[0, 0].mean()), np.zeros(row.image.shape[1:], np.float32) if row.wants_map else None)
+            Judgement(
+                float(row.image[0, 0].mean()), np.zeros(row.image.shape[1:], np.float32) if row.wants_map else None
+            )
             for row in payloads
         ]
 

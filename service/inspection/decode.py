@@ -12,6 +12,9 @@ def prepare(image: EncodedImage, judge: ImageJudge, limits: ImageLimits) -> Prep
     if image.error is not None:
         raise image.error
     try:
+        if image.pixels is not None:
+            limits.check_bytes(image.data)
+            return judge.prepare_picture(image.pixels)
         return judge.prepare_file(image.data, limits)
     except MemoryError:
         raise ImageError("image_too_many_pixels", "the image does not fit into the memory that is left") from None

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from models.imaging.errors import ImageError
 from models.imaging.limits import ImageLimits
+from models.imaging.streamed_views import STREAMED_PIXELS
 from service.errors import MalformedRequest, NoImages, TooManyImages
 from service.inspection.encoded_image import EncodedImage
 from service.oip.tensors import InputTensor
@@ -22,6 +23,7 @@ INPUT = "image"
 DATATYPES = ("BYTES", "UINT8", "UINT16", "FP32")
 LAYOUTS = ("NHWC", "NCHW")
 CHANNELS = (1, 3)  # of a product without groups of channels
+SOON_COPIED_BYTES = 1 << 20  # a tenth of a millisecond
 TENSOR_FORMAT = "TIFF"
 
 
@@ -54,7 +56,14 @@ def images_of(
     assert tensor.values is not None
     pixels = as_nhwc(tensor.values, tensor.parameters.get("layout"), channels)
     _check_count(len(pixels), most)
-    return [_encoded(one, sixteen_bit_white, limits) for one in pixels]
+    groups = tuple(channels) != CHANNELS
+    return [_encoded(one, sixteen_bit_white, limits, groups=groups) for one in pixels]
+
+
+def are_soon_made(tensor: InputTensor) -> bool:
+    """Whether `images_of` takes no longer than the event loop may be held: images as they are, or few whole numbers."""
+    values = tensor.values
+    return values is None or (values.dtype.kind == "u" and values.nbytes <= SOON_COPIED_BYTES)
 
 
 def as_nhwc(values: npt.NDArray[Any], layout: object, channels: Sequence[int] = CHANNELS) -> npt.NDArray[Any]:
@@ -79,12 +88,14 @@ def as_nhwc(values: npt.NDArray[Any], layout: object, channels: Sequence[int] = 
     return values if chosen == ["NHWC"] else values.transpose(0, 2, 3, 1)
 
 
-def _encoded(pixels: npt.NDArray[Any], sixteen_bit_white: int, limits: ImageLimits) -> EncodedImage:
+def _encoded(pixels: npt.NDArray[Any], sixteen_bit_white: int, limits: ImageLimits, *, groups: bool) -> EncodedImage:
+    """The file that observers and overlays are given; pixels of a usual picture go beside it, and are not read back."""
     try:
         limits.check_size(pixels.shape[1], pixels.shape[0])
         if pixels.dtype.kind == "f":
             pixels = _sixteen_bits(pixels, sixteen_bit_white)
-        return EncodedImage(tiff_file(pixels))
+        is_picture = pixels.shape[2] in CHANNELS and pixels.shape[0] * pixels.shape[1] < STREAMED_PIXELS
+        return EncodedImage(tiff_file(pixels), pixels=pixels if is_picture and not groups else None)
     except ImageError as error:
         return EncodedImage(b"", error=error)
 

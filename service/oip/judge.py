@@ -11,7 +11,7 @@ from service.errors import ServiceError, VersionNotFound
 from service.inspection.context import InspectionContext
 from service.inspection.inspector import Inspector
 from service.inspection.verdict import ImageFailure
-from service.oip.images import CHANNELS, images_of, the_input
+from service.oip.images import CHANNELS, are_soon_made, images_of, the_input
 from service.oip.outputs import PICTURES, Entry, output_tensor, wanted_outputs
 from service.oip.parameters import asked
 from service.oip.tensors import InferRequest, OutputTensor, RequestedOutput
@@ -71,8 +71,8 @@ async def infer(
         seen = inspection.version.preprocessing
         channels = (channel_count(seen.groups),) if seen.groups else CHANNELS
         read = (tensor, max_images, seen.sixteen_bit_white, inspector.image_limits, channels)
-        # BYTES are images as they are: a thread would be waited for behind the pictures that others have sent.
-        images = images_of(*read) if tensor.datatype == "BYTES" else await inspector.threads.run(images_of, *read)
+        # A thread would be waited for behind the pictures that others have sent.
+        images = images_of(*read) if are_soon_made(tensor) else await inspector.threads.run(images_of, *read)
         entries = await inspection.judge(images, permit)
         _refuse_without_verdict(entries)
         answer = Answer(inspection.version.version, outputs, ())
