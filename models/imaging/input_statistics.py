@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Self
 
 import cv2
@@ -72,8 +73,14 @@ def _centre(grey: npt.NDArray[np.float32]) -> tuple[float, float]:
     total = float(weight.sum())
     if total <= 0:
         return 0.5, 0.5
-    across, down = (np.linspace(0, 1, side, dtype=np.float32) for side in (grey.shape[1], grey.shape[0]))
+    across, down = _shares(grey.shape[1]), _shares(grey.shape[0])
     return float(weight.sum(axis=0) @ across) / total, float(weight.sum(axis=1) @ down) / total
+
+
+@lru_cache(maxsize=8)
+def _shares(side: int) -> npt.NDArray[np.float32]:
+    """From 0 to 1 in `side` steps; not to be changed."""
+    return np.linspace(0, 1, side, dtype=np.float32)
 
 
 def collect(measured: Iterable[npt.NDArray[np.float64]]) -> InputStatistics:

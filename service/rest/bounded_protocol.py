@@ -13,13 +13,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from service.errors import RequestCancelled
 from service.logs import event
+from service.rest.joined_head import JoinedHead
 from service.rest.problems import HTTP_CODES, HttpCode
 from service.rest.request_record import record_of
 from service.rest.send_clock import SendClock
@@ -65,6 +66,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self.transport = cast(asyncio.Transport, JoinedHead(transport, self.loop))
         self._header_clock = self.loop.call_later(self.header_timeout_s, self._headers_late)
 
     def connection_lost(self, exc: Exception | None) -> None:
