@@ -27,12 +27,8 @@ class IdleDevice:
 
     def step(self, payloads: Sequence[Row]) -> Sequence[Judgement]:
         """One judgement for each row."""
-        return [
-            Judgement(
-                float(row.image[0, 0].mean()), np.zeros(row.image.shape[1:], np.float32) if row.wants_map else None
-            )
-            for row in payloads
-        ]
+        maps = (np.zeros(row.image.shape[1:], np.float32) if row.wants_map else None for row in payloads)
+        return [Judgement(float(row.image[0, 0].mean()), map) for row, map in zip(payloads, maps, strict=True)]
 
     def complaint(self, payload: Row, verdict: object) -> str | None:
         """None: it makes no mistakes."""

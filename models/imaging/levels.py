@@ -15,7 +15,6 @@ from typing import NamedTuple, Self
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from models.imaging.errors import ImageError
@@ -78,7 +77,7 @@ def measure_levels(pixels: Pixels) -> Levels:
     return Levels(float(seen.mean()), float(np.percentile(seen, BRIGHTEST)))
 
 
-def _counted_levels(seen: npt.NDArray[np.uint8]) -> Levels:
+def _counted_levels(seen: Pixels) -> Levels:
     """The same to the bit from how often each of the 256 values is there: a fifteenth of the time."""
     rows = np.ascontiguousarray(seen).reshape(len(seen), -1)
     often = cv2.calcHist([rows], [0], None, [256], [0, 256]).ravel().astype(np.int64)  # exact up to 2^24 of each

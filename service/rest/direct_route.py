@@ -27,8 +27,8 @@ Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
 class DirectRoute(APIRoute):
-    """A route that takes `request`, `inspector`, `options`, `context`, where QUERIES has its path `query`, and what stands
-    in its path, of which `name` is a product's.
+    """A route that takes `request`, `inspector`, `options`, `context`, where QUERIES has its path `query`, and what
+    stands in its path, of which `name` is a product's.
 
     Its other dependencies must refuse nothing that the admission check lets pass, but for parameters of the query.
     """

@@ -56,13 +56,14 @@ class FastReject:
 
     def answer(self, default_headers: Iterable[tuple[bytes, bytes]], *, close: bool) -> bytes:
         """The whole answer, with which the request is counted and logged."""
-        record, (begin, middle) = self.record, _parts(type(self._error), self.record.path)
-        body = f"{begin}{quoted(self._error.detail)}{middle}{quoted(record.request_id)}}}".encode()
+        error, record = self._error, self.record
+        begin, middle = _parts(HttpCode(error.status, error.code, error.title), record.path)
+        body = f"{begin}{quoted(error.detail)}{middle}{quoted(record.request_id)}}}".encode()
         record.bytes_out = len(body)
         self.note()
         identity, end = record.request_id.encode(), CLOSE if close else b""
         rows = b"".join([b"%s: %s\r\n" % row for row in default_headers])
-        line = STATUS_LINE[self._error.status]
+        line = STATUS_LINE[error.status]
         return b"".join((line, rows, HEAD % (len(body), self.retry_after_s(), identity), end, b"\r\n", body))
 
     def note(self) -> None:
@@ -90,9 +91,8 @@ def fast_reject(scope: Any, url: bytes, method: bytes, checks: RequestChecks) ->
 
 
 @cache
-def _parts(kind: type[Overloaded | ShuttingDown], path: str) -> tuple[str, str]:
+def _parts(code: HttpCode, path: str) -> tuple[str, str]:
     """What of a problem's JSON is the same each time: all before the detail, and all between it and the request id."""
-    code = HttpCode(kind.status, kind.code, kind.title)
     text = ENCODER.encode(body_for(path, code, GAP, GAP))
     begin, middle, end = text.split(quoted(GAP))
     assert end == "}"

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 
 import pytest
 
-from service.feedback.spot_checks import SpotChecks
+from service.feedback.spot_checks import AT_ONCE, SpotChecks, SystemSource
 
 
 class Counted(random.Random):
@@ -38,3 +39,13 @@ def test_a_draw_is_made_before_its_part_comes() -> None:
     expected = [random.Random(5).random() < 0.5]
     assert [checks.take()] == expected
     assert source.drawn == 2
+
+
+def test_the_systems_numbers_are_all_different_and_equally_spread() -> None:
+    source = SystemSource()
+    numbers = [source.random() for _ in range(20 * AT_ONCE)]
+    assert len(set(numbers)) == len(numbers)
+    assert all(0 <= number < 1 for number in numbers)
+    tenths = Counter(int(10 * number) for number in numbers)
+    assert set(tenths) == set(range(10))
+    assert max(tenths.values()) < 1.5 * len(numbers) / 10  # ten deviations
