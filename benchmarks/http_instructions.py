@@ -31,7 +31,8 @@ from benchmarks.open_inference import as_bytes, as_pixels
 SERVICE = ("benchmarks.harness.idle_device_service",)
 PLACES = 16  # images in flight at most, so that a few unfinished requests make the service refuse
 # A request that never ends keeps its place, and only the number of places refuses.
-PATIENT = "--body-pause-s 3600 --body-timeout-s 3600 --body-min-rate 0 --max-wait-s 0 --deadline-ms 0".split()
+SLOW_BODIES = ("--body-pause-s", "3600", "--body-timeout-s", "3600", "--body-min-rate", "0")
+NO_DEADLINES = ("--max-wait-s", "0", "--deadline-ms", "0")
 BATCH = 8
 IDLE_S = 3.0
 REFUSED_CLIENTS = 48
@@ -70,7 +71,7 @@ def measure(given: argparse.Namespace) -> dict[str, object]:
     """Thousands of instructions for each image and each refusal."""
     files = pictures(2 * BATCH)
     groups = [files[:BATCH], files[BATCH:]]
-    flags = ("--max-images", str(BATCH), "--max-waiting-images", str(PLACES), *PATIENT)
+    flags = ("--max-images", str(BATCH), "--max-waiting-images", str(PLACES), *SLOW_BODIES, *NO_DEADLINES)
     results: dict[str, object] = {"picture": f"PNG, RGB, {SIDE} px", "unit": "thousands of instructions"}
     with served_folder(given.artifact) as (folder, artifact), TemporaryDirectory() as dumps:
         name = artifact.manifest.product

@@ -24,6 +24,7 @@ KEPT = ("MKD_CACHE_DIR", "MKD_NO_DOWNLOAD")  # no other setting of the environme
 SERVICE = ("service",)
 READY_WITHIN_S = 180.0
 STOPPED_WITHIN_S = 60.0
+SLOWER_UNDER = 10.0  # times, under another program, as valgrind
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a proxy has no business with the loopback
 
 
@@ -55,6 +56,7 @@ class ServiceProcess:
         self._command += ["--host", "127.0.0.1", "--port", str(self.port), *flags]
         self._root = root
         self._process: subprocess.Popen[bytes] | None = None
+        self._slower = SLOWER_UNDER if under else 1.0
 
     def __enter__(self) -> Self:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("MKD_") or name in KEPT}
@@ -142,10 +144,10 @@ class ServiceProcess:
         """The exit code, once it has ended by itself; raises ServiceFailed where it does not."""
         assert self._process is not None
         try:
-            self.exit_code = self._process.wait(STOPPED_WITHIN_S)
+            self.exit_code = self._process.wait(STOPPED_WITHIN_S * self._slower)
         except subprocess.TimeoutExpired:
             self._kill()
-            raise ServiceFailed(f"not stopped within {STOPPED_WITHIN_S:g} s\n{self.log_tail()}") from None
+            raise ServiceFailed(f"not stopped within {STOPPED_WITHIN_S * self._slower:g} s\n{self.log_tail()}") from None
         return self.exit_code
 
     def events(self) -> list[dict[str, Any]]:
@@ -162,7 +164,7 @@ class ServiceProcess:
 
     def _wait_until_ready(self) -> None:
         assert self._process is not None
-        patience = time.monotonic() + READY_WITHIN_S
+        patience = time.monotonic() + READY_WITHIN_S * self._slower
         while not self.is_ready():
             if self._process.poll() is not None:
                 raise ServiceFailed(f"exit code {self._process.returncode} at the start\n{self.log_tail()}")

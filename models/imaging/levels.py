@@ -79,7 +79,7 @@ def measure_levels(pixels: Pixels) -> Levels:
 
 def _counted_levels(seen: Pixels) -> Levels:
     """The same to the bit from how often each of the 256 values is there: a fifteenth of the time."""
-    rows = np.ascontiguousarray(seen).reshape(len(seen), -1)
+    rows = np.ascontiguousarray(seen, np.uint8).reshape(len(seen), -1)
     often = cv2.calcHist([rows], [0], None, [256], [0, 256]).ravel().astype(np.int64)  # exact up to 2^24 of each
     place = (rows.size - 1) * (BRIGHTEST / 100)
     lower, upper = np.searchsorted(often.cumsum(), [int(place), min(int(place) + 1, rows.size - 1)], "right").tolist()
