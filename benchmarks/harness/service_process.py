@@ -143,11 +143,12 @@ class ServiceProcess:
     def wait(self) -> int:
         """The exit code, once it has ended by itself; raises ServiceFailed where it does not."""
         assert self._process is not None
+        limit_s = STOPPED_WITHIN_S * self._slower
         try:
-            self.exit_code = self._process.wait(STOPPED_WITHIN_S * self._slower)
+            self.exit_code = self._process.wait(limit_s)
         except subprocess.TimeoutExpired:
             self._kill()
-            raise ServiceFailed(f"not stopped within {STOPPED_WITHIN_S * self._slower:g} s\n{self.log_tail()}") from None
+            raise ServiceFailed(f"not stopped within {limit_s:g} s\n{self.log_tail()}") from None
         return self.exit_code
 
     def events(self) -> list[dict[str, Any]]:
