@@ -79,7 +79,7 @@ class ImageJudge:
 
         For pictures without groups of channels, below STREAMED_PIXELS.
         """
-        rgb = np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else np.ascontiguousarray(pixels)
+        rgb: npt.NDArray[Any] = np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else np.ascontiguousarray(pixels)
         return self.views.prepare(rgb, look_at_levels=True)
 
     def prepare(self, pixels: Pixels) -> PreparedImage:
