@@ -63,8 +63,12 @@ class KeptRecords(Generic[FactT]):
         return True
 
     def forget(self, conditions: str) -> None:
-        """From now on there is none. Raises OSError where it cannot be removed."""
-        self._file(conditions).unlink(missing_ok=True)
+        """From now on there is none. Raises OSError where one cannot be removed that would still be found."""
+        try:
+            self._file(conditions).unlink(missing_ok=True)
+        except OSError:  # of a folder that cannot be written nothing is read, so there is nothing to take back
+            if self.find(conditions) is not None:
+                raise
 
     def _drop_the_oldest(self) -> None:
         files = list(self._folder.glob("*.json"))

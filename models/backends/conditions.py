@@ -33,7 +33,9 @@ def waiting() -> str:
 
 def score_conditions(source: SourceKey, backend: str, device: torch.device, threads: int, *, half: bool) -> str:
     """All that a score follows from beside artifact and picture: machine, libraries, source, and what runs it."""
-    on = torch.cuda.get_device_name(device) if device.type == "cuda" else torch.backends.cpu.get_cpu_capability()
+    on = torch.backends.cpu.get_cpu_capability()
+    if device.type == "cuda":  # each of several of one model is looked at by itself
+        on = f"{device.index or 0}: {torch.cuda.get_device_name(device)}"
     return "; ".join(
         (
             processor_name(),

@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
+import codecs
 from typing import Any
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 import pydantic_core
 
 from models.imaging.errors import ImageError
@@ -36,6 +38,7 @@ def region_mask(data: bytes, limits: ImageLimits) -> Mask:
 
     Raises ImageError for a picture that cannot be read, RegionsError for polygons that are none.
     """
+    data = data.removeprefix(codecs.BOM_UTF8)
     if data.lstrip()[:1] not in (b"{", b"["):
         return read_mask(data, limits)
     if len(data) > MOST_JSON_BYTES:
@@ -51,7 +54,7 @@ def polygons_mask(document: Any, limits: ImageLimits) -> Mask:
     """The document of the module's text -> (H, W), true inside any polygon. Raises RegionsError."""
     members = document if isinstance(document, dict) else {}
     width, height, polygons = members.get("width"), members.get("height"), members.get("polygons")
-    sizes = all(isinstance(side, int) and 0 < side <= 65535 for side in (width, height))
+    sizes = all(type(side) is int and 0 < side <= 65535 for side in (width, height))
     if set(members) != {"width", "height", "polygons"} or not sizes or not isinstance(polygons, list) or not polygons:
         raise RegionsError('polygons are {"width": W, "height": H, "polygons": [[[x, y], [x, y], ...], ...]}')
     assert isinstance(width, int)
@@ -62,11 +65,24 @@ def polygons_mask(document: Any, limits: ImageLimits) -> Mask:
         raise RegionsError(error.detail) from error
     drawn = np.zeros((height, width), np.uint8)
     for number, polygon in enumerate(polygons):
-        try:
-            corners = np.array(polygon, np.float64)
-        except (ValueError, TypeError):
-            corners = np.zeros(0)
-        if corners.ndim != 2 or corners.shape[1:] != (2,) or len(corners) < 3 or not np.isfinite(corners).all():
+        corners = _corners(polygon)
+        if corners is None:
             raise RegionsError(f"polygon {number}: at least three corners [x, y] in pixels are needed")
+        if (corners.max(axis=0) < 0).any() or (corners.min(axis=0) >= (width, height)).any():
+            raise RegionsError(f"polygon {number} lies outside the picture of {width} x {height} pixels")
         cv2.fillPoly(drawn, [np.rint(np.clip(corners, *FURTHEST)).astype(np.int32)], (1,))
     return drawn.astype(np.bool_)
+
+
+def _corners(polygon: Any) -> npt.NDArray[np.float64] | None:
+    """(n, 2), or None where these are no three pairs of numbers."""
+    if not isinstance(polygon, list) or len(polygon) < 3:
+        return None
+    pairs = all(isinstance(corner, list) and len(corner) == 2 for corner in polygon)
+    if not pairs or not all(type(value) in (int, float) for corner in polygon for value in corner):
+        return None
+    try:
+        corners = np.array(polygon, np.float64)
+    except OverflowError:
+        return None
+    return corners if np.isfinite(corners).all() else None

@@ -71,9 +71,16 @@ class _Worker(threading.Thread):
         self._calls = calls
 
     def run(self) -> None:
-        while not self.is_left and (call := self._calls.get()) is not None:
+        while not self.is_left:
+            call = self._calls.get()
+            if call is None:
+                if self.is_left:  # meanwhile: the sign to end is another thread's
+                    self._calls.put(None)
+                return
             call.begun_at, call.cpu_at, call.thread = time.monotonic(), self.cpu_s(), self
-            if not call.done.done():  # else cancelled while it waited
+            if call.done.done():  # cancelled while it waited
+                call.ended = True
+            else:
                 call.run()
             del call  # nothing of the picture stays while this thread waits
 

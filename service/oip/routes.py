@@ -33,7 +33,6 @@ from service.rest.problems import HttpCode, problem
 from service.rest.request_record import record_of
 
 router = APIRouter(prefix="/v2", include_in_schema=False)
-judging = APIRouter(route_class=DirectRoute, dependencies=[MayInfer])
 Name = Annotated[str, Path(pattern=WHOLE_NAME)]
 MODEL, VERSION = "/models/{name}", "/models/{name}/versions/{version}"
 BINARY, JSON = "application/octet-stream", "application/json"
@@ -78,8 +77,6 @@ async def model_ready(products: TheProducts, name: Name, version: str = "") -> J
     return JSONResponse({"name": name, "ready": is_ready}, 200 if is_ready else 503)
 
 
-@judging.post(f"{MODEL}/infer")
-@judging.post(f"{VERSION}/infer")
 async def judge(
     request: Request, inspector: TheInspector, options: TheOptions, context: TheContext, name: Name, version: str = ""
 ) -> Response:
@@ -101,7 +98,8 @@ async def judge(
     return _response(name, asked, answer, context.request_id)
 
 
-router.include_router(judging)
+for path in (f"{MODEL}/infer", f"{VERSION}/infer"):
+    router.add_api_route(path, judge, methods=["POST"], dependencies=[MayInfer], route_class_override=DirectRoute)
 
 
 async def _read(request: Request, inspector: Inspector, limits: BodyLimits) -> InferRequest:

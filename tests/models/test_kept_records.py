@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -79,6 +80,20 @@ def test_a_folder_that_cannot_be_written_is_not_read(
     records.keep("here", Fact(number=7))
     monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)  # root may write everywhere
     assert records.find("here") is None
+
+
+def test_what_is_not_read_need_not_be_taken_back(records: KeptRecords[Fact], monkeypatch: pytest.MonkeyPatch) -> None:
+    records.keep("here", Fact(number=7))
+
+    def refuses(path: Path, *, missing_ok: bool) -> None:
+        raise OSError(errno.EROFS, "read-only file system", str(path))
+
+    monkeypatch.setattr(Path, "unlink", refuses)
+    with pytest.raises(OSError, match="read-only"):
+        records.forget("here")
+    records.forget("there")  # nothing is kept of it
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)
+    records.forget("here")
 
 
 def test_the_oldest_records_go(tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -136,6 +138,21 @@ def test_a_damaged_record_is_none(
     file.write_bytes(file.read_bytes()[:-20])
     checks.check(bolt, detector, "here")
     assert detector.passes == [all_of(bolt)] * 2
+
+
+def test_a_cache_folder_that_has_become_read_only_has_all_judged_each_time(
+    bolt: Artifact, detector: CountingDetector, checks: GoldenChecks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checks.check(bolt, detector, "here")
+
+    def refuses(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, "read-only file system")
+
+    monkeypatch.setattr(Path, "unlink", refuses)
+    monkeypatch.setattr("models.kept_records.write_text", refuses)
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)
+    for _ in range(2):
+        assert checks.check(bolt, detector, "here") == f"all {len(all_of(bolt))}"
 
 
 def test_everything_that_a_score_follows_from_is_a_condition(monkeypatch: pytest.MonkeyPatch) -> None:

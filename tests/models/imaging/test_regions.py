@@ -110,6 +110,12 @@ def test_polygons_are_drawn_in_pixels() -> None:
         {"width": 20, "height": 10, "polygons": [[[0, 0], [1, 0], [1]]]},
         {"width": 20, "height": 10, "polygons": [[[0, 0], [1, 0], [1, float("nan")]]]},
         {"width": 20, "height": 10, "polygons": [[["a", 0], [1, 0], [1, 1]]]},
+        {"width": 20, "height": 10, "polygons": [[["1", "0"], [1, 0], [1, 1]]]},
+        {"width": 20, "height": 10, "polygons": [[[True, 0], [1, 0], [1, 1]]]},
+        {"width": 20, "height": 10, "polygons": [[[10**400, 0], [1, 0], [1, 1]]]},
+        {"width": 20, "height": 10, "polygons": [[[20, 0], [30, 0], [30, 9]]]},
+        {"width": 20, "height": 10, "polygons": [[[-9, -9], [-1, -9], [-1, 9]]]},
+        {"width": True, "height": 10, "polygons": [[[0, 0], [1, 0], [1, 1]]]},
         {"width": 20, "height": 10, "polygons": [[[0, 0], [9, 0], [9, 9]]], "holes": []},
     ],
 )
@@ -121,7 +127,8 @@ def test_polygons_that_are_none_are_refused(document: Any) -> None:
 def test_a_file_of_regions_is_told_by_its_content() -> None:
     document = {"width": 20, "height": 10, "polygons": [[[2, 1], [5, 1], [5, 4], [2, 4]]]}
     drawn = polygons_mask(document, ImageLimits())
-    assert (region_mask(f"  {json.dumps(document)}".encode(), ImageLimits()) == drawn).all()
+    for text in (f"  {json.dumps(document)}", f"\ufeff{json.dumps(document)}"):
+        assert (region_mask(text.encode(), ImageLimits()) == drawn).all()
     assert (region_mask(Regions(drawn).as_png(), ImageLimits()) == drawn).all()
 
 

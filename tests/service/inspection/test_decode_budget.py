@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import queue
 import threading
 import time
 from collections.abc import Iterator
@@ -132,3 +133,50 @@ def test_errors_and_results_come_through_and_a_close_waits_for_what_runs() -> No
         await running
 
     asyncio.run(check())
+
+
+def test_a_call_that_is_given_up_before_it_began_is_no_overrun_and_the_threads_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(thread_pool, "WALL_TIMES", 2.0)
+    told: list[int] = []
+
+    async def check() -> None:
+        threads = WorkerThreads(1, BUDGET_S, lambda: told.append(1))
+        gate, passed = threading.Event(), threading.Event()
+        first = asyncio.create_task(threads.run(gate.wait))
+        second = asyncio.create_task(threads.run(passed.set))
+        await asyncio.sleep(0)
+        second.cancel()  # the future at once, the task in the next turn
+        gate.set()
+        third = asyncio.create_task(threads.run(passed.set))
+        hold_up(threads)  # the thread takes the second one, whose task has not gone on yet
+        await asyncio.gather(first, second, return_exceptions=True)
+        await third
+        await asyncio.sleep(4 * BUDGET_S)
+        await asyncio.to_thread(threads.close)
+
+    asyncio.run(asyncio.wait_for(check(), 20))
+    assert told == []
+
+
+def hold_up(threads: WorkerThreads) -> None:
+    """The event loop, until all calls have been taken."""
+    while not threads._calls.empty():
+        time.sleep(0.001)
+
+
+def test_a_sign_to_end_reaches_the_threads_it_is_meant_for() -> None:
+    calls: queue.SimpleQueue[thread_pool._Call | None] = queue.SimpleQueue()
+    left, listed = thread_pool._Worker(calls, 1), thread_pool._Worker(calls, 2)
+    left.start()
+    while calls.empty() and not left.is_alive():
+        time.sleep(0.001)
+    left.is_left = True  # while it waits for its next call
+    calls.put(None)
+    left.join(20)
+    listed.start()
+    listed.join(20)
+    assert not left.is_alive()
+    assert not listed.is_alive()
+    calls.put(None)

@@ -195,6 +195,15 @@ def test_refusals_before_the_route_have_the_protocols_form_too(
     assert 'route="/v2/models/{name}/infer"' in house.get("/metrics").text
 
 
+def test_answers_are_counted_by_the_whole_path_of_their_route(house: House, picture: Picture) -> None:
+    assert house.post(PATH, json=with_image(picture())).status_code == 200
+    house.post(PATH.replace("/infer", "/versions/9/infer"), json=with_image(picture()))
+    counted = house.get("/metrics").text
+    assert 'outcome="ok",route="/v2/models/{name}/infer"' in counted
+    assert 'route="/v2/models/{name}/versions/{version}/infer"' in counted
+    assert 'route="/models' not in counted
+
+
 def test_unknown_things_are_refused_in_the_protocols_form(house: House, picture: Picture) -> None:
     error(house.get("/v2/nowhere"), 404, "not_found")
     error(house.get("/v2/models/nut"), 404, "product_not_found")
