@@ -113,7 +113,8 @@ class DeviceRunner:
         """Seconds of a step over `images` of this artifact's: as an earlier start has measured them, else by `warm`.
 
         Where they are known, an image for each thread is run: a batch goes other ways than a single image, and each
-        must have been gone before a request comes.
+        must have been gone before a request comes. No image of a batch takes longer than one of these, so what was
+        measured in a busy moment is corrected: it would have requests refused for seconds at each start.
         """
         threads = self._pool.threads
         if self._step_times is None or images <= threads:
@@ -121,10 +122,14 @@ class DeviceRunner:
         work = f"{artifact.manifest.method} on {images} images of {artifact.preprocessing.image_size} px"
         conditions = f"{work}; {self._conditions(artifact)}"
         known = self._step_times.find(conditions)
-        measured = self.warm(artifact, images if known is None else threads)
         if known is None:
-            self._step_times.keep(conditions, StepTime(seconds=measured))
-        return measured if known is None else known.seconds
+            seconds = self.warm(artifact, images)
+        else:
+            few = min(self.warm(artifact, threads) for _ in range(2))  # the first run finds nothing in the caches
+            seconds = min(known.seconds, few * images / threads)
+        if known is None or seconds < known.seconds:
+            self._step_times.keep(conditions, StepTime(seconds=seconds))
+        return seconds
 
     def warm(self, artifact: Artifact, images: int) -> float:
         """One step over `images` grey images, half of them with a map (at least one); returns its seconds."""

@@ -277,16 +277,35 @@ def test_a_later_start_judges_one_golden_picture_and_knows_its_steps(tmp_path: P
     later = started(tmp_path / "kept")
     assert later.verify(artifact).startswith("1 of 1, as all passed at ")
     assert [later.step_seconds(artifact, count) for count in (1, 4)] == [0.25, 1.0]
-    assert warmed == [1, 4, 1, 2]  # one image, and one for each thread
+    assert warmed == [1, 4, 1, 2, 2]  # one image, and twice one for each thread
     assert later.step_seconds(artifact, 3) == 0.75  # another batch has not been measured
     another_size = artifact.manifest.model_copy(update={"preprocessing": Preprocessing(image_size=64)})
     later.step_seconds(dataclasses.replace(artifact, manifest=another_size), 4)
-    assert warmed == [1, 4, 1, 2, 3, 4]
+    assert warmed == [1, 4, 1, 2, 2, 3, 4]
     without = started(None)
     assert without.verify(artifact) == "all 1"
     without.step_seconds(artifact, 4)
     started(tmp_path / "kept", torch.device("cuda", 0)).step_seconds(artifact, 4)  # compiles in each process
-    assert warmed == [1, 4, 1, 2, 3, 4, 4, 4]
+    assert warmed == [1, 4, 1, 2, 2, 3, 4, 4, 4]
+
+
+def test_a_step_that_was_measured_in_a_busy_moment_is_corrected_by_a_later_start(tmp_path: Path) -> None:
+    artifact = write(tmp_path / "screw")
+    an_image = 2.0
+
+    class Timed(DeviceRunner):
+        def warm(self, artifact: Artifact, images: int) -> float:
+            return an_image * images
+
+    def started() -> float:
+        runner = Timed(CPU, SourcePool(CPU, backend="torch", threads=2), tmp_path / "kept")
+        return runner.step_seconds(artifact, 8)
+
+    assert started() == 16.0
+    an_image = 0.25
+    assert started() == 2.0
+    an_image = 4.0  # a busy moment at a later start changes nothing
+    assert started() == 2.0
 
 
 def test_memory_that_a_backend_keeps_is_given_back_when_the_engine_says_so(tmp_path: Path) -> None:
