@@ -299,6 +299,7 @@ def test_a_step_that_was_measured_in_a_busy_moment_is_corrected_by_a_later_start
 
     def started() -> float:
         runner = Timed(CPU, SourcePool(CPU, backend="torch", threads=2), tmp_path / "kept")
+        runner.prepare(artifact)
         return runner.step_seconds(artifact, 8)
 
     assert started() == 16.0
