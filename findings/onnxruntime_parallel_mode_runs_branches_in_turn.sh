@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# onnxruntime 1.32.0, seen on two cores: ExecutionMode.ORT_PARALLEL runs independent branches of a graph one after the other on a CPU, however
-# many inter-op threads there are, and the thread that waits for them spins: twice the processor time of sequential mode.
+# onnxruntime 1.32.0, seen on two cores: ExecutionMode.ORT_PARALLEL runs independent branches of a graph one after the
+# other on a CPU, however many inter-op threads there are, and the thread that waits for them spins: twice the processor
+# time of sequential mode.
 # Why it matters: a network cut into branches for two cores, by channels or by rows, gains nothing in one session. What
 # helps: a session for each branch, run from threads of one's own (models/backends/row_halves.py).
 set -euo pipefail

@@ -198,11 +198,16 @@ async def inspection_context(
     deadline: Annotated[float | None, Depends(deadline)],
 ) -> InspectionContext:
     """What goes with the request through the core; the record keeps it for the log."""
-    record.context = context_of(request)
+    return recorded_context(record, context_of(request), deadline)
+
+
+def recorded_context(record: RequestRecord, line: LineContext, deadline: float | None) -> InspectionContext:
+    """The same of what has been read already."""
+    record.context = line
     record.inspection = InspectionContext(
         record.request_id,
         SURFACE,
-        line=record.context,
+        line=line,
         deadline=deadline,
         caller=record.caller,
         started=record.started,

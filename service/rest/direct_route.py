@@ -16,10 +16,9 @@ from fastapi.routing import APIRoute
 from pydantic import ValidationError
 
 from models.names import WHOLE_NAME
-from service.inspection.context import NO_LINE, InspectionContext
+from service.inspection.context import NO_LINE, LineContext
 from service.rest.admission_check import CONTEXT_NAMES, AdmissionDecision, decision_of
-from service.rest.dependencies import QUERIES, InvalidParameter, context_of
-from service.rest.request_record import SURFACE
+from service.rest.dependencies import QUERIES, InvalidParameter, context_of, recorded_context
 from service.rest.schemas import ScoreQuery
 
 NAME = re.compile(WHOLE_NAME)
@@ -60,7 +59,7 @@ def arguments_of(request: Request, schema: type[ScoreQuery] | None) -> dict[str,
     if schema is not None and (query := query_of(request, schema)) is None:
         return None
     try:
-        context = inspection_context(request, decision)
+        context = recorded_context(decision.record, line_of(request, decision), decision.deadline)
     except InvalidParameter:
         return None
     state = request.state
@@ -82,17 +81,7 @@ def query_of(request: Request, schema: type[ScoreQuery]) -> ScoreQuery | None:
         return None
 
 
-def inspection_context(request: Request, decision: AdmissionDecision) -> InspectionContext:
-    """See service.rest.dependencies.inspection_context. Raises InvalidParameter."""
-    record = decision.record
+def line_of(request: Request, decision: AdmissionDecision) -> LineContext:
+    """Line, station and part id; looked for only where the query or a header may tell them. Raises InvalidParameter."""
     said = request.scope["query_string"] or not CONTEXT_NAMES.isdisjoint(decision.headers)
-    record.context = context_of(request) if said else NO_LINE
-    record.inspection = InspectionContext(
-        record.request_id,
-        SURFACE,
-        line=record.context,
-        deadline=decision.deadline,
-        caller=record.caller,
-        started=record.started,
-    )
-    return record.inspection
+    return context_of(request) if said else NO_LINE

@@ -261,7 +261,7 @@ def test_regions_are_drawn_on_the_first_picture_and_go_with_the_training(
     size = {"width": 60, "height": 40}
     assert json.loads(sent["ignore"]) == {**size, "polygons": [[[6, 4], [30, 4], [30, 20], [6, 20]]]}
     assert json.loads(sent["roi"]) == {**size, "polygons": [[[3, 3], [57, 3], [57, 37]]]}
-    assert page.locator(".regions-of-training").count() == 0  # gone with the pictures
+    page.locator(".regions-of-training").wait_for(state="detached")  # gone with the pictures
 
 
 def drop(page: Page, selector: str, paths: list[Path]) -> None:
