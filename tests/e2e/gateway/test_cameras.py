@@ -34,7 +34,7 @@ def judged(gateway: GatewayProcess, number: int) -> dict[str, Any]:
         if said["code"] not in (20, 21, 30):
             assert said["code"] == 0, said
             return said
-    raise AssertionError(said)
+    raise AssertionError(f"{said}; {gateway.text()[-3000:]}")
 
 
 def test_a_video_file_gives_a_frame_a_trigger_and_then_is_gone(judge: FakeJudge, tmp_path: Path) -> None:
