@@ -134,7 +134,7 @@ class AravisDevice(TriggeredCamera):
         while True:
             buffer = self._pop(until - time.monotonic())
             if buffer is None:
-                raise PictureError(Code.PICTURE_LATE, "no frame came within the window")
+                raise PictureError(Code.PICTURE_LATE, f"no frame came within the window ({self._counts()})")
             try:
                 at = self._aravis.get("arv_buffer_get_system_timestamp", buffer, returns=ctypes.c_uint64)
                 if not self.by_software and isinstance(at, int) and at < oldest_ns:
@@ -143,6 +143,13 @@ class AravisDevice(TriggeredCamera):
                 return self._read(buffer)
             finally:
                 self._aravis.get("arv_stream_push_buffer", self._stream, buffer)
+
+    def _counts(self) -> str:
+        """What the stream has counted so far: it tells a camera that sends nothing from a network that loses."""
+        found = [ctypes.c_uint64() for _ in ("completed", "failures", "underruns")]
+        self._aravis.get("arv_stream_get_statistics", self._stream, *(ctypes.byref(one) for one in found))
+        completed, failed, underruns = (one.value for one in found)
+        return f"of frames before: {completed} complete, {failed} incomplete, {underruns} without a buffer"
 
     def _read(self, buffer: Pointer) -> Picture:
         aravis, number, last = self._aravis, self._number(buffer), self._last_id
