@@ -2,7 +2,7 @@
 
 Before each software trigger all buffers that wait are given back, since they hold the oldest frames. A frame belongs to
 its trigger when it is the next number after the last one. A camera that has lost its control channel answers, but sends
-no frames any more.
+no frames any more: so one that is triggered by software is open once a frame has come on trial.
 """
 
 from __future__ import annotations
@@ -22,6 +22,10 @@ from service.gateway.sources.triggered_camera import TriggeredCamera
 
 BUFFERS = 4
 SETTLE_S = 0.2
+TRIALS = 4  # frames after the opening, of which one must be complete
+TRIAL_S = 2.0  # beside the exposure
+FIXED_SOCKET_BUFFER = 0
+MOST_SOCKET_BUFFER = 64 << 20
 SUCCESS = 0
 CONTINUOUS = 0
 LARGEST_ID_16 = 0xFFFF  # GigE Vision 1 counts frames to here and on from 1
@@ -86,8 +90,10 @@ class AravisDevice(TriggeredCamera):
         payload = aravis.try_("arv_camera_get_payload", self._camera, returns=ctypes.c_uint)
         stream = aravis.try_("arv_camera_create_stream", self._camera, None, None, returns=ctypes.c_void_p)
         self._stream = Pointer(stream)  # type: ignore[arg-type]
+        assert isinstance(payload, int)
+        self._widen_socket(2 * payload)
         for _ in range(BUFFERS):
-            size = ctypes.c_size_t(payload)  # type: ignore[arg-type]
+            size = ctypes.c_size_t(payload)
             buffer = aravis.get("arv_buffer_new_allocate", size, returns=ctypes.c_void_p)
             aravis.get("arv_stream_push_buffer", self._stream, Pointer(buffer))  # type: ignore[arg-type]
         aravis.try_("arv_camera_start_acquisition", self._camera)
@@ -96,6 +102,33 @@ class AravisDevice(TriggeredCamera):
             time.sleep(SETTLE_S)  # in which what an earlier run has left on its way arrives
             self.flush()
             self._last_id = None  # numbers of before may belong to another series
+            self._try_out()
+
+    def _widen_socket(self, size: int) -> None:
+        """Has a GigE camera's socket hold so many bytes, or what the system allows (net.core.rmem_max).
+
+        Aravis leaves it at the system's default, 208 KiB, of which packets fill more than they carry. The size takes
+        effect as the first frame begins, so that one may still arrive incomplete.
+        """
+        if self._aravis.get("arv_camera_is_gv_device", self._camera, returns=ctypes.c_int):
+            self._aravis.set(self._stream, "socket-buffer", FIXED_SOCKET_BUFFER)
+            self._aravis.set(self._stream, "socket-buffer-size", min(size, MOST_SOCKET_BUFFER))
+
+    def _try_out(self) -> None:
+        """Triggers until a frame is complete. Raises PictureError(CAMERA_LOST) where none comes."""
+        patience = TRIAL_S + (self._settings.exposure_us or 0) / 1e6
+        for _ in range(TRIALS):
+            self.fire()
+            buffer = self._pop(patience)
+            if buffer is None:
+                raise PictureError(Code.CAMERA_LOST, f"the camera sends no frame on trial ({self._counts()})")
+            status, self._last_id = self._status(buffer), self._number(buffer)
+            self._aravis.get("arv_stream_push_buffer", self._stream, buffer)
+            if status == SUCCESS:
+                return
+            time.sleep(SETTLE_S)  # it may have been of other traffic, and the trigger's frame is still to come
+            self.flush()
+        raise PictureError(Code.CAMERA_LOST, f"frames arrive incomplete on trial ({self._counts()})")
 
     def _stop(self) -> None:
         if self._stream is None:
@@ -128,6 +161,11 @@ class AravisDevice(TriggeredCamera):
         assert isinstance(number, int)
         return number
 
+    def _status(self, buffer: Pointer) -> int:
+        status = self._aravis.get("arv_buffer_get_status", buffer, returns=ctypes.c_int)
+        assert isinstance(status, int)
+        return status
+
     def take(self, until: float) -> Picture:
         """The next frame, given back to the stream once it is copied."""
         oldest_ns = time.time_ns() - int(self._settings.max_age_ms * 1e6)
@@ -154,7 +192,7 @@ class AravisDevice(TriggeredCamera):
     def _read(self, buffer: Pointer) -> Picture:
         aravis, number, last = self._aravis, self._number(buffer), self._last_id
         self._last_id = number
-        status = aravis.get("arv_buffer_get_status", buffer, returns=ctypes.c_int)
+        status = self._status(buffer)
         if status != SUCCESS:
             raise PictureError(Code.PICTURE_UNREADABLE, f"frame {number} arrived incomplete (status {status})")
         if last is not None and number not in (last + 1, 1 if last == LARGEST_ID_16 else last + 1):

@@ -43,6 +43,10 @@ class Library:
         call.restype = returns
         return call(*arguments)
 
+    def set(self, thing: object, name: str, value: int) -> None:
+        """Sets a property of a GObject that is a number."""
+        self._gobject.g_object_set(thing, name.encode(), ctypes.c_int(value), None)
+
     def unref(self, thing: object) -> None:
         self._gobject.g_object_unref(thing)
 

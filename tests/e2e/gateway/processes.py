@@ -10,7 +10,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -43,9 +43,9 @@ def wait_for(what: Callable[[], Any], why: str) -> Any:
 class Process:
     """A Python module as a process; its output goes to a file."""
 
-    def __init__(self, log: Path, *arguments: str) -> None:
+    def __init__(self, log: Path, *arguments: str, prefix: Sequence[str] = ()) -> None:
         self._log = log
-        self._command = [sys.executable, "-m", *arguments]
+        self._command = [*prefix, sys.executable, "-m", *arguments]
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -104,9 +104,11 @@ class FakeJudge(Process):
 
 
 class GatewayProcess(Process):
-    """`mkd-line` with the stations of `stations`, text in TOML; ready once entered."""
+    """`mkd-line` with the stations of `stations`, text in TOML; ready once entered. `prefix` runs it."""
 
-    def __init__(self, folder: Path, service_port: int, stations: str, *, wait: bool = True) -> None:
+    def __init__(
+        self, folder: Path, service_port: int, stations: str, *, wait: bool = True, prefix: Sequence[str] = ()
+    ) -> None:
         self.port = free_port()
         self._wait = wait
         file = folder / "line.toml"
@@ -115,7 +117,7 @@ class GatewayProcess(Process):
             f'[service]\nurl = "http://127.0.0.1:{service_port}"\ncheck_ms = 300\n\n{stations}',
             encoding="utf-8",
         )
-        super().__init__(folder / "gateway.log", "service.gateway", "--config", str(file))
+        super().__init__(folder / "gateway.log", "service.gateway", "--config", str(file), prefix=prefix)
 
     def start(self) -> None:
         super().start()
