@@ -16,11 +16,12 @@ from typing import Any, Self, TypeVar
 
 import httpx
 
+from models.variables import PASSED_ON
+
 LOOK_EVERY_S = 0.2
 TELL_EVERY_S = 15.0
 PER_REQUEST = 16
 LONGEST_DEADLINE_MS = "3600000"  # that the service takes: this caller waits as long as the service lives
-KEPT = ("MKD_CACHE_DIR", "MKD_NO_DOWNLOAD")  # the demo asks for nothing else that the environment may set
 
 BUSY = (429, 503)
 Reply = dict[str, Any]
@@ -125,7 +126,7 @@ def wait_for(look: Callable[[], Found | None], what: str, pause: Callable[[float
 
 
 def _environment() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if not name.startswith("MKD_") or name in KEPT}
+    return {name: value for name, value in os.environ.items() if not name.startswith("MKD_") or name in PASSED_ON}
 
 
 def _free_port() -> int:

@@ -12,8 +12,13 @@ class NotWritable(Exception):
 
 def require_writable(folder: Path, flag: str) -> None:
     """Raises NotWritable where `folder`, given by `flag`, is a file or can be neither written nor made."""
+    if (reason := why_not_writable(folder)) is not None:
+        raise NotWritable(f"{folder}: {reason}; give {flag} another folder")
+
+
+def why_not_writable(folder: Path) -> str | None:
+    """What keeps `folder` from being written, or from being made where it is not there; None where nothing does."""
     above = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if not above.is_dir():
-        raise NotWritable(f"{folder}: {above} is a file and no folder; give {flag} another folder")
-    if not os.access(above, os.W_OK | os.X_OK):
-        raise NotWritable(f"{folder}: {above} cannot be written to; give {flag} a folder that can")
+        return f"{above} is a file and no folder"
+    return None if os.access(above, os.W_OK | os.X_OK) else f"{above} cannot be written to"

@@ -16,7 +16,8 @@ import torch
 
 from models.heads.base import Bar
 from models.heads.registry import config_of
-from models.sources.weights import NO_DOWNLOAD_ENV, SourceWeightsError, load_source_weights
+from models.sources.weights import SourceWeightsError, load_source_weights
+from models.variables import NO_DOWNLOAD_ENV
 from trainer.config import TrainingSettings
 from trainer.fit_run import Display
 from trainer.run import TrainingJob, train

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from models.sources.weights import CACHE_ENV, NO_DOWNLOAD_ENV
+from models.variables import PASSED_ON
 from service.gateway.settings import GatewaySettings
 from service.metrics import METRICS
 from service.run.settings import ENV_PREFIX, Settings
@@ -117,7 +117,7 @@ def test_every_build_target_of_compose_is_a_stage() -> None:
 
 
 def test_every_variable_that_the_containers_set_is_a_setting() -> None:
-    known = {ENV_PREFIX + name.upper() for name in Settings.model_fields} | {CACHE_ENV, NO_DOWNLOAD_ENV}
+    known = {ENV_PREFIX + name.upper() for name in Settings.model_fields} | {*PASSED_ON}
     final = "".join(stages()[name] for name in ("runtime", "cuda", "cpu"))
     set_ = set(re.findall(r"\b(MKD_[A-Z_]+)=", final))
     for service in COMPOSE["services"].values():

@@ -19,8 +19,9 @@ from typing import Any, Self
 
 import psutil
 
+from models.variables import PASSED_ON
+
 ROOT = Path(__file__).resolve().parents[2]
-KEPT = ("MKD_CACHE_DIR", "MKD_NO_DOWNLOAD")  # no other setting of the environment reaches a measured service
 SERVICE = ("service",)
 READY_WITHIN_S = 180.0
 STOPPED_WITHIN_S = 60.0
@@ -59,7 +60,9 @@ class ServiceProcess:
         self._slower = SLOWER_UNDER if under else 1.0
 
     def __enter__(self) -> Self:
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("MKD_") or name in KEPT}
+        environment = {
+            name: value for name, value in os.environ.items() if not name.startswith("MKD_") or name in PASSED_ON
+        }
         started = time.monotonic()
         file, name = tempfile.mkstemp(prefix="mkd-service-", suffix=".log")
         self._log = Path(name)

@@ -57,7 +57,7 @@ class Kept:
         try:
             with replace_file(file) as beside:
                 save_file(made, beside)
-        except OSError:
+        except (OSError, SafetensorError):  # the latter tells of a disk that is full
             return made
         found = _mapped(file)
         return made if found is None else found

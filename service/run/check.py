@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -16,10 +15,13 @@ import psutil
 
 from models.exit_codes import ExitCode
 from models.imaging.limits import PEAK_BYTES
+from models.sources.weights import cache_folder
+from models.writing import why_not_writable
 from service.auth import KeyFileError, KeyRing
 from service.metrics import Metrics
 from service.products.product import ProductStatus
 from service.products.registry import Registry
+from service.run.cache import cache_fault
 from service.run.command_line import SettingsError
 from service.run.port import PortTaken, bound_socket
 from service.run.settings import Settings, thread_counts
@@ -47,7 +49,7 @@ def run_check(settings: Settings, say: Callable[[str], None]) -> int:
 
 
 def check(settings: Settings) -> Iterator[Finding]:
-    """Artifacts, pins, keys, feedback store, port, line and memory, in this order."""
+    """Artifacts, pins, keys, cache folder, feedback store, port, line and memory, in this order."""
     try:
         statuses, reason = asyncio.run(_products(settings))
     except (OSError, ValueError) as error:
@@ -63,6 +65,7 @@ def check(settings: Settings) -> Iterator[Finding]:
     elif len(served) > 1 or len(statuses) > 1:
         yield Finding(True, f"artifacts: {len(served)} of {len(statuses)} products; each request has to name one")
     yield _keys(settings)
+    yield _cache()
     yield _feedback(settings)
     yield _port(settings)
     if settings.line is not None:
@@ -105,8 +108,7 @@ def _pins(settings: Settings) -> Finding:
     file = settings.pins_file
     if file is None:
         return Finding(True, "pins: in memory only; what is activated or rolled back ends with the service")
-    folder = next(path for path in file.absolute().parents if path.exists())
-    if os.access(folder, os.W_OK):
+    if why_not_writable(file.parent) is None:
         return Finding(True, f"pins: kept in {file}")
     required = settings.state_file is not None
     then = "changes are refused" if required else "they stay in memory and end with the service"
@@ -123,6 +125,13 @@ def _keys(settings: Settings) -> Finding:
     return Finding(True, f"keys: {len(keys)}")
 
 
+def _cache() -> Finding:
+    """A start that finds nothing there takes longer, and that is all."""
+    if (fault := cache_fault()) is not None:
+        return Finding(True, f"cache: beware, {fault}")
+    return Finding(True, f"cache: what a start finds is kept in {cache_folder()}")
+
+
 def _feedback(settings: Settings) -> Finding:
     """What keeps verdicts from being stored keeps none from being given."""
     place = settings.feedback_place
@@ -134,9 +143,7 @@ def _feedback(settings: Settings) -> Finding:
         reason = unreachable(settings.feedback_url)
         where = "the PostgreSQL database"
     else:
-        folder = next(path for path in (place.absolute(), *place.absolute().parents) if path.exists())
-        reason = None if folder.is_dir() and os.access(folder, os.W_OK) else f"{folder} cannot be written to"
-        where = str(place)
+        reason, where = why_not_writable(place), str(place)
     if reason is None:
         return Finding(True, f"feedback: verdicts are stored in {where}")
     return Finding(True, f"feedback: beware, no verdict would be stored in {where}: {reason}")

@@ -16,13 +16,14 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource
 
+from models.variables import PASSED_ON
 from models.version import service_version
 from service.run.config_file import RENAMED, ConfigFileError, nearest_setting, read_config
 from service.run.settings import ENV_PREFIX, Settings
 
 PROGRAM = "mkd-serve"
 CONFIG = f"{ENV_PREFIX}CONFIG"
-OTHER_VARIABLES = {CONFIG, "MKD_CACHE_DIR", "MKD_NO_DOWNLOAD"}  # the latter two are read by models.sources.weights
+OTHER_VARIABLES = {CONFIG, *PASSED_ON}
 OTHER_FLAGS = ("--version", "--check", "--config", "--help")  # that are no settings
 EPILOG = (
     f"Each flag is also an environment variable, {ENV_PREFIX}MAX_BATCH for --max-batch, and a key of the file that "

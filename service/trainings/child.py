@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from models.variables import PASSED_ON
 from service.errors import TrainingsOff
 from service.trainings.folder import TrainingFolder
 from service.trainings.lock import Claim
@@ -17,7 +18,6 @@ from service.trainings.record import TrainingRecord
 
 NEEDED = ("trainer", "sklearn", "scipy", "matplotlib", "jinja2", "rich")
 INSTALL = "pip install 'mkdserve[train]'"
-PASSED_ON = ("MKD_CACHE_DIR", "MKD_NO_DOWNLOAD")
 POOLS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from models.artifact.manifest import MANIFEST
 from models.atomic_file import replace_folder
+from models.writing import why_not_writable
 from service.errors import DiskFull, TrainingNotFound, TrainingNotReady, TrainingRefused, TrainingsOff
 from service.logs import event
 from service.trainings.all_folders import AllFolders
@@ -61,6 +62,7 @@ class Trainings:
         Without a version the training's id is taken. Raises TrainingsOff, TrainingRunning, TrainingRefused, DiskFull.
         """
         check_installed()
+        self._check_artifacts(product)
         root = self._folders.root
         with self._writing():
             root.mkdir(parents=True, exist_ok=True)
@@ -160,6 +162,11 @@ class Trainings:
             )
         if (place / version).exists():
             raise TrainingRefused(f"{product} has a version {version} already: name another one")
+
+    def _check_artifacts(self, product: str) -> None:
+        """Before the upload and the work: what is trained must be able to go where it is served from."""
+        if (reason := why_not_writable(self._artifacts / product)) is not None:
+            raise TrainingsOff(f"what would be trained could not be activated: {reason}")
 
     @contextmanager
     def _writing(self) -> Iterator[None]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import resource
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,17 @@ def once(value: dict[str, Tensor]) -> Callable[[], dict[str, Tensor]]:
     """Gives the value, and fails when it is asked a second time."""
     left = [value]
     return left.pop
+
+
+@contextmanager
+def full_disk() -> Iterator[None]:
+    """No file may grow, which is as a full disk for who writes."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_tensors_are_made_once_and_mapped_from_then_on(tmp_path: Path) -> None:
@@ -47,3 +60,11 @@ def test_a_folder_that_cannot_be_written_costs_no_more_than_the_making(tmp_path:
     kept = Kept(tmp_path / "file", "source")
     assert kept.data("graph", lambda: b"made") == b"made"
     assert torch.equal(kept.tensors("layer", lambda: {"weight": torch.ones(2)})["weight"], torch.ones(2))
+
+
+def test_a_full_disk_costs_no_more_than_the_making_and_leaves_nothing(tmp_path: Path) -> None:
+    kept = Kept(tmp_path, "source")
+    with full_disk():
+        assert kept.data("graph", lambda: b"made") == b"made"
+        assert torch.equal(kept.tensors("layer", lambda: {"weight": torch.ones(2)})["weight"], torch.ones(2))
+    assert list((tmp_path / FOLDER).iterdir()) == []

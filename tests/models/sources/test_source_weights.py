@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import resource
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from models.sources.network import ARCHITECTURES
 from models.sources.registry import SOURCES
 from models.sources.vgg16 import convolution_names
 from models.sources.weights import SourceWeightsError, canonical_sha256, load_source_weights
+from models.variables import CACHE_ENV, NO_DOWNLOAD_ENV, WEIGHTS_DIR_ENV
 
 NAME = "vgg16"
 SPEC = SOURCES[NAME]
@@ -47,7 +50,7 @@ def cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """An empty cache folder, and a published source that is `small_weights()`."""
     origin = dataclasses.replace(SPEC.weights, sha256=canonical_sha256(SPEC, small_weights()))
     monkeypatch.setattr(registry, "SOURCES", {**SOURCES, NAME: dataclasses.replace(SPEC, weights=origin)})
-    monkeypatch.setenv(subject.CACHE_ENV, str(tmp_path / "cache"))
+    monkeypatch.setenv(CACHE_ENV, str(tmp_path / "cache"))
     return tmp_path / "cache"
 
 
@@ -217,7 +220,7 @@ def test_with_none_at_hand_the_error_lists_the_ways(cache: Path) -> None:
         "--source-weights",
         str(cache),
         str(SPEC.weights.url),
-        subject.NO_DOWNLOAD_ENV,
+        NO_DOWNLOAD_ENV,
         "88682ab5",
     ):
         assert way in words
@@ -244,3 +247,70 @@ def test_a_cache_that_cannot_be_written_costs_nothing_else(
     carry(package=small_weights())
     assert same(load_source_weights(), small_weights())
     assert sorted(path.name for path in tmp_path.iterdir()) == ["cache"]
+
+
+def test_a_full_disk_costs_nothing_else(cache: Path, carry: Callable[..., None]) -> None:
+    carry(package=small_weights())
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
+    try:
+        assert same(load_source_weights(), small_weights())
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list(cache.iterdir()) == []
+
+
+def test_others_may_read_the_cache_as_any_new_file(cache: Path, carry: Callable[..., None]) -> None:
+    carry(package=small_weights())
+    before = os.umask(0o022)
+    try:
+        load_source_weights()
+    finally:
+        os.umask(before)
+    (file,) = cache.iterdir()
+    assert file.stat().st_mode & 0o777 == 0o644
+
+
+@pytest.fixture
+def folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """The folder that is only read."""
+    monkeypatch.setenv(WEIGHTS_DIR_ENV, str(tmp_path / "weights"))
+    (tmp_path / "weights").mkdir()
+    return tmp_path / "weights"
+
+
+def test_a_folder_that_is_only_read_comes_before_all_but_a_named_file_and_is_not_copied(
+    cache: Path, folder: Path, carry: Callable[..., None], asked: list[str]
+) -> None:
+    safetensors.torch.save_file(small_weights(), folder / SPEC.weights.cache_file)
+    cache.mkdir()
+    safetensors.torch.save_file(small_weights(1), cache / SPEC.weights.cache_file)
+    before = (cache / SPEC.weights.cache_file).read_bytes()
+    carry(package=small_weights())
+    assert same(load_source_weights(), small_weights())
+    assert asked == []
+    assert (cache / SPEC.weights.cache_file).read_bytes() == before
+
+
+def test_what_that_folder_lacks_is_looked_for_elsewhere_and_kept_in_the_cache(
+    cache: Path, folder: Path, carry: Callable[..., None]
+) -> None:
+    carry(package=small_weights())
+    assert same(load_source_weights(), small_weights())
+    assert [file.name for file in cache.iterdir()] == [SPEC.weights.cache_file]
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.usefixtures("carry", "cache")
+def test_with_none_at_hand_that_folder_is_where_they_go(folder: Path) -> None:
+    with pytest.raises(SourceWeightsError, match=f"into {folder}") as caught:
+        load_source_weights()
+    assert "tried folder: " in str(caught.value)
+
+
+@pytest.mark.usefixtures("cache")
+def test_wrong_weights_in_that_folder_are_refused(folder: Path, carry: Callable[..., None]) -> None:
+    safetensors.torch.save_file(small_weights(1), folder / SPEC.weights.cache_file)
+    carry(package=small_weights())
+    with pytest.raises(SourceWeightsError, match="folder: these are not the weights"):
+        load_source_weights()

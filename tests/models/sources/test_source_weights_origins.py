@@ -14,6 +14,7 @@ from models.sources import weights as subject
 from models.sources.carriers import read_carrier
 from models.sources.registry import SOURCES, Carrier
 from models.sources.vgg16 import convolution_names
+from models.variables import NO_DOWNLOAD_ENV
 
 SPEC = SOURCES["vgg16"]
 ROOT = Path(__file__).parents[3]
@@ -31,14 +32,14 @@ def small_weights() -> Tensors:
 
 
 def test_nothing_is_fetched_where_downloads_are_switched_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(subject.NO_DOWNLOAD_ENV, "1")
+    monkeypatch.setenv(NO_DOWNLOAD_ENV, "1")
     monkeypatch.setattr(torch.hub, "load_state_dict_from_url", lambda *_, **__: pytest.fail("asked the hub"))
-    with pytest.raises(OSError, match=subject.NO_DOWNLOAD_ENV):
+    with pytest.raises(OSError, match=NO_DOWNLOAD_ENV):
         subject._from_hub(SPEC)
 
 
 def test_the_hub_is_asked_for_checked_tensors_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(subject.NO_DOWNLOAD_ENV)
+    monkeypatch.delenv(NO_DOWNLOAD_ENV)
     seen: dict[str, object] = {}
 
     def fetched(url: str, **options: object) -> Tensors:
@@ -97,7 +98,7 @@ def test_a_carrier_that_is_not_installed_is_named() -> None:
 
 
 def test_a_source_that_the_hub_does_not_have_is_not_asked_for_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(subject.NO_DOWNLOAD_ENV)
+    monkeypatch.delenv(NO_DOWNLOAD_ENV)
     monkeypatch.setattr(torch.hub, "load_state_dict_from_url", lambda *_, **__: pytest.fail("asked the hub"))
     assert subject._from_hub(SOURCES["efficientnet-lite0"]) is None
 

@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from models.variables import CACHE_ENV
 from service import __main__ as program
+from service.logs import FIELDS
+from service.run.cache import tell_of_cache
 from tests.service.products.conftest import Stock
 
 
@@ -63,7 +66,7 @@ def test_a_wrong_folder_a_busy_port_and_a_key_file_that_is_not_there(
         ("auto", "ok   feedback: verdicts are stored in {folder}/artifacts.feedback"),
         (
             "{folder}/file",
-            "feedback: beware, no verdict would be stored in {folder}/file: {folder}/file cannot",
+            "feedback: beware, no verdict would be stored in {folder}/file: {folder}/file is a file",
         ),
         ("postgresql://mkd:s3cret@/x?host={folder}", "feedback: beware, no verdict would be stored in the PostgreSQL"),
     ],
@@ -78,3 +81,30 @@ def test_where_verdicts_would_be_stored_is_told(
     assert words.format(folder=tmp_path) in text
     assert "s3cret" not in text
     assert {path.name for path in tmp_path.iterdir()} == {"artifacts", "file"}
+
+
+def test_a_cache_folder_that_cannot_be_written_is_told_and_stands_in_the_way_of_nothing(
+    stock: Stock, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stock.write("screw/1")
+    monkeypatch.setenv(CACHE_ENV, str(tmp_path / "cache"))
+    assert f"ok   cache: what a start finds is kept in {tmp_path}/cache" in checked(stock, capsys)[1]
+    (tmp_path / "cache").write_text("in the way")
+    code, text = checked(stock, capsys)
+    assert code == 0
+    assert (
+        f"cache: beware, {tmp_path}/cache: {tmp_path}/cache is a file and no folder, so every start judges all" in text
+    )
+
+
+def test_a_start_logs_that_nothing_can_be_kept(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(CACHE_ENV, str(tmp_path / "cache"))
+    tell_of_cache()
+    assert caplog.records == []
+    (tmp_path / "cache").write_text("in the way")
+    tell_of_cache()
+    (told,) = caplog.records
+    assert told.message.startswith("cache folder cannot be written")
+    assert str(tmp_path / "cache") in getattr(told, FIELDS)["detail"]

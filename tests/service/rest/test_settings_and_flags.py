@@ -90,7 +90,8 @@ def test_unsafe_settings_end_the_start_with_code_2(capsys: pytest.CaptureFixture
 def test_a_variable_that_is_no_setting_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MKD_MAX_BACTH", "7")
     monkeypatch.setenv("MKD_MAX_BATCH", "7")
-    monkeypatch.setenv("MKD_NO_DOWNLOAD", "1")
+    for name in ("MKD_CACHE_DIR", "MKD_WEIGHTS_DIR", "MKD_NO_DOWNLOAD"):
+        monkeypatch.setenv(name, "1")
     assert command_line.unknown_variables() == ["MKD_MAX_BACTH"]
 
 

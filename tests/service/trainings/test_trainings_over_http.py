@@ -428,6 +428,16 @@ def test_a_folder_that_cannot_be_made_is_told(open_house: OpenHouse, picture: Pi
     assert str(tmp_path / "file") in refused.json()["detail"]
 
 
+def test_an_artifact_folder_that_cannot_be_written_is_told_before_the_upload(
+    site: House, picture: Picture, tmp_path: Path
+) -> None:
+    (tmp_path / "artifacts" / "nut").write_text("in the way of a folder")
+    refused = send(site, picture, count=1)  # too few: the pictures are not looked at
+    assert (refused.status_code, refused.json()["code"]) == (503, "trainings_off")
+    assert f"could not be activated: {tmp_path}/artifacts/nut is a file" in refused.json()["detail"]
+    assert not list((tmp_path / "artifacts.trainings").rglob("*.png"))
+
+
 def test_only_administrators_train(open_house: OpenHouse, picture: Picture, tmp_path: Path) -> None:
     secret, key = new_key("line", ["infer", "metrics"])
     house = open_house(artifacts=tmp_path / "artifacts", api_keys=key.line())
