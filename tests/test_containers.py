@@ -7,18 +7,21 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from models.variables import PASSED_ON
+from models.variables import PASSED_ON, WEIGHTS_DIR_ENV
 from service.gateway.settings import GatewaySettings
+from service.gateway.settings import read as read_line_file
 from service.metrics import METRICS
 from service.run.settings import ENV_PREFIX, Settings
 
 ROOT = Path(__file__).parents[1]
+PAGE = (ROOT / "docs" / "containers.md").read_text(encoding="utf-8")
 DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
 SUFFIXES = ("_bucket", "_count", "_sum", "")
@@ -105,6 +108,31 @@ def test_grafana_finds_its_dashboards_and_its_prometheus_where_compose_puts_them
     assert grafana["environment"]["PROMETHEUS_URL"] == "http://prometheus:9090"
 
 
+def test_the_pages_line_file_is_one_that_the_composed_gateway_takes(tmp_path: Path) -> None:
+    (text,) = re.findall(r"^```toml\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    (tmp_path / "key").write_text("mkd_key")
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "line.toml").write_text(text.replace("/line/", f"{tmp_path}/"), encoding="utf-8")
+    settings = read_line_file(tmp_path / "line.toml")
+    line = COMPOSE["services"]["line"]
+    assert f"127.0.0.1:${{MKD_LINE_PORT:-9108}}:{settings.gateway.port}" in line["ports"]
+    assert f"line:{settings.gateway.state_dir}" in line["volumes"]
+    host, port = settings.service.url.removeprefix("http://").split(":")
+    assert host in COMPOSE["services"]["service"]["networks"]["default"]["aliases"]
+    assert f"MKD_PORT={port} " in DOCKERFILE
+    extras = line["build"]["args"]["EXTRAS"].split()
+    assert extras == ["line"]
+
+
+def test_the_pages_overrides_are_of_services_that_compose_has() -> None:
+    overrides = [yaml.safe_load(text) for text in re.findall(r"^```yaml\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)]
+    assert len(overrides) == 2
+    for override in overrides:
+        assert set(override["services"]) <= set(COMPOSE["services"])
+    (volume,) = overrides[0]["services"]["service"]["volumes"]
+    assert f"{volume}:ro" in COMPOSE["services"]["service"]["volumes"]  # the same place, which the override takes over
+
+
 def test_compose_leaves_the_service_longer_than_its_drain() -> None:
     service = COMPOSE["services"]["service"]
     assert float(service["stop_grace_period"].removesuffix("s")) > float(service["environment"]["MKD_DRAIN_S"])
@@ -124,6 +152,38 @@ def test_every_variable_that_the_containers_set_is_a_setting() -> None:
         set_ |= {name for name in service.get("environment", {}) if name.startswith(ENV_PREFIX)}
     assert len(set_) >= 6
     assert set_ <= known
+
+
+def test_the_pages_table_of_build_arguments_gives_their_defaults() -> None:
+    """Of the Dockerfile, a reference to another argument as `the same`."""
+    said = dict(re.findall(r"^\| `([A-Z_]+)` \| ([^|]+) \|", PAGE, re.MULTILINE))
+    defaults = dict(re.findall(r'^ARG (\w+)="?([^"\n]*)"?$', DOCKERFILE, re.MULTILINE))
+    assert {name: value.strip("`") for name, value in said.items()} == defaults | {"BUILD_BASE": "the same"}
+
+
+def test_what_the_image_writes_lies_in_the_volume_of_the_state_and_weights_apart_from_it() -> None:
+    runtime = dict(re.findall(r"\b(MKD_[A-Z_]+)=(\S+)", stages()["runtime"]))
+    for name in ("MKD_CACHE_DIR", "MKD_FEEDBACK", "MKD_TRAINING_FOLDER"):
+        assert runtime[name].startswith("/state/")
+    assert runtime[WEIGHTS_DIR_ENV] == "/weights"
+    assert "state:/state" in COMPOSE["services"]["service"]["volumes"]
+
+
+def test_the_image_holds_every_package_of_the_distribution() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    packages = {name.removesuffix("*") for name in project["tool"]["setuptools"]["packages"]["find"]["include"]}
+    for stage in ("build-cpu", "build-cuda"):
+        assert packages <= set(re.findall(r"^COPY (\w+) \./\w+$", stages()[stage], re.MULTILINE))
+
+
+def test_every_extra_that_an_image_is_built_with_is_one() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    built = [service["build"].get("args", {}) for service in COMPOSE["services"].values() if "build" in service]
+    named = {extra for arguments in built for extra in arguments.get("EXTRAS", "").split()}
+    (default,) = re.findall(r'^ARG EXTRAS="(.*)"$', DOCKERFILE, re.MULTILINE)
+    assert named | set(default.split()) <= set(project["optional-dependencies"])
+    commands = {service["entrypoint"][0] for service in COMPOSE["services"].values() if "entrypoint" in service}
+    assert commands <= set(project["scripts"])
 
 
 def test_the_image_runs_as_a_fixed_user_with_an_entrypoint_that_gets_the_signals() -> None:

