@@ -10,15 +10,15 @@
 ARG BASE=python:3.11-slim-bookworm
 # A base may keep pip apart from what runs; this one only builds and reaches no final image.
 ARG BUILD_BASE=${BASE}
+# ncnn, onnxruntime: faster source backends for CPUs. train: mkd-train with its reports; leave it out for an image that only serves.
+# line: what mkd-line speaks with PLCs. Each stage that uses it declares it: Buildah hands no argument on to a later stage.
+ARG EXTRAS="ncnn onnxruntime train"
 
 # --- what installs: pip ---------------------------------------------------------------------------------------------
 FROM ${BUILD_BASE} AS build
 ENV PIP_NO_CACHE_DIR=1 \
     PIP_DISABLE_PIP_VERSION_CHECK=1 \
     PIP_ROOT_USER_ACTION=ignore
-# ncnn, onnxruntime: faster source backends for CPUs. train: mkd-train with its reports; leave it out for an image that only serves.
-# line: what mkd-line speaks with PLCs.
-ARG EXTRAS="ncnn onnxruntime train"
 WORKDIR /src
 # Dependencies have a layer of their own: it is built again only when these files change.
 COPY pyproject.toml constraints.txt ./
@@ -27,6 +27,7 @@ RUN python -m venv --without-pip /opt/mkdserve
 
 # --- the environment for CPUs: nothing that only a GPU uses ---------------------------------------------------------
 FROM build AS build-cpu
+ARG EXTRAS
 RUN --mount=type=secret,id=pip,target=/etc/pip.conf --mount=type=secret,id=certificates \
     python -m docker.image.install_cpu /opt/mkdserve/bin/python ${EXTRAS} \
     && rm -rf /opt/mkdserve/lib/python3*/site-packages/torch/include
@@ -89,6 +90,7 @@ COPY --from=build-cpu /opt/mkdserve /opt/mkdserve
 
 # --- the same with CUDA ---------------------------------------------------------------------------------------------
 FROM build AS build-cuda
+ARG EXTRAS
 RUN --mount=type=secret,id=pip,target=/etc/pip.conf --mount=type=secret,id=certificates \
     python docker/image/requirements.py pyproject.toml ${EXTRAS} > requirements.txt \
     && python -m pip --python /opt/mkdserve/bin/python install --quiet --constraint constraints.txt --requirement requirements.txt

@@ -154,6 +154,16 @@ def test_every_variable_that_the_containers_set_is_a_setting() -> None:
     assert set_ <= known
 
 
+def test_every_stage_declares_the_arguments_that_it_uses() -> None:
+    """Buildah hands none on from the stage that it builds upon; an argument that is not declared is empty, silently."""
+    used = {name: set(re.findall(r"\$\{([A-Z_]+)\}", text)) for name, text in stages().items()}
+    of_the_image = set(re.findall(r"^ARG (\w+)", DOCKERFILE, re.MULTILINE)) - {"BASE", "BUILD_BASE"}  # of FROM lines
+    assert of_the_image == {"EXTRAS", "WEIGHTS"}
+    for name, text in stages().items():
+        declared = set(re.findall(r"^ARG (\w+)", text, re.MULTILINE))
+        assert used[name] & of_the_image <= declared, name
+
+
 def test_the_pages_table_of_build_arguments_gives_their_defaults() -> None:
     """Of the Dockerfile, a reference to another argument as `the same`."""
     said = dict(re.findall(r"^\| `([A-Z_]+)` \| ([^|]+) \|", PAGE, re.MULTILINE))

@@ -81,6 +81,7 @@ def trial(options: argparse.Namespace, folder: Path) -> None:
         serve(engine, image, artifacts, folder)
         say(f"all right, {time.monotonic() - start:.0f} s in all")
     finally:
+        engine.release()
         if not options.keep:
             engine.clean()
 

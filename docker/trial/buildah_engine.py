@@ -186,8 +186,11 @@ class BuildahEngine:
             entrypoint, container.command(here, image["Healthcheck"]["Test"][1:]), self._folder / "service.log"
         )
 
+    def release(self) -> None:
+        """See `Engine`."""
+        while self._containers:
+            self._containers.popitem()[1].remove()
+
     def clean(self) -> None:
         """See `Engine`."""
-        for container in self._containers.values():
-            container.remove()
         self._store.remove()

@@ -103,6 +103,9 @@ class DockerEngine:
         options = [*arguments(setting), "--publish", f"127.0.0.1:{port}:8000"]
         return DockerService(output(["docker", "run", "--detach", *options, setting.image]))
 
+    def release(self) -> None:
+        """See `Engine`; every container has gone with its run."""
+
     def clean(self) -> None:
         """See `Engine`."""
         for image in self._images:

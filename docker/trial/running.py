@@ -75,5 +75,8 @@ class Engine(Protocol):
     def start(self, setting: Setting, port: int) -> Running:
         """The image's entrypoint on 127.0.0.1:`port`, without root, privileges or a writable root file system."""
 
+    def release(self) -> None:
+        """Removes the containers; the image stays."""
+
     def clean(self) -> None:
-        """Removes what the trial has made, image included."""
+        """Removes what else the trial has made, image included."""
