@@ -84,6 +84,8 @@ def test_a_wrong_answer_fails_the_trial_and_says_why(changes: dict[str, Any], sa
     [
         (1.0, [], "0 regions"),
         (3.0, [{"peak": 3.01}, {"peak": 2.5}], "2 regions, peak 3.01"),
+        (1.99, [{"peak": 2.001}], "1 regions"),  # at the threshold: either side
+        (2.01, [], "0 regions"),
     ],
 )
 def test_map_and_regions_that_are_those_of_the_maker_pass(
