@@ -118,20 +118,26 @@ def memory_of(world: World) -> dict[int, int]:
     return found
 
 
-def memory_is_back(world: World, before: Mapping[int, int], most: int) -> Iterator[str]:
-    """Each process has what it had; one that has begun since has no more than `most`, the most of the old ones."""
+def memory_is_back(world: World, before: Mapping[int, int], calmed: Mapping[int, int]) -> Iterator[str]:
+    """Each process has what it had `before` the schedule.
+
+    One that is not among the `calmed`, which have seen all that takes memory once, may come to the most that any of
+    these had, or an old one has: a process that has begun since may have judged little so far.
+    """
+    most = max((*before.values(), *calmed.values()), default=0)
+    allowed = {pid: size if pid in calmed else most for pid, size in before.items()}
     deadline = time.monotonic() + SETTLE_S
     while True:
         over = {
-            pid: (size, before.get(pid, most))
+            pid: (size, allowed.get(pid, most))
             for pid, size in memory_of(world).items()
-            if size > (1 + MEMORY_SHARE) * before.get(pid, most)
+            if size > (1 + MEMORY_SHARE) * allowed.get(pid, most)
         }
         if not over or time.monotonic() > deadline:
             break
         time.sleep(0.3)
     for pid, (now, then) in over.items():
-        yield f"process {pid} has {now >> 20} MiB, before the schedule it was {then >> 20} MiB"
+        yield f"process {pid} has {now >> 20} MiB, {then >> 20} MiB is what it or others had before"
 
 
 def is_judging(world: World) -> bool:

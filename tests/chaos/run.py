@@ -41,6 +41,7 @@ class Runner:
         self._ready_s = ready_s
         self._target = hostile.Target(world.port, PRODUCTS[0], world.site.pictures)
         self._calm()
+        self._calmed = invariants.memory_of(world)
 
     def run(self, schedule: Schedule) -> Outcome:
         """All of it: disturb, heal, check."""
@@ -58,7 +59,7 @@ class Runner:
         outcome.faults += invariants.answered_once(schedule, record)
         outcome.faults += invariants.verdicts_fit(world, record, orders)
         outcome.faults += invariants.audit_is_whole(world, schedule, record, world.given_up - given_up)
-        outcome.faults += invariants.memory_is_back(world, before, max(before.values(), default=0))
+        outcome.faults += invariants.memory_is_back(world, before, self._calmed)
         outcome.verdicts, outcome.statuses = len(record.verdict_ids), dict(sorted(record.statuses.items()))
         outcome.admin = {status: orders.statuses.count(status) for status in sorted(set(orders.statuses))}
         outcome.lost, outcome.seconds = len(record.lost), time.monotonic() - begun

@@ -104,9 +104,19 @@ def test_the_audit_trail_must_be_whole_with_one_record_for_each_verdict(
 def test_memory_that_stays_is_a_fault(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(invariants, "SETTLE_S", 0.0)
     monkeypatch.setattr(invariants, "memory_of", lambda _: {1: 104, 2: 106, 3: 106})
-    over = list(invariants.memory_is_back(world, {1: 100, 2: 100}, most=102))
+    over = list(invariants.memory_is_back(world, {1: 100, 2: 100}, calmed={1: 90, 2: 102}))
     assert len(over) == 1
     assert over[0].startswith("process 2")
+
+
+def test_a_process_that_has_judged_little_may_come_to_what_the_others_had(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(invariants, "SETTLE_S", 0.0)
+    monkeypatch.setattr(invariants, "memory_of", lambda _: {3: 106, 4: 112})
+    over = list(invariants.memory_is_back(world, {3: 90, 4: 100}, calmed={1: 100, 2: 104}))
+    assert len(over) == 1
+    assert over[0].startswith("process 4")
 
 
 def test_an_order_that_was_alone_tells_the_version_and_overlapping_ones_do_not() -> None:
