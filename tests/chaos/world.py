@@ -86,14 +86,22 @@ class World:
     def servers(self) -> list[psutil.Process]:
         """The server processes that are alive."""
         with suppress(psutil.NoSuchProcess):
-            forked_from = filter(is_fork_server, psutil.Process(self.service.pid).children())
-            return [child for each in forked_from for child in each.children()]
+            return [child for each in self._fork_servers() for child in each.children()]
         return []
 
     def waited_s(self) -> float:
-        """Seconds for which the service has waited for a core that something else had: the parent and one server."""
-        servers = [waited_of(server.pid) for server in self.servers()]
-        return waited_of(self.service.pid) + max(servers, default=0.0)
+        """Seconds for which the service has waited for a core that something else had.
+
+        Its parent, the process that imports torch and forks, and one server begin one after the other.
+        """
+        with suppress(psutil.NoSuchProcess):
+            one_after_another = (self.service.pid, *(each.pid for each in self._fork_servers()))
+            servers = [waited_of(server.pid) for server in self.servers()]
+            return sum(waited_of(pid) for pid in one_after_another) + max(servers, default=0.0)
+        return 0.0
+
+    def _fork_servers(self) -> list[psutil.Process]:
+        return [*filter(is_fork_server, psutil.Process(self.service.pid).children())]
 
     def step_clock(self, seconds: float) -> None:
         """The service's wall clock is off by so much from here on."""
