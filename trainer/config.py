@@ -30,6 +30,8 @@ from trainer.same_part import CHANGES_OF, Same, check_same
 AnyMethod = Annotated[SerializeAsAny[MethodConfig], BeforeValidator(config_of)]
 
 TileHeads = Literal["shared", "own", "auto"]
+CalibrateBy = Literal["held-out", "folds"]
+DEFAULT_FOLDS = 5
 
 
 class Augmentation(BaseModel):
@@ -86,8 +88,11 @@ class TrainingSettings(BaseModel):
     default a quarter). `tile_heads` "shared" is one head for all tiles, "own" one for each, "auto" what tells painted
     defects from good pictures better. `white_level` is the value of white in 16-bit pictures;
     None reads it off the training pictures. `channels` name the groups of channels, NAME or NAME:3; none finds them.
-    `tail_fit` fits a tail also where the held-out images can promise the NG
-    rate.
+    `tail_fit` fits a tail also where the images that calibrate can promise the NG rate.
+
+    `calibrate_by` "held-out" keeps a share of `hold_out` of the pictures from the fit, and counts the thresholds on
+    them. "folds" (cross-conformal, models.calibration.conformal) fits the head to all pictures, and counts on all of
+    them: `folds` times it is fitted to all folds but one, to judge the one left out.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -104,6 +109,8 @@ class TrainingSettings(BaseModel):
     seed: int = Field(default=0, ge=0)
     hold_out: float = Field(default=0.2, gt=0, lt=0.9)
     split: Literal["groups", "random"] = "groups"
+    calibrate_by: CalibrateBy = "held-out"
+    folds: int = Field(default=DEFAULT_FOLDS, ge=2, le=50)
     white_level: WhiteLevel | None = None
     channels: tuple[str, ...] = ()
     augmentation: Augmentation = Augmentation()
@@ -163,3 +170,16 @@ class TrainingSettings(BaseModel):
         if self.view != "tiles" and (self.tile_side is not None or self.tile_overlap is not None):
             raise ValueError('tile_side and tile_overlap go with view = "tiles"')
         return self
+
+    @model_validator(mode="after")
+    def _folds_where_they_are_asked_for(self) -> Self:
+        if self.calibrate_by != "folds" and self.folds != DEFAULT_FOLDS:
+            raise ValueError(f'{self.folds} folds go with calibrate_by = "folds"')
+        return self
+
+    @model_serializer(mode="wrap")
+    def _without_folds_where_there_are_none(self, handler: SerializerFunctionWrapHandler) -> dict[str, object]:
+        """What was recorded before there were folds stays as it is: artifacts, and results of studies."""
+        found: dict[str, object] = handler(self)
+        added = () if self.calibrate_by == "folds" else ("calibrate_by", "folds")
+        return {name: value for name, value in found.items() if name not in added}

@@ -27,16 +27,27 @@ class Display(Protocol):
 
 
 class TrainingRun:
-    """See FitRun. `work` holds the checkpoints, `fingerprint` is of settings, data and source; `notes` are recorded."""
+    """See FitRun. `work` holds the checkpoints, `fingerprint` is of settings, data and source; `notes` are recorded.
 
-    def __init__(self, device: torch.device, seed: int, display: Display, work: Path, fingerprint: str) -> None:
+    The names of the checkpoints begin with `prefix`, so that several runs keep theirs in one folder.
+    """
+
+    def __init__(
+        self, device: torch.device, seed: int, display: Display, work: Path, fingerprint: str, prefix: str = ""
+    ) -> None:
         self.device = device
         self.seed = seed
         self.notes: dict[str, object] = {}
         self._display = display
         self._work = work
         self._fingerprint = fingerprint
+        self._prefix = prefix
         self._trainings = 0
+
+    @property
+    def trains(self) -> bool:
+        """Whether the method has called the gradient loop."""
+        return self._trainings > 0
 
     def generator(self, purpose: str) -> torch.Generator:
         """See FitRun."""
@@ -57,7 +68,7 @@ class TrainingRun:
         loop = GradientLoop(
             *(trainable.to(self.device), parts, settings),
             seed=self.seed,
-            checkpoint=self._work / f"checkpoint{number}.safetensors",
+            checkpoint=self._work / f"{self._prefix}checkpoint{number}.safetensors",
             fingerprint=f"{self._fingerprint} {trainable.fingerprint}",
         )
         if loop.resume():

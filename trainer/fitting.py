@@ -1,18 +1,23 @@
-"""Runs the source over the good pictures, splits them, and fits the method to those that are trained on."""
+"""Runs the source over the good pictures, splits them, and fits the method to those that are trained on.
+
+By folds it is first fitted to all folds but one, for each of them: these heads judge the pictures that they have not
+seen, and are thrown away.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from models.backends.base import SourceBackend, SourceKey
-from models.heads.base import FitRun, GoodParts, Head, to_device
+from models.heads.base import Bar, FitRun, GoodParts, Head, to_device
+from models.heads.parts.member_run import MemberRun
 from models.heads.per_tile.fit import fit_per_tile
 from models.heads.registry import method_of
 from models.imaging.picture_views import PictureViews
@@ -27,9 +32,27 @@ from trainer.data_checks.pooled import PooledMeans
 from trainer.fit_run import Display, TrainingRun
 from trainer.good_parts import StoredParts
 from trainer.group_fit import fit_groups
-from trainer.parts_split import PartsSplit, features_of, group_taps, of_pictures, split_parts
+from trainer.parts_split import PartsSplit, features_of, group_taps, of_pictures, parts_in_folds, split_parts
 from trainer.same_part import NOT_TOLD_APART, consequence
 from trainer.training_set import TrainingSet
+
+OfFold = Callable[[Head, Sequence[int]], None]  # a head, frozen and on the device, and the pictures it has not seen
+
+
+@dataclass(frozen=True)
+class FoldDisplay:
+    """The display of a fit to some of the folds: its lines and bars begin with the fold's name. See Display."""
+
+    display: Display
+    name: str
+
+    def say(self, text: str) -> None:
+        """See Display."""
+        self.display.say(f"{self.name}: {text}")
+
+    def bar(self, title: str, total: int) -> AbstractContextManager[Bar]:
+        """See Display."""
+        return self.display.bar(f"{self.name}, {title}", total)
 
 
 @dataclass(frozen=True)
@@ -57,35 +80,73 @@ class Fitting:
         method = self.settings.method
         return method_of(method.method).needs(method, self.spec).taps
 
-    def fit(self) -> tuple[Head, dict[str, object], PartsSplit]:
-        """The fitted head, frozen and on the device, what the method has noted, and the split."""
+    def fit(self, of_fold: OfFold | None = None) -> tuple[Head, dict[str, object], PartsSplit]:
+        """The fitted head, frozen and on the device, what the method has noted, and the split.
+
+        By folds `of_fold` is called with the head of each fold before.
+        """
         settings = self.settings
         with ExitStack() as opened:
             started = time.monotonic()
             parts, split = self._parts(opened)
             passed = time.monotonic()
-            self.display.say(
-                f"{len(split.training)} images to train on, {len(split.held_out)} held out for calibration only"
-            )
-            groups = split.groups(self.found.names)
-            if split.grouped and not groups:
-                self.display.say("no near-duplicates among them")
-            elif split.grouped:
-                self.display.say(
-                    f"beware: near-duplicates: {len(groups)} scenes are there in several images "
-                    f"({', '.join(groups[0][:3])}, ...). They count once: {split.independent_trained} independent "
-                    f"images to train on, {split.independent_held_out} held out"
-                )
-            run = TrainingRun(self.device, settings.seed, self.display, self.work, self._fingerprint(split))
+            self._tell_split(split)
             name = settings.method.method
+            for number in range(len(split.folds)):
+                self._fit_fold(parts, split, number, of_fold)
+            passed_to_all = time.monotonic()
+            run = TrainingRun(self.device, settings.seed, self.display, self.work, self._fingerprint(split.training))
             if words := consequence(settings.augmentation.same):
                 self.display.say(f"beware: {words}")
                 run.note(NOT_TOLD_APART, words)
             head = self.fit_to(parts, run)
             self.display.say(
-                f"source pass {passed - started:.1f} s, {name} fitted in {time.monotonic() - passed:.1f} s"
+                f"source pass {passed - started:.1f} s, {name} fitted in {time.monotonic() - passed_to_all:.1f} s"
             )
             return to_device(head, self.device), run.notes, split
+
+    def _tell_split(self, split: PartsSplit) -> None:
+        trained, folds = len(split.training), len(split.folds)
+        self.display.say(
+            f"{trained} images to train on, and to calibrate with by {folds} folds: {self.settings.method.method} is "
+            f"fitted {folds + 1} times, and {trained} images are judged"
+            if folds
+            else f"{trained} images to train on, {len(split.held_out)} held out for calibration only"
+        )
+        groups = split.groups(self.found.names)
+        if split.grouped and not groups:
+            self.display.say("no near-duplicates among them")
+        elif split.grouped:
+            held_out = "" if folds else f" to train on, {split.independent_held_out} held out"
+            self.display.say(
+                f"beware: near-duplicates: {len(groups)} scenes are there in several images "
+                f"({', '.join(groups[0][:3])}, ...). They count once: {split.independent_trained} independent "
+                f"images{held_out}"
+            )
+
+    def _fit_fold(self, parts: StoredParts, split: PartsSplit, number: int, of_fold: OfFold | None) -> None:
+        """Fits to all folds but that one, and hands the head on with the pictures of that one."""
+        unseen, began = split.folds[number], time.monotonic()
+        aside, each = set(unseen), self.views.count * self.settings.augmentation.images_of_each
+        seen = [index for index in split.training if index not in aside]
+        name = f"fold {number + 1} of {len(split.folds)}"
+        run = TrainingRun(
+            *(self.device, self.settings.seed, FoldDisplay(self.display, name), self.work),
+            fingerprint=self._fingerprint(seen),
+            prefix=f"fold-{number + 1}-",
+        )
+        with ExitStack() as opened:
+            rows = [row for row in range(parts.count) if row // each not in aside]
+            head = self.fit_to(parts.subset(rows, opened), MemberRun(run, name, quiet=True))
+        fitted = time.monotonic()
+        if run.trains and number == 0:
+            self.display.say(f"beware: it trains step by step: {len(split.folds) + 1} trainings in place of one")
+        if of_fold is not None:
+            of_fold(to_device(head, self.device), unseen)
+        self.display.say(
+            f"{name}: fitted to {len(seen)} images in {fitted - began:.1f} s, {len(unseen)} others judged in "
+            f"{time.monotonic() - fitted:.1f} s"
+        )
 
     def fit_to(self, parts: GoodParts, run: FitRun) -> Head:
         """The method's head; where parts have groups of channels, one for each of them. `parts` are all their views.
@@ -129,7 +190,10 @@ class Fitting:
         return StoredParts(store, range(len(numbers)), self.device, opened, numbers), split
 
     def _split(self, features: Features | None) -> PartsSplit:
-        return split_parts(len(self.found.files), self.settings.hold_out, self.settings.seed, features)
+        count, settings = len(self.found.files), self.settings
+        if settings.calibrate_by == "folds":
+            return parts_in_folds(count, settings.folds, settings.seed, features)
+        return split_parts(count, settings.hold_out, settings.seed, features)
 
     def _filled(
         self, opened: ExitStack, count: int, images: Iterator[Prepared], pooled: PooledMeans | None = None
@@ -174,7 +238,7 @@ class Fitting:
             f"runs over {count} images instead of {images} and the cache takes {size:.1f} GiB"
         )
 
-    def _fingerprint(self, split: PartsSplit) -> str:
+    def _fingerprint(self, training: Sequence[int]) -> str:
         regions = self.views.regions.sha256 if self.views.regions is not None else ""
-        text = f"{self.settings.model_dump_json()} {self.found.sha256} {self.source} {split.training}{regions}"
+        text = f"{self.settings.model_dump_json()} {self.found.sha256} {self.source} {list(training)}{regions}"
         return hashlib.sha256(text.encode()).hexdigest()

@@ -69,6 +69,17 @@ def golden_pictures(
     return GoldenPictures([*kept_files[:kept], defect], [*records, record], result)
 
 
+def judged_again(golden: GoldenPictures, judge: ImageJudge, detector: Detector) -> GoldenPictures:
+    """The same pictures with what another head says of them; what was found of painted defects stays."""
+    pictures = [decode_groups(data, judge.preprocessing.groups, LIMITS).pixels for data in golden.files]
+    judged = zip(golden.records, _judged(pictures, judge, detector), strict=True)
+    records = [
+        _record(one.file.removeprefix("golden/"), judgement).model_copy(update={"defect": one.defect})
+        for one, judgement in judged
+    ]
+    return golden._replace(records=records)
+
+
 def kept_side(preprocessing: Preprocessing) -> int | None:
     """The longer side to which golden pictures are shrunk; None where they stay as they are.
 

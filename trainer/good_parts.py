@@ -74,10 +74,11 @@ class StoredParts:
         """See GoodParts."""
         return self._store.rms(self._indices.tolist())
 
-    def subset(self, indices: Sequence[int]) -> StoredParts:
-        """See GoodParts."""
+    def subset(self, indices: Sequence[int], opened: ExitStack | None = None) -> StoredParts:
+        """See GoodParts. With `opened`, stores of their changed images live until that is closed."""
         numbers = [self._numbers[index] for index in indices]
-        return StoredParts(self._store, self._indices[list(indices)].tolist(), self._device, self._opened, numbers)
+        opened = self._opened if opened is None else opened
+        return StoredParts(self._store, self._indices[list(indices)].tolist(), self._device, opened, numbers)
 
     def changed(self, change: Callable[[Tensor, Activations], Tensor]) -> StoredParts:
         """See GoodParts."""

@@ -20,7 +20,7 @@ from models.imaging.preprocess import Prepared
 from models.sources.registry import SourceSpec
 from trainer.activations import SOURCE_BATCH
 from trainer.data import DataError, split
-from trainer.data_checks.group_split import split_by_group
+from trainer.data_checks.group_split import folds_by_group, split_by_group
 from trainer.data_checks.near_duplicates import (
     Features,
     Labels,
@@ -34,12 +34,16 @@ DEEPEST = 2  # taps by whose means pictures are compared: what is shown, less th
 
 
 class PartsSplit(NamedTuple):
-    """Indices of the pictures (for training, held out), each in order; `labels` (n,) are group numbers of all."""
+    """Indices of the pictures (for training, held out), each in order; `labels` (n,) are group numbers of all.
+
+    By `folds` all are for training and none is held out; each is in one of the folds.
+    """
 
     training: list[int]
     held_out: list[int]
     labels: Labels
     grouped: bool  # whether groups were looked for
+    folds: tuple[list[int], ...] = ()
 
     @property
     def independent_trained(self) -> int:
@@ -86,6 +90,16 @@ def split_parts(count: int, hold_out: float, seed: int, features: Features | Non
         return PartsSplit(*split_by_group(labels, hold_out, seed), labels, grouped=True)
     except ValueError as error:
         raise DataError(f"{error} (--split random takes each picture for an independent one)") from error
+
+
+def parts_in_folds(count: int, folds: int, seed: int, features: Features | None) -> PartsSplit:
+    """As split_parts, with all pictures for training and `folds` folds of them, fewer where there are fewer scenes."""
+    labels: Labels = np.arange(count) if features is None else near_duplicate_groups(features)
+    try:
+        found = folds_by_group(labels, folds, seed)
+    except ValueError as error:
+        raise DataError(f"{error} (--split random takes each picture for an independent one)") from error
+    return PartsSplit(list(range(count)), [], labels, grouped=features is not None, folds=found)
 
 
 def worst_of_groups(judged: ScoresAndMaps, labels: Labels) -> ScoresAndMaps:

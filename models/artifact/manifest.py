@@ -12,9 +12,9 @@ NAME/
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from models.calibration.conformal import Calibration
 from models.imaging.input_statistics import InputStatistics
@@ -68,15 +68,16 @@ class TrainingRecord(_Record):
 
     `trained` and `held_out` are the SHA-256 of the files, so that they are found again. `groups` are the
     near-duplicates among all pictures, by name from the folder on, each group of two at least; of a group one picture
-    counts. Where `independent_trained` and `independent_held_out` are None nobody has looked for groups.
+    counts. Where `independent_trained` and `independent_held_out` are None nobody has looked for groups. `folds` is
+    there where none was held out: all pictures were trained on, and calibrate by heads of so many folds.
     """
 
     settings: dict[str, object]
     images_trained: int = Field(ge=1)
-    images_held_out: int = Field(ge=1)
+    images_held_out: int = Field(ge=0)
     images_unreadable: tuple[str, ...] = ()
     independent_trained: int | None = Field(default=None, ge=1)
-    independent_held_out: int | None = Field(default=None, ge=1)
+    independent_held_out: int | None = Field(default=None, ge=0)
     groups: tuple[tuple[str, ...], ...] = ()
     trained: tuple[str, ...] = ()
     held_out: tuple[str, ...] = ()
@@ -84,6 +85,30 @@ class TrainingRecord(_Record):
     subfolders: bool = False  # whether images of subfolders were taken, too
     data_sha256: str
     outcome: dict[str, object] = {}
+    folds: int | None = Field(default=None, ge=2)
+
+    @property
+    def images_calibrated(self) -> int:
+        """Images that calibrate."""
+        return self.images_held_out if self.folds is None else self.images_trained
+
+    @property
+    def independent_calibrated(self) -> int:
+        """The same, each group of near-duplicates once."""
+        found = self.independent_held_out if self.folds is None else self.independent_trained
+        return self.images_calibrated if found is None else found
+
+    @model_validator(mode="after")
+    def _something_calibrates(self) -> Self:
+        if (self.images_held_out == 0) != (self.folds is not None):
+            raise ValueError("images calibrate that were held out or, by folds, all of them: one of the two")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_not_there(self, handler: SerializerFunctionWrapHandler) -> dict[str, object]:
+        """One with images held out is written as it was before there were folds."""
+        written: dict[str, object] = handler(self)
+        return {name: value for name, value in written.items() if name != "folds" or value is not None}
 
 
 class FeedbackRecord(_Record):

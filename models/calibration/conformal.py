@@ -7,6 +7,14 @@ With n images no rate under 1 / (n + 1) can be promised, and the words of the th
 tail (`models.calibration.tail`) can be asked for; such a threshold is never lower than the highest held-out score, so
 that what
 counting promises still holds, and its origin begins with "tail fit" in place of "counted".
+
+Cross-conformal prediction (V. Vovk, "Cross-conformal predictors", Annals of Mathematics and Artificial Intelligence 74,
+2015): the scores may be of all n good images in place of a part, each by a head that was fitted to the other folds. The
+rank is counted in the same way. A new part that is judged by the heads of the folds lies above with probability at most
+2a and a little more (CV+; Barber, Candes, Ramdas and Tibshirani, "Predictive inference with the jackknife+", Annals of
+Statistics 49, 2021, theorem 4). Here one head that was fitted to all images judges it, for which no such bound holds
+whatever the method: the rate is a where one fold more or less hardly moves a new part's score, and less than a where
+more images to fit to lower it. benchmarks/fold_promises.py measures it.
 """
 
 from __future__ import annotations
@@ -77,7 +85,8 @@ class Calibration(BaseModel):
 
     `map_peaks` are the same images' highest map values, ascending (empty in artifacts of version 0.1). `tail` is there
     where the set is small or the trainer was asked for it. `selection` is there where the scores are those of parts of
-    a line that people have confirmed: then each score weighs what `models.calibration.weighted` says.
+    a line that people have confirmed: then each score weighs what `models.calibration.weighted` says. `folds` is there
+    where no image was held out: each score is of a head that was fitted to the other folds.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -90,12 +99,14 @@ class Calibration(BaseModel):
     map_rate: float = Field(default=DEFAULT_MAP_RATE, gt=0, lt=1)  # asked for; the scale says what is promised
     tail: Tail | None = None
     selection: Selection | None = None
+    folds: int | None = Field(default=None, ge=2)
 
     @model_serializer(mode="wrap")
     def _without_what_is_not_there(self, handler: SerializerFunctionWrapHandler) -> dict[str, object]:
         """A calibration of images drawn at random is written as it was before there were others."""
         written: dict[str, object] = handler(self)
-        return {name: value for name, value in written.items() if name != "selection" or value is not None}
+        added = ("selection", "folds")
+        return {name: value for name, value in written.items() if name not in added or value is not None}
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -107,6 +118,8 @@ class Calibration(BaseModel):
             raise ValueError("the NG rate must not be above the REVIEW rate")
         if self.selection is not None and self.tail is not None:
             raise ValueError("a tail is fitted to scores drawn at random, and not to a selection")
+        if self.selection is not None and self.folds is not None:
+            raise ValueError("parts of a line are not judged by folds")
         return self
 
     @cached_property
@@ -119,6 +132,15 @@ class Calibration(BaseModel):
         copied = super().model_copy(update=update, deep=deep)
         copied.__dict__.pop("weighted", None)
         return copied
+
+    @property
+    def images_words(self) -> str:
+        """How many images the thresholds are counted on, and of which kind."""
+        return self._images_of("images")
+
+    def _images_of(self, kind: str) -> str:
+        count = len(self.scores)
+        return f"{count} held-out {kind}" if self.folds is None else f"{count} {kind} in {self.folds} folds"
 
     @property
     def even_scores(self) -> tuple[float, ...]:
@@ -153,12 +175,20 @@ class Calibration(BaseModel):
             raise ValueError(f"a false-reject rate lies between 0 and 1; got {rate}")
         if self.weighted is not None:
             return _weighted_threshold(self.weighted, rate, len(self.scores))
-        count = len(self.scores)
         value, promised = conformal_quantile(self.scores, rate)
-        words = f"counted, split-conformal on {count} held-out good images: at most {promised:.3g} of good parts above"
+        words = self._counted_words(promised)
         if promised > rate:
             words += f" ({rate:.3g} was asked for and needs {math.ceil(1 / rate) - 1} images)"
         return Threshold(value, rate, promised, words)
+
+    def _counted_words(self, promised: float) -> str:
+        count, most = len(self.scores), f"at most {promised:.3g} of good parts above"
+        if self.folds is None:
+            return f"counted, split-conformal on {count} held-out good images: {most}"
+        return (
+            f"counted, cross-conformal on {count} good images in {self.folds} folds, each judged by a fit to the "
+            f"others: {most}, if the fit to all images judges new parts as those fits do"
+        )
 
     def fitted_threshold(self, rate: float) -> Threshold:
         """The threshold for a rate below `smallest_rate`, from the fitted tail: an extrapolation that says so.
@@ -171,7 +201,7 @@ class Calibration(BaseModel):
         value = max(self.tail.score(min(rate, self.tail.share)), self.scores[-1])
         low, high = self.tail.interval(value)
         words = (
-            f"tail fit on the upper {self.tail.exceedances} of {len(self.scores)} held-out good images: {rate:.3g} of "
+            f"tail fit on the upper {self.tail.exceedances} of {self._images_of('good images')}: {rate:.3g} of "
             f"good parts expected above, {low:.2g} to {high:.2g} by resampling; {self.smallest_rate:.3g} is promised"
         )
         return Threshold(value, rate, self.smallest_rate, words)
@@ -196,7 +226,8 @@ class Calibration(BaseModel):
         words = f"{found.origin}; REVIEW is never given, as NG has no higher threshold"
         needed = images_for_review(rate, ng.rate_asked) if self.weighted is None else None
         if needed is not None and needed > len(self.scores):
-            words += f": {needed} held-out images would have one, {needed - len(self.scores)} more"
+            kind = "held-out images" if self.folds is None else "images"
+            words += f": {needed} {kind} would have one, {needed - len(self.scores)} more"
         return found._replace(origin=words)
 
 
@@ -239,8 +270,12 @@ def calibrate(
     ng_rate: float = DEFAULT_NG_RATE,
     map_rate: float = DEFAULT_MAP_RATE,
     tail: Tail | None = None,
+    folds: int | None = None,
 ) -> Calibration:
-    """Scores (n,) and maps (n, S, S) of held-out good images, not seen in training -> Calibration."""
+    """Scores (n,) and maps (n, S, S) of good images by heads that have not seen them -> Calibration.
+
+    `folds` says how many such heads there were, where it was not one and the same.
+    """
     peaks = tuple(float(peak) for peak in np.sort(maps.reshape(len(maps), -1).max(axis=1)))
     lit, promised = conformal_quantile(peaks, map_rate)
     low = min(float(np.median(maps)), lit)
@@ -254,4 +289,5 @@ def calibrate(
         map_peaks=peaks,
         map_rate=map_rate,
         tail=tail,
+        folds=folds,
     )

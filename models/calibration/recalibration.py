@@ -47,8 +47,9 @@ class ScoresAndMaps(NamedTuple):
     groups: tuple[str | None, ...] = ()
 
 
-def calibrated(judged: ScoresAndMaps, rates: Rates) -> Calibration:
-    """The calibration of held-out images. A set too small to promise the NG rate gets a fitted tail beside it."""
+def calibrated(judged: ScoresAndMaps, rates: Rates, folds: int | None = None) -> Calibration:
+    """The calibration of held-out images, or of all by `folds`. A set too small to promise the NG rate gets a fitted
+    tail beside it."""
     small = rates.ng_rate * (len(judged.scores) + 1) < 1
     return calibrate(
         judged.scores,
@@ -57,6 +58,7 @@ def calibrated(judged: ScoresAndMaps, rates: Rates) -> Calibration:
         ng_rate=rates.ng_rate,
         map_rate=rates.map_rate,
         tail=fit_tail(judged.scores) if small or rates.tail_fit else None,
+        folds=folds,
     )
 
 
@@ -92,7 +94,7 @@ def calibration_words(calibration: Calibration) -> Iterator[str]:
     if rate >= calibration.smallest_rate:
         return
     yield (
-        f"beware: {len(calibration.scores)} held-out images are few: no false-reject rate under "
+        f"beware: {calibration.images_words} are few: no false-reject rate under "
         f"{calibration.smallest_rate:.3g} can be promised, and NG is above the highest of them"
     )
     fitted = calibration.smallest_fitted_rate

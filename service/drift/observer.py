@@ -170,7 +170,7 @@ class DriftObserver(VerdictObserver):
 
     def _begin(self, part: _Part, hash_before: str | None) -> _Watch:
         version = part.version
-        calibration = None if version.scores_are_worst_cases else version.calibration
+        calibration = None if version.scores_are_of_another_kind else version.calibration
         drift = ProductDrift(calibration, version.input_statistics, self.rules)
         watch = _Watch(version.version, version.hash, drift, part.at, hash_before)
         self._watches[version.name] = watch

@@ -70,15 +70,16 @@ class ProductVersion:
         return self.artifact.manifest.input_statistics
 
     @property
-    def scores_are_worst_cases(self) -> bool:
-        """Whether the calibration has worst scores (of changes, or of near-duplicates) and not scores as they are."""
+    def scores_are_of_another_kind(self) -> bool:
+        """Whether the calibration's scores are not what this head gives parts as they are: the worst of changes or of
+        near-duplicates, or those of heads of folds, which have seen fewer pictures."""
         manifest = self.artifact.manifest
         if manifest.recalibration is not None:
             record = manifest.recalibration
             return bool(record.under) or (record.independent or record.images) < record.images
         training = manifest.training
-        counted = training.independent_held_out or training.images_held_out
-        return bool(training.settings.get("calibrate_under")) or counted < training.images_held_out
+        counted, images = training.independent_calibrated, training.images_calibrated
+        return training.folds is not None or bool(training.settings.get("calibrate_under")) or counted < images
 
     @property
     def doubts(self) -> tuple[str, ...]:
@@ -105,7 +106,7 @@ class ProductVersion:
 
     def check(self) -> None:
         """Raise here, and not at the switch to this version, what can be raised by what the manifest says."""
-        _ = self.calibration.thresholds(), self.calibrated_at, self.key, self.scores_are_worst_cases
+        _ = self.calibration.thresholds(), self.calibrated_at, self.key, self.scores_are_of_another_kind
 
     @property
     def judge(self) -> ImageJudge:

@@ -17,7 +17,7 @@ from trainer.activations import DEFAULT_LIMIT_BYTES
 from trainer.advise.candidates import SIZES
 from trainer.cli.settings import AUTO, TILES_METHOD
 from trainer.cli.trainer_parser import TrainerParser
-from trainer.config import TileHeads, TrainingSettings
+from trainer.config import CalibrateBy, TileHeads, TrainingSettings
 from trainer.evaluate import PAINTED_DEFECTS
 from trainer.perturb import CHANGES
 from trainer.same_part import Same
@@ -108,6 +108,9 @@ def _add_fit(fit: argparse.ArgumentParser) -> None:
         choices=("groups", "random"),
         help="groups keeps near-duplicates on one side and counts them once [groups]",
     )
+    words = f"good pictures kept from the fit, or all of them, by folds [{_DEFAULTS.calibrate_by}]; see docs/train.md"
+    run.add_argument("--calibrate-by", choices=get_args(CalibrateBy), help=words)
+    run.add_argument("--folds", type=int, help=f"of --calibrate-by folds [{_DEFAULTS.folds}]")
     run.add_argument("--review-rate", type=float, help=f"false-reject rate of REVIEW [{_DEFAULTS.review_rate}]")
     run.add_argument("--ng-rate", type=float, help=f"false-reject rate of NG [{_DEFAULTS.ng_rate}]")
     run.add_argument("--map-rate", type=float, help=f"share of good images with a lit region [{_DEFAULTS.map_rate}]")

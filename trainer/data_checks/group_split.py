@@ -1,4 +1,4 @@
-"""Which pictures are trained on and which are held out, no group of near-duplicates on both sides."""
+"""Which pictures are trained on and which are held out, or the folds: no near-duplicates are parted."""
 
 from __future__ import annotations
 
@@ -29,6 +29,27 @@ def split_by_group(labels: Labels, hold_out: float, seed: int) -> tuple[list[int
     drawn = _drawn(labels, labels[order].tolist(), wished, groups)
     held = np.isin(labels, drawn)
     return np.flatnonzero(~held).tolist(), np.flatnonzero(held).tolist()
+
+
+def folds_by_group(labels: Labels, count: int, seed: int) -> tuple[list[int], ...]:
+    """(n,) group numbers -> `count` folds of indices, each in order; fewer where there are fewer groups.
+
+    Groups are taken by size, those of one size in an order drawn by seed, each into the fold with the fewest pictures.
+    Raises ValueError for fewer than 3 groups, as split_by_group.
+    """
+    groups = len(np.unique(labels))
+    if groups < 3:
+        raise ValueError(
+            f"{len(labels)} pictures are near-duplicates of {groups} scenes: at least 3 scenes are needed, two to "
+            "train on and one to judge by turns; take pictures of more parts"
+        )
+    order = np.random.default_rng(seed).permutation(len(labels))
+    queue = list(dict.fromkeys(labels[order].tolist()))
+    sizes = np.bincount(labels)
+    folds: list[list[int]] = [[] for _ in range(min(count, groups))]
+    for group in sorted(queue, key=lambda group: -sizes[group]):
+        min(folds, key=len).extend(np.flatnonzero(labels == group).tolist())
+    return tuple(sorted(fold) for fold in folds)
 
 
 def _drawn(labels: Labels, order: Sequence[int], wished: int, groups: int) -> list[int]:

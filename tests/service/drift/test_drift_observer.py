@@ -45,7 +45,7 @@ class FakeVersion:
     hash: str = "aa"
     calibration: Calibration = CALIBRATION
     input_statistics: InputStatistics | None = INPUT
-    scores_are_worst_cases: bool = False
+    scores_are_of_another_kind: bool = False
 
 
 Seen = tuple[Verdict, Picture]
@@ -123,7 +123,7 @@ def test_dimmed_light_shows_in_the_metrics(observer: DriftObserver, metrics: Met
 
 
 def test_scores_are_not_compared_with_worst_cases(observer: DriftObserver, metrics: Metrics) -> None:
-    show(observer, *[seen(FakeVersion(scores_are_worst_cases=True), score=0.1) for _ in range(60)])
+    show(observer, *[seen(FakeVersion(scores_are_of_another_kind=True), score=0.1) for _ in range(60)])
     report = settled(observer)
     assert [state.name for state in report.watches] == list(STATISTICS)
     assert not report.drifted

@@ -64,7 +64,7 @@ class FakeVersion:
     calibration: Calibration = CALIBRATION
     preprocessing: Preprocessing = PREPROCESSING
     input_statistics: InputStatistics | None = None
-    scores_are_worst_cases: bool = False
+    scores_are_of_another_kind: bool = False
 
     @property
     def judge(self) -> ImageJudge:
