@@ -64,7 +64,7 @@ PACKAGES = ("mkdserve", "torch", "torchvision", "numpy", "opencv-python-headless
 SIZES_SHOWN = 3
 CHOSEN_BY_PICTURES = frozenset({"auto", "tile_heads"})  # choices by painted defects (trainer.advise)
 CHOSEN_WORDS = (
-    "beware: this was chosen by some of the pictures that calibrate by folds, which may favour it by a little; name it, "
+    "beware: this was chosen by some of the pictures that calibrate by folds, which may favour it a little; name it, "
     "or take --calibrate-by held-out, where the promise is to rest on pictures that took no part in the choice"
 )
 
