@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
@@ -14,6 +15,7 @@ from models.heads.parts.loop_settings import LoopSettings
 from trainer.loop import GradientLoop
 
 LAST_LOSSES = 100  # of which the mean is recorded
+FIRST_LOSS = "loss_first"  # the name of a note
 
 
 class Display(Protocol):
@@ -76,9 +78,14 @@ class TrainingRun:
         with self._display.bar("training", settings.steps) as bar:
             loop.run(lambda progress: bar.update(progress.step, f"loss {progress.loss:.4f}"))
         loop.save()  # so that an interruption in what follows does not cost the training
-        self.note(f"loss_first{number}", loop.losses[0])
+        self.note(f"{FIRST_LOSS}{number}", loop.losses[0])
         last = loop.losses[-LAST_LOSSES:]
         self.note(f"loss_last_100_mean{number}", sum(last) / len(last))
+
+
+def trained_in_steps(notes: Iterable[str]) -> bool:
+    """Whether notes of this name are those of a run in which the method has called the gradient loop."""
+    return any(name.startswith(FIRST_LOSS) for name in notes)
 
 
 def seeded(seed: int, purpose: str) -> torch.Generator:

@@ -163,6 +163,11 @@ def _unseen(old: Artifact, found: TrainingSet, *, of_training: bool) -> Training
     training = old.manifest.training
     held_out = set(training.held_out)
     if found.sha256 == training.data_sha256:
+        if of_training and training.folds is not None:
+            raise DataError(
+                f"the artifact was trained on all of these images, and calibrated with them by {training.folds} folds: "
+                "take good parts that it has not seen, or train again with the mask"
+            )
         if of_training and held_out:
             return found.subset([number for number, digest in enumerate(found.hashes) if digest in held_out])
         raise DataError(

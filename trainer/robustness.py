@@ -85,6 +85,11 @@ def measure_robustness(job: Robustness, display: Display) -> Path:
 def _calibrated_under(job: Robustness, artifact: Artifact, detector: Detector) -> Calibration:
     """From the images that the trainer held out, near-duplicates counted once as it did."""
     training = artifact.manifest.training
+    if training.folds is not None:
+        raise DataError(
+            f"the artifact was calibrated by {training.folds} folds, so it has seen all images of its training: leave "
+            "--calibrate-under out here, or train again with --calibrate-under"
+        )
     found = read_training_set(job.data, subfolders=training.subfolders, groups=artifact.preprocessing.groups)
     if found.sha256 != training.data_sha256:
         raise DataError(f"{job.data} does not hold the images that the artifact was trained on and calibrated with")

@@ -51,6 +51,7 @@ from trainer.data import DataError
 from trainer.data_checks.pictures import check_pictures
 from trainer.data_checks.scores import check_scores
 from trainer.doubts import Doubts
+from trainer.few_images import folds_words
 from trainer.fit_run import Display
 from trainer.fitting import Fitting
 from trainer.golden import check_golden_defect, judged_again
@@ -190,6 +191,8 @@ def _train(job: TrainingJob, display: Display) -> Artifact:
     _remove_work(job.work)
     for line in calibration_words(calibration):
         display.say(line)
+    if (words := folds_words(manifest)) is not None:
+        display.say(f"more good images would help, or {words}")
     if manifest.degenerate is not None:
         display.say(
             f"DEGENERATE: {len(manifest.degenerate.reasons)} reasons (above) against any verdict by this artifact; "

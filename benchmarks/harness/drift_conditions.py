@@ -92,6 +92,8 @@ def held_out_files(artifact: Artifact, data: Path) -> list[Path]:
     known = read_training_set(data)
     if known.sha256 != artifact.manifest.training.data_sha256:
         raise SystemExit(f"{data} is not what {artifact.path} was trained on")
+    if artifact.manifest.training.folds is not None:
+        raise SystemExit(f"{artifact.path} was calibrated by folds: no image was held out")
     hold_out, seed = settings["hold_out"], settings["seed"]
     assert isinstance(hold_out, float)
     assert isinstance(seed, int)

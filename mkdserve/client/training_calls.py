@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Literal
 
 import httpx
 
@@ -24,6 +25,8 @@ def start_training(
     review_rate: float | None = None,
     ng_rate: float | None = None,
     hold_out: float | None = None,
+    calibrate_by: Literal["held-out", "folds"] | None = None,
+    folds: int | None = None,
     accept_degenerate: bool = False,
     roi: ImageInput | None = None,
     ignore: ImageInput | None = None,
@@ -41,6 +44,8 @@ def start_training(
         "review_rate": review_rate,
         "ng_rate": ng_rate,
         "hold_out": hold_out,
+        "calibrate_by": calibrate_by,
+        "folds": folds,
         "accept_degenerate": accept_degenerate or None,
     }
     return post(

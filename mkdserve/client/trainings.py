@@ -32,6 +32,7 @@ class TrainedArtifact(Answer):
     image_size: int
     images_trained: int
     images_held_out: int
+    folds: int | None
     smallest_false_reject: float
     threshold: RatedThreshold
     review_threshold: RatedThreshold | None

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from models.heads.registry import method_names
 from service.rest.product_schemas import RatedThreshold
@@ -29,6 +29,10 @@ class TrainingQuery(BaseModel):
     review_rate: float | None = Field(default=None, gt=0, lt=1, description="False-reject rate of REVIEW.")
     ng_rate: float | None = Field(default=None, gt=0, lt=1, description="False-reject rate of NG.")
     hold_out: float | None = Field(default=None, gt=0, lt=1, description="Share of the pictures kept for calibration.")
+    calibrate_by: Literal["held-out", "folds"] | None = Field(
+        default=None, description="Thresholds are counted on pictures kept from the fit, or by folds on all of them."
+    )
+    folds: int | None = Field(default=None, ge=2, le=50, description="How many, with calibrate_by=folds.")
     accept_degenerate: bool = Field(
         default=False, description="Make an artifact even if the pictures teach nothing; it says so then."
     )
@@ -40,6 +44,12 @@ class TrainingQuery(BaseModel):
         if value not in known:
             raise ValueError(f"is none of {', '.join(known)}")
         return value
+
+    @model_validator(mode="after")
+    def _folds_where_they_are_asked_for(self) -> Self:
+        if self.folds is not None and self.calibrate_by != "folds":
+            raise ValueError("folds go with calibrate_by=folds")
+        return self
 
     def flags(self) -> list[str]:
         """The same for the trainer's command line."""
@@ -70,7 +80,8 @@ class TrainedArtifact(Schema):
     method: str
     image_size: int
     images_trained: int
-    images_held_out: int = Field(description="Kept for the calibration.")
+    images_held_out: int = Field(description="Kept for the calibration; 0 by folds, where all of them calibrate.")
+    folds: int | None = Field(description="By how many folds all pictures calibrate; null where some were held out.")
     smallest_false_reject: float = Field(description="The smallest false-reject rate that it can promise.")
     threshold: RatedThreshold
     review_threshold: RatedThreshold | None

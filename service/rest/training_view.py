@@ -36,6 +36,7 @@ def artifact_of(path: Path) -> TrainedArtifact | None:
         image_size=manifest.preprocessing.image_size,
         images_trained=manifest.training.images_trained,
         images_held_out=manifest.training.images_held_out,
+        folds=manifest.training.folds,
         smallest_false_reject=manifest.calibration.smallest_rate,
         threshold=rated(thresholds.ng),
         review_threshold=rated(thresholds.review) if thresholds.review is not None else None,

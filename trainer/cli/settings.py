@@ -46,6 +46,8 @@ def settings_of(arguments: argparse.Namespace) -> TrainingSettings:
     tiled = values.get("view") == "tiles" or arguments.image_size == AUTO
     if values.get("tile_heads", "shared") != "shared" and not tiled:
         raise ValueError("tile_heads go with tiles: give --view tiles, or --image-size auto")
+    if values.get("calibrate_by") == "folds" and "hold_out" in values and named != AUTO:
+        raise ValueError("hold_out goes with calibrate_by = held-out: by folds all pictures calibrate; give folds")
     augmentation = dict(values.pop("augmentation", {})) | _augmentation(arguments)
     return TrainingSettings.model_validate({**values, "method": config_of(method), "augmentation": augmentation})
 

@@ -2,6 +2,9 @@
 
 time   = pictures * (prepare + source) + fit + steps + held-out and golden pictures * (prepare + source + judge)
 memory = what the process has taken at most so far + the cache of activations + the head + what checks take
+
+By K folds there are K further fits to a share of (K - 1) / K, and all pictures are judged in place of
+the held-out ones.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ from trainer.group_fit import FOLDS
 
 GIB, MIB = 2**30, 2**20
 CHECK_BYTES = 300 * MIB  # that calibration and golden pictures took besides, of four methods at 128 pixels
+MAPS_AT_ONCE = 3  # of all pictures, by folds: as they come, side by side, and sorted for their median
 GOLDEN = 30  # pictures judged for the golden ones, the painted defects among them, and to verify
 
 
@@ -32,15 +36,18 @@ class Forecast(NamedTuple):
     check_s: float
     peak_bytes: int
     cache_bytes: int
+    folds: int = 0
+    folds_s: float = 0.0
 
     @property
     def seconds(self) -> float:
         """Of all parts."""
-        return self.source_s + self.fit_s + self.check_s
+        return self.source_s + self.fit_s + self.folds_s + self.check_s
 
     def words(self, method: str) -> str:
         """One line for a person."""
-        parts = (("source", self.source_s), (method, self.fit_s), ("calibration and checks", self.check_s))
+        folds = ((f"{self.folds} further fits by folds", self.folds_s),) if self.folds else ()
+        parts = (("source", self.source_s), (method, self.fit_s), *folds, ("calibration and checks", self.check_s))
         listed = ", ".join(f"{name} {duration(seconds)}" for name, seconds in parts)
         return (
             f"forecast: about {duration(self.seconds)} on this machine ({listed}), {in_words(self.peak_bytes)} of "
@@ -71,7 +78,8 @@ def forecast(fitting: Fitting) -> Forecast | None:
 def sum_up(fitting: Fitting, trial: Trial) -> Forecast:
     """What all pictures take, of what some have taken."""
     settings, views, pictures = fitting.settings, fitting.views.count, len(fitting.found.files)
-    held_out = max(2, round(settings.hold_out * pictures))
+    folds = min(settings.folds, pictures) if settings.calibrate_by == "folds" else 0
+    held_out = 0 if folds else max(2, round(settings.hold_out * pictures))
     trained = (pictures - held_out) * views * settings.augmentation.images_of_each
     varies = settings.augmentation.varies
     stored = trained if varies else pictures * views
@@ -80,17 +88,21 @@ def sum_up(fitting: Fitting, trial: Trial) -> Forecast:
     again = 0.0
     if not cached and isinstance(settings.method, LoopSettings):
         again = settings.method.batch_size * trial.source_s  # for each step
-    judged = held_out * (1 + len(settings.calibrate_under)) + GOLDEN
+    judged = (held_out or pictures) * (1 + len(settings.calibrate_under)) + GOLDEN
+    maps = MAPS_AT_ONCE * pictures * views * 4 * settings.image_size**2 if folds else 0
     size, limit = settings.image_size, fitting.cache_limit_bytes
     cache = store_bytes(stored, size, fitting.spec, fitting.taps, limit) + sum(
         store_bytes(trained, one.size, fitting.spec, one.taps, limit) for one in trial.further
     )
+    looks_s = _fits(fitting) * trained * trial.fit_s
+    steps_s = _trainings(fitting) * sum(one.steps * (one.step_s + again) for one in trial.trainings)
     return Forecast(
         source_s=passed * (trial.prepare_s + trial.source_s),
-        fit_s=_fits(fitting) * trained * trial.fit_s
-        + _trainings(fitting) * sum(one.steps * (one.step_s + again) for one in trial.trainings),
+        fit_s=looks_s + steps_s,
+        folds=folds,
+        folds_s=(folds - 1) * looks_s + folds * steps_s if folds else 0.0,
         check_s=judged * views * (trial.prepare_s + trial.source_s + trial.judge_s),
-        peak_bytes=round(peak_bytes() + cache + trained * trial.bytes + CHECK_BYTES),
+        peak_bytes=round(peak_bytes() + cache + trained * trial.bytes + CHECK_BYTES + maps),
         cache_bytes=cache,
     )
 

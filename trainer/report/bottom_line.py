@@ -6,14 +6,13 @@ A defective part is *missed* where its decision is OK; one that goes to review i
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from models.artifact import Manifest
-from models.calibration.conformal import images_for_review
 from trainer import metrics
+from trainer.few_images import folds_words, images_wanted
 from trainer.report.smallest_found import smallest_found
 from trainer.same_part import NOT_TOLD_APART
 
@@ -154,20 +153,21 @@ def _light(numbers: Mapping[str, Any]) -> tuple[str, str] | None:
 
 
 def _held_out(manifest: Manifest) -> tuple[str, str] | None:
-    calibration = manifest.calibration
-    (review, ng), count = calibration.thresholds(), len(calibration.scores)
+    calibration, wanted = manifest.calibration, images_wanted(manifest.calibration)
+    if wanted is None:
+        return None
+    (review, ng), images = calibration.thresholds(), calibration.images_words
     if review is not None and review.value >= ng.value and review.rate_asked > ng.rate_asked:
-        limit = f"REVIEW is never given: of {count} held-out images its threshold is that of NG"
-        wanted = images_for_review(review.rate_asked, ng.rate_asked) or count
-    elif ng.rate_promised > ng.rate_asked:
+        limit = f"REVIEW is never given: of {images} its threshold is that of NG"
+    else:
         limit = (
-            f"{count} held-out images can promise {100 * ng.rate_promised:.2g} % of false rejects at best, "
+            f"{images} can promise {100 * ng.rate_promised:.2g} % of false rejects at best, "
             f"where {100 * ng.rate_asked:.2g} % is wanted"
         )
-        wanted = math.ceil(1 / ng.rate_asked) - 1
-    else:
-        return None
-    return limit, f"add good images until {wanted} are held out, {max(1, wanted - count)} more"
+    more = max(1, wanted - len(calibration.scores))
+    enough = f"{wanted} are held out" if calibration.folds is None else f"there are {wanted}"
+    instead = folds_words(manifest)
+    return limit, f"add good images until {enough}, {more} more" + (f"; or {instead}" if instead is not None else "")
 
 
 def _misses(numbers: Mapping[str, Any]) -> tuple[str, str] | None:

@@ -37,9 +37,10 @@ def write_report(
     thresholds = artifact.calibration.thresholds()
     at_rates: Any = numbers["at_rates"]
     marks = [(one["rate_promised"], one["rejected"]["share"], 1 - one["not_rejected"]["share"]) for one in at_rates]
-    histogram = plots.score_histogram(
-        artifact.calibration.even_scores, scores[~anomalous], scores[anomalous], thresholds
-    )
+    folds = artifact.calibration.folds
+    how = "held out" if folds is None else f"by {folds} folds"
+    counted = artifact.calibration.even_scores
+    histogram = plots.score_histogram(counted, scores[~anomalous], scores[anomalous], thresholds, how)
     curve: Any = numbers["pro_curve"]
     page = (
         environment()
@@ -87,7 +88,7 @@ def chart_of(record: Any) -> dict[str, object] | None:
 
 
 def what_if(artifact: Artifact, found: Sequence[Evaluated]) -> dict[str, object]:
-    """What the page's slider counts with: the held-out scores, and every judged image's kind and score."""
+    """What the page's slider counts with: the scores of the calibration, and every judged image's kind and score."""
     return {
         "held_out": list(artifact.calibration.even_scores),
         "judged": [[one.image.defect if one.image.anomalous else "", one.score] for one in found],

@@ -32,15 +32,18 @@ def png(figure: Figure) -> bytes:
     return stream.getvalue()
 
 
-def score_histogram(held_out: Sequence[float], good: Floats, bad: Floats, thresholds: Thresholds) -> bytes:
-    """Scores of held-out, good and defective parts, with the two thresholds."""
+def score_histogram(
+    counted: Sequence[float], good: Floats, bad: Floats, thresholds: Thresholds, how: str = "held out"
+) -> bytes:
+    """Scores of the good parts that thresholds are counted on (`how` says which), of good and of defective parts of the
+    test, with the two thresholds."""
     figure = new_figure()
     axes = figure.subplots()
-    everything = np.concatenate([np.asarray(held_out), good, bad])
+    everything = np.concatenate([np.asarray(counted), good, bad])
     edges = np.histogram_bin_edges(everything, bins=40).tolist()
     axes.hist(bad, bins=edges, color=BAD_COLOUR, alpha=0.6, label=f"defective ({len(bad)})")
     axes.hist(good, bins=edges, color=GOOD_COLOUR, alpha=0.6, label=f"good, test ({len(good)})")
-    axes.hist(held_out, bins=edges, histtype="step", color="black", label=f"good, held out ({len(held_out)})")
+    axes.hist(counted, bins=edges, histtype="step", color="black", label=f"good, {how} ({len(counted)})")
     if thresholds.review is not None:
         axes.axvline(thresholds.review.value, color=REVIEW_COLOUR, linestyle="--", label="REVIEW above")
     axes.axvline(thresholds.ng.value, color=NG_COLOUR, label="NG above")

@@ -117,6 +117,11 @@ class StudyPlan(_Plan):
             merged["method"] = config_of({"method": name, **self.methods.get(name, {}), **variant.method})
         if merged.get("calibrate_under"):
             raise ValueError("a study calibrates by what it has cached; calibrate_under is measured by `robustness`")
+        if merged.get("calibrate_by", "held-out") != "held-out":
+            raise ValueError(
+                "a study calibrates by held-out pictures, and its runs share what is trained; folds are measured by "
+                "`python -m benchmarks.fold_promises`"
+            )
         return TrainingSettings.model_validate(merged)
 
 

@@ -34,7 +34,7 @@ export function TrainingList({ name, onDone }) {
 
 // What to know before it is activated.
 function Report({ of }) {
-  return html`<div class="report"><p class="words">${t("training.report", { method: of.method, size: of.image_size, trained: of.images_trained, held_out: of.images_held_out })}</p>
+  return html`<div class="report"><p class="words">${t(of.folds ? "training.report.folds" : "training.report", { method: of.method, size: of.image_size, trained: of.images_trained, held_out: of.images_held_out, folds: of.folds })}</p>
     ${of.doubts.map((words) => html`<p key=${words} class="words why-not">${words}</p>`)}
     <${Promises} of=${of} />
     <p class="soft small">${t("training.smallest", { smallest: percent(of.smallest_false_reject) })}</p></div>`;
