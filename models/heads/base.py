@@ -121,7 +121,8 @@ def _holds_several(annotation: object) -> bool:
 
 
 class GoodParts(Protocol):
-    """Good parts to fit to, with their source activations; held-out calibration images are never among them.
+    """Good parts to fit to, with their source activations. Images that the head judges to calibrate by are never among
+    them.
 
     Activations are cached: reading them again costs a look at a memory-mapped file. Tensors come on the run's device,
     float32 and channels last.

@@ -61,6 +61,18 @@ def test_augmented_copies_are_counted_where_they_are_made(fitting: Fitting) -> N
     assert sum_up(with_settings(varied, split="random"), TRIAL).source_s == pytest.approx(9 * 4 * 0.11)
 
 
+def test_folds_cost_further_fits_and_trainings_and_all_pictures_are_judged(fitting: Fitting) -> None:
+    found = sum_up(with_settings(fitting, calibrate_by="folds", folds=4), TRIAL)
+    assert found.fit_s == pytest.approx(12 * 0.5 + 300 * 0.2)
+    assert found.folds_s == pytest.approx(4 * (9 * 0.5 + 300 * 0.2))  # to three of four folds each
+    assert found.check_s == pytest.approx((12 + 30) * 0.15)
+    assert found.seconds == pytest.approx(found.source_s + found.fit_s + found.folds_s + found.check_s)
+    assert "4 further fits by folds 4 min" in found.words("mkd")
+    maps = 3 * 12 * 32 * 32 * 4
+    more = found.peak_bytes - sum_up(fitting, TRIAL).peak_bytes
+    assert more == pytest.approx(maps + 3 * MIB, abs=MIB)
+
+
 def test_a_cache_that_does_not_fit_costs_a_source_pass_at_every_step(fitting: Fitting) -> None:
     found = sum_up(replace(fitting, cache_limit_bytes=0), TRIAL)
     assert found.fit_s == pytest.approx(9 * 0.5 + 300 * (0.2 + 16 * 0.1))

@@ -102,7 +102,9 @@ def _add_fit(fit: argparse.ArgumentParser) -> None:
     )
     run = fit.add_argument_group("calibration")
     run.add_argument("--seed", type=int, help=f"[{_DEFAULTS.seed}]")
-    run.add_argument("--hold-out", type=float, help=f"share kept for calibration [{_DEFAULTS.hold_out}]")
+    run.add_argument(
+        "--hold-out", type=float, help=f"share kept for calibration, unless by folds [{_DEFAULTS.hold_out}]"
+    )
     run.add_argument(
         "--split",
         choices=("groups", "random"),
