@@ -32,7 +32,7 @@ class TrainedArtifact(Answer):
     image_size: int
     images_trained: int
     images_held_out: int
-    folds: int | None
+    folds: int | None = None  # not told by services of before
     smallest_false_reject: float
     threshold: RatedThreshold
     review_threshold: RatedThreshold | None

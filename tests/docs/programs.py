@@ -15,6 +15,7 @@ from pathlib import Path
 
 # The smallest training that there is: added to the trainings of the pages.
 SMALL = "--image-size 32 --hold-out 0.4 --threads 1"
+SMALL_BY_FOLDS = SMALL.replace("--hold-out 0.4 ", "")
 SMALL_MKD = "--set steps=4 --set batch_size=4"
 FORBIDDEN = ("pip", "docker", "kubectl", "ray", "serve", "apt-get", "make", "buildah", "git")
 STOPPED_WITHIN_S = 60
@@ -23,6 +24,7 @@ TRAIN = """
 small=()
 if [ "$1" = fit ] || [ "$1" = many ]; then
     small=({small})
+    case "$*" in *--calibrate-by*folds*) small=({small_by_folds}) ;; esac
     case "$*" in *--method*|*--config*) ;; *) small+=({small_mkd}) ;; esac
     if [ "$1" = fit ]; then small+=(--no-forecast); fi
 fi
@@ -75,7 +77,9 @@ class Programs:
         self._state = folder
         self._folder.mkdir(parents=True)
         values = {"python": sys.executable, "state": str(folder), "curl": curl}
-        self._write("mkd-train", TRAIN.format(small=SMALL, small_mkd=SMALL_MKD, **values))
+        self._write(
+            "mkd-train", TRAIN.format(small=SMALL, small_by_folds=SMALL_BY_FOLDS, small_mkd=SMALL_MKD, **values)
+        )
         self._write("mkd-serve", SERVE.format(**values))
         self._write("mkd-score", MODULE.format(module="service.bulk", **values))
         self._write("mkd-audit", MODULE.format(module="service.audit", **values))
