@@ -54,7 +54,8 @@ class RecordingMethod:
         return self._padim.needs(config, source)
 
     def for_one_tile(self, config: MethodConfig, tiles: int) -> MethodConfig:
-        return self._padim.for_one_tile(config, tiles)
+        found: MethodConfig = self._padim.for_one_tile(config, tiles)
+        return found
 
     def fit(self, config: MethodConfig, parts: GoodParts, run: FitRun) -> Head:
         head = self._padim.fit(config, parts, run)
