@@ -323,7 +323,7 @@ def test_folds_are_named_where_they_would_give_enough_images(by_folds: Artifact)
         return folds_words(by_folds.manifest.model_copy(update=update))
 
     assert words(32, 128) == (
-        "fit with --calibrate-by folds: thresholds are counted on all 160 good images then, and 39 do"
+        "fit with --calibrate-by folds: thresholds are counted on all 160 good images then, and 39 are enough"
     )
     assert words(32, 128, loss_first=1.0) is None  # K trainings more
     assert words(10, 28) is None  # 38 would not do, either
