@@ -30,4 +30,5 @@ def folds_words(manifest: Manifest) -> str | None:
     every = trained + training.independent_calibrated
     if every < wanted or trained_in_steps(training.outcome):
         return None
-    return f"fit with --calibrate-by folds: thresholds are counted on all {every} good images then, and {wanted} are enough"
+    counted = f"thresholds are counted on all {every} good images then"
+    return f"fit with --calibrate-by folds: {counted}, and {wanted} are enough"
