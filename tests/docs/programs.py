@@ -8,9 +8,9 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 # The smallest training that there is: added to the trainings of the pages.
@@ -108,10 +108,11 @@ class Programs:
         process = int(file.read_text(encoding="ascii"))
         until = time.monotonic() + STOPPED_WITHIN_S
         kind = signal.SIGTERM
-        while subprocess.run(["kill", "-0", str(process)], capture_output=True, check=False).returncode == 0:
-            os.kill(process, kind)
-            time.sleep(0.2)
-            kind = signal.SIGTERM if time.monotonic() < until else signal.SIGKILL
+        with suppress(ProcessLookupError):
+            while True:
+                os.kill(process, kind)
+                time.sleep(0.2)
+                kind = signal.SIGTERM if time.monotonic() < until else signal.SIGKILL
         file.unlink()
 
 
