@@ -92,9 +92,12 @@ def main() -> int:
     options.add_argument("--artifact", type=Path, help="folder of an artifact (with manifest.json) to serve")
     options.add_argument("--target", choices=["cpu", "cuda"], default="cpu")
     options.add_argument("--engine", choices=["docker", "buildah"], help="[docker where it runs, else buildah]")
-    options.add_argument("--work", type=Path, help="folder for logs and Buildah's store; 12 GB, removed afterwards")
+    words = "folder that gets one for logs and Buildah's store; 12 GB, removed afterwards"
+    options.add_argument("--work", type=Path, help=words)
     options.add_argument("--keep", action="store_true", help="keep the image and the folder")
     given = options.parse_args()
+    if given.work is not None:
+        given.work.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="mkdserve-trial-", dir=given.work))
     folder.chmod(0o755)  # the image's user reads the artifact and the key file in it
     try:
