@@ -9,14 +9,14 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from models.backends.base import SourceBackend, SourceKey
-from models.heads.base import Bar, FitRun, GoodParts, Head, to_device
+from models.heads.base import FitRun, GoodParts, Head, to_device
 from models.heads.parts.member_run import MemberRun
 from models.heads.per_tile.fit import fit_per_tile
 from models.heads.registry import method_of
@@ -30,6 +30,7 @@ from trainer.data import DataError, prepared_images
 from trainer.data_checks.near_duplicates import Features
 from trainer.data_checks.pooled import PooledMeans
 from trainer.fit_run import Display, TrainingRun
+from trainer.fold_display import FoldDisplay
 from trainer.good_parts import StoredParts
 from trainer.group_fit import fit_groups
 from trainer.parts_split import PartsSplit, features_of, group_taps, of_pictures, parts_in_folds, split_parts
@@ -37,22 +38,6 @@ from trainer.same_part import NOT_TOLD_APART, consequence
 from trainer.training_set import TrainingSet
 
 OfFold = Callable[[Head, Sequence[int]], None]  # a head, frozen and on the device, and the pictures it has not seen
-
-
-@dataclass(frozen=True)
-class FoldDisplay:
-    """The display of a fit to some of the folds: its lines and bars begin with the fold's name. See Display."""
-
-    display: Display
-    name: str
-
-    def say(self, text: str) -> None:
-        """See Display."""
-        self.display.say(f"{self.name}: {text}")
-
-    def bar(self, title: str, total: int) -> AbstractContextManager[Bar]:
-        """See Display."""
-        return self.display.bar(f"{self.name}, {title}", total)
 
 
 @dataclass(frozen=True)
@@ -80,7 +65,7 @@ class Fitting:
         method = self.settings.method
         return method_of(method.method).needs(method, self.spec).taps
 
-    def fit(self, of_fold: OfFold | None = None) -> tuple[Head, dict[str, object], PartsSplit]:
+    def fit(self, of_fold: OfFold) -> tuple[Head, dict[str, object], PartsSplit]:
         """The fitted head, frozen and on the device, what the method has noted, and the split.
 
         By folds `of_fold` is called with the head of each fold before.
@@ -124,7 +109,7 @@ class Fitting:
                 f"images{held_out}"
             )
 
-    def _fit_fold(self, parts: StoredParts, split: PartsSplit, number: int, of_fold: OfFold | None) -> None:
+    def _fit_fold(self, parts: StoredParts, split: PartsSplit, number: int, of_fold: OfFold) -> None:
         """Fits to all folds but that one, and hands the head on with the pictures of that one."""
         unseen, began = split.folds[number], time.monotonic()
         aside, each = set(unseen), self.views.count * self.settings.augmentation.images_of_each
@@ -141,8 +126,7 @@ class Fitting:
         fitted = time.monotonic()
         if run.trains and number == 0:
             self.display.say(f"beware: it trains step by step: {len(split.folds) + 1} trainings in place of one")
-        if of_fold is not None:
-            of_fold(to_device(head, self.device), unseen)
+        of_fold(to_device(head, self.device), unseen)
         self.display.say(
             f"{name}: fitted to {len(seen)} images in {fitted - began:.1f} s, {len(unseen)} others judged in "
             f"{time.monotonic() - fitted:.1f} s"

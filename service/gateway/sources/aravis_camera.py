@@ -23,10 +23,11 @@ from service.gateway.sources.triggered_camera import TriggeredCamera
 BUFFERS = 4
 SETTLE_S = 0.2
 TRIALS = 4  # frames after the opening, of which one must be complete
-TRIAL_S = 2.0  # beside the exposure
+TRIAL_S = 5.0  # with an exposure that the camera has by itself; one that is set comes on top
 FIXED_SOCKET_BUFFER = 0
 MOST_SOCKET_BUFFER = 64 << 20
 SUCCESS = 0
+CLEARED = 1  # a buffer that holds no frame: with a raw socket Aravis gives one for packets of others at the opening
 CONTINUOUS = 0
 LARGEST_ID_16 = 0xFFFF  # GigE Vision 1 counts frames to here and on from 1
 
@@ -119,16 +120,21 @@ class AravisDevice(TriggeredCamera):
         patience = TRIAL_S + (self._settings.exposure_us or 0) / 1e6
         for _ in range(TRIALS):
             self.fire()
-            buffer = self._pop(patience)
-            if buffer is None:
-                raise PictureError(Code.CAMERA_LOST, f"the camera sends no frame on trial ({self._counts()})")
-            status, self._last_id = self._status(buffer), self._number(buffer)
-            self._aravis.get("arv_stream_push_buffer", self._stream, buffer)
-            if status == SUCCESS:
+            if self._next_status(time.monotonic() + patience) == SUCCESS:
                 return
-            time.sleep(SETTLE_S)  # it may have been of other traffic, and the trigger's frame is still to come
+            time.sleep(SETTLE_S)
             self.flush()
         raise PictureError(Code.CAMERA_LOST, f"frames arrive incomplete on trial ({self._counts()})")
+
+    def _next_status(self, until: float) -> int:
+        """The status of the next frame, which is given back to the stream unread."""
+        while (buffer := self._pop(until - time.monotonic())) is not None:
+            status, number = self._status(buffer), self._number(buffer)
+            self._aravis.get("arv_stream_push_buffer", self._stream, buffer)
+            if status != CLEARED:
+                self._last_id = number
+                return status
+        raise PictureError(Code.CAMERA_LOST, f"the camera sends no frame on trial ({self._counts()})")
 
     def _stop(self) -> None:
         if self._stream is None:
